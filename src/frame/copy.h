@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The one copy: from the sender's segments to the receiver's, with what has to be done on the way. */
+#ifndef SOFTIOV_FRAME_COPY_H
+#define SOFTIOV_FRAME_COPY_H
+
+#include "frame/frame.h"
+
+struct seg_out {
+	uint8_t *va;
+	uint32_t size;
+};
+
+enum copy_flag {
+	COPY_TAG =
+		1 << 0, /* write the tag (f->tci) into the bytes; without it the tag is left out */
+	COPY_CSUM =
+		1 << 1, /* compute the checksums that f->flags ask for; without it the fields are
+			       copied as they are, and the receiver must be told */
+};
+
+/* Bytes that frame_copy will write. */
+static inline uint32_t frame_copy_size(const struct frame *f, unsigned int copy_flags)
+{
+	return f->size + ((copy_flags & COPY_TAG) != 0 ? 4 : 0);
+}
+
+/* Copies the parsed frame f into out[0..n_out), which must hold frame_copy_size() bytes in all.
+ * No TSO: see gso.h. Fills out[] front to back; returns the number of out segments touched. The last
+ * one holds what is left over. */
+unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, unsigned int n_out,
+			     unsigned int copy_flags);
+
+/* memcpy for frames: small sizes inline, no call. */
+static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t size)
+{
+	if (likely(size <= 64 && size >= 32)) {
+		typedef uint64_t v2 __attribute__((vector_size(16), aligned(1), may_alias));
+		v2 a = *(const v2 *)src, b = *(const v2 *)(src + 16);
+		v2 c = *(const v2 *)(src + size - 32), d = *(const v2 *)(src + size - 16);
+
+		*(v2 *)dst = a;
+		*(v2 *)(dst + 16) = b;
+		*(v2 *)(dst + size - 32) = c;
+		*(v2 *)(dst + size - 16) = d;
+		return;
+	}
+	memcpy(dst, src, size);
+}
+
+/* The fast path inline: one segment in, one out, nothing to do on the way. */
+static inline void frame_copy(const struct frame *f, const struct seg_out *out, unsigned int n_out,
+			      unsigned int copy_flags)
+{
+	if (likely(f->n_segs == 1 && n_out == 1 && f->body == ETH_ADDRS_SIZE &&
+		   ((copy_flags & COPY_TAG) == 0) &&
+		   (f->flags & (FRAME_L4_CSUM | FRAME_IP4_CSUM)) == 0)) {
+		copy_bytes(out->va, f->va, f->size);
+		/* The addresses that were checked, not those that the sender may have put there since. */
+		memcpy(out->va, f->mac, ETH_ADDRS_SIZE);
+		return;
+	}
+	frame_copy_slow(f, out, n_out, copy_flags);
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A frame: a packet that still lies where its sender put it (guest memory, or an uplink's mbuf).
+ *
+ * The sender's queue fills in where the bytes are and which offloads they ask for; the switch takes
+ * a snapshot of the addresses, decides, and the receiver's queue copies the bytes, once, into its
+ * own buffers. Complications:
+ *  1. The sender can change its memory at any time. Whatever a decision rests on is therefore in
+ *     the frame itself (`mac`, `vid`, `ethertype`, lengths), copied once, and the copy to the
+ *     receiver takes these bytes from here, not from the sender's memory again.
+ *  2. A VLAN tag can be in the bytes or beside them (VLAN insertion asked by descriptor). After
+ *     frame_parse it is always beside: `tci` and FRAME_TAGGED, and `body` says where, in the
+ *     sender's bytes, what follows the addresses and the tag begins.
+ *  3. All offsets (`csum_start`, `hdr_size`) count from the first byte of the untagged frame.
+ */
+#ifndef SOFTIOV_FRAME_FRAME_H
+#define SOFTIOV_FRAME_FRAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+#define BURST_MAX  32  /* frames a visit to a transmit queue yields at most */
+#define BURST_SEGS 256 /* segments beyond the first of each frame, for the whole burst */
+#define FRAME_SEGS \
+	40 /* segments a frame may have: 82599 datasheet 7.2.1.1, "up to 40 descriptors" */
+#define FRAME_SIZE_MIN 14           /* an Ethernet header */
+#define FRAME_SIZE_MAX (256 * 1024) /* the largest large-send frame */
+
+#define ETH_ADDRS_SIZE 12
+#define ETH_TYPE_VLAN  0x8100
+#define ETH_TYPE_IPV4  0x0800
+#define ETH_TYPE_IPV6  0x86dd
+
+enum frame_flag {
+	FRAME_TAGGED = 1 << 0, /* tci is valid; before frame_parse: the sender asks to insert it */
+	FRAME_L4_CSUM =
+		1 << 1, /* to do: sum from csum_start to the end, store at csum_start + csum_offset.
+				   The field holds the pseudo-header's sum (virtio 5.1.6.2; 82599
+				   datasheet 7.2.5.2 asks drivers for the same). */
+	FRAME_IP4_CSUM = 1 << 2, /* to do: IPv4 header checksum; header at l3_start */
+	FRAME_TSO4 = 1 << 3,     /* to do: TCP over IPv4 in pieces of `mss`; implies both sums */
+	FRAME_TSO6 = 1 << 4,     /* the same over IPv6 */
+	FRAME_L4_VALID = 1 << 5, /* the L4 checksum is known to be right (set by whoever knows) */
+	FRAME_SCTP_CRC = 1 << 6, /* with FRAME_L4_CSUM: CRC32c instead of the Internet checksum */
+};
+#define FRAME_TSO  (FRAME_TSO4 | FRAME_TSO6)
+#define FRAME_WORK (FRAME_L4_CSUM | FRAME_IP4_CSUM | FRAME_TSO) /* what a plain copy cannot do */
+
+struct seg {
+	const uint8_t *va;
+	uint32_t size;
+};
+
+/* Why a frame went nowhere. Every exit of the data path has one and a counter with this name.
+ * DROP_NONE is no drop. Names: drop_reason_name(). */
+enum drop_reason {
+	DROP_NONE,
+	DROP_RUNT,        /* shorter than an Ethernet header */
+	DROP_TOO_LONG,    /* longer than the receiver takes */
+	DROP_BAD_OFFLOAD, /* checksum or segmentation request that does not fit the frame */
+	DROP_SPOOFED_MAC, /* source address is not the vport's */
+	DROP_BAD_SOURCE,  /* source address is a group address */
+	DROP_VLAN,        /* sender may not send in this VLAN */
+	DROP_NO_ROUTE,    /* unicast to an address that is reserved or on the ingress port itself */
+	DROP_FILTERED,    /* the receiver's own address and VLAN filters do not want it */
+	DROP_NO_BUFFER,   /* the receiver has posted no buffer */
+	DROP_DOWN,        /* the receiver's queue is not enabled, or its link is down */
+	DROP_BAD_BUFFER,  /* the receiver posted a buffer outside its memory */
+	DROP_UPLINK,      /* the uplink's transmit queue took no more */
+	DROP_N
+};
+const char *drop_reason_name(enum drop_reason reason);
+
+struct frame {
+	const uint8_t *va;      /* first segment */
+	uint32_t seg_size;      /* of the first segment */
+	uint32_t size;          /* sum of all segments. After frame_parse: of the untagged frame */
+	const struct seg *more; /* segments after the first, n_segs - 1 of them */
+	uint16_t n_segs;        /* >= 1 */
+	uint16_t flags;         /* enum frame_flag */
+	uint16_t tci;           /* VLAN tag, host order */
+	uint16_t mss;           /* TSO: payload bytes in each piece */
+	uint16_t hdr_size;      /* TSO: bytes of all headers, untagged */
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t l3_start; /* FRAME_IP4_CSUM, FRAME_TSO */
+	/* Set by frame_parse, host order where numbers. */
+	uint16_t
+		body; /* offset, in the sender's bytes, of what follows addresses and tag: 12 or 16 */
+	uint16_t ethertype; /* of the untagged frame; a length below 1536 */
+	uint16_t vid;       /* the VLAN that the switch put it in; 0 = untagged domain */
+	uint8_t drop;       /* enum drop_reason */
+	uint8_t pad;
+	uint8_t mac[ETH_ADDRS_SIZE]; /* destination, source: the snapshot */
+} __attribute__((aligned(8)));
+
+static inline uint64_t mac_load(const uint8_t *mac)
+{
+	uint32_t lo;
+	uint16_t hi;
+
+	memcpy(&lo, mac, sizeof(lo));
+	memcpy(&hi, mac + 4, sizeof(hi));
+	return lo | (uint64_t)hi << 32;
+}
+
+static inline void mac_store(uint8_t *mac, uint64_t v)
+{
+	memcpy(mac, &v, 4);
+	mac[4] = (uint8_t)(v >> 32);
+	mac[5] = (uint8_t)(v >> 40);
+}
+
+/* MACs as numbers are in memory order: the first byte is the lowest, so the group bit is bit 0. */
+#define MAC_GROUP     1ull
+#define MAC_BROADCAST 0xffffffffffffull
+
+/* Takes the snapshot: addresses, tag, ethertype, body; checks size and the offload fields against
+ * the frame. Sets f->drop and returns false for what cannot be a frame. */
+bool frame_parse_slow(struct frame *f);
+static inline bool frame_parse(struct frame *f)
+{
+	uint8_t head[16];
+
+	if (unlikely(f->seg_size < sizeof(head) || (f->flags & (FRAME_WORK | FRAME_TAGGED)) != 0))
+		return frame_parse_slow(f);
+	memcpy(head, f->va, sizeof(head));
+	f->ethertype = load_be16(head + ETH_ADDRS_SIZE);
+	if (unlikely(f->ethertype == ETH_TYPE_VLAN))
+		return frame_parse_slow(f);
+	memcpy(f->mac, head, ETH_ADDRS_SIZE);
+	f->body = ETH_ADDRS_SIZE;
+	f->tci = 0;
+	f->drop = DROP_NONE;
+	return true;
+}
+
+/* Copies `size` bytes from `offset` of the sender's bytes. The caller has checked that they are
+ * inside the frame. */
+void frame_read(const struct frame *f, uint32_t offset, void *dst, uint32_t size);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where frames come from and go to: what a device model or an uplink shows to the switch.
+ *
+ * An endpoint is one device's half of a port: a VF, a synthetic adapter, an uplink. Transmit queues
+ * are named from the guest's side: a worker pulls frames from a guest's transmit queue and pushes
+ * frames into a guest's receive queues.
+ *
+ * Life of a burst, all in one worker:
+ *  1. n = txq->ops->pull(txq, burst): the frames lie in the sender's memory.
+ *  2. The switch decides and calls endpoint->ops->push for each receiver, which copies.
+ *  3. txq->ops->done(txq): the sender gets its descriptors back, and an interrupt if it wants one.
+ *     Called exactly once after each pull that returned frames, before the next pull.
+ *
+ * Threads: a txq is pulled by one worker at a time. push may be called by several workers at the
+ * same time; the endpoint takes its own lock, once a burst. Nothing here sleeps or allocates.
+ * Everything that a worker holds of an endpoint is given up at its quiescent point; whoever frees an
+ * endpoint first takes it out of the switch's snapshot, then waits for quiescence. */
+#ifndef SOFTIOV_FRAME_QUEUE_H
+#define SOFTIOV_FRAME_QUEUE_H
+
+#include <stdatomic.h>
+
+#include "base/spinlock.h"
+#include "frame/frame.h"
+
+#define ENDPOINT_QUEUES_MAX 8
+#define WORKERS_MAX         32
+
+struct burst {
+	unsigned int n;
+	unsigned int n_segs; /* used of seg[] */
+	struct frame frame[BURST_MAX];
+	struct seg seg[BURST_SEGS];
+};
+
+struct endpoint;
+struct txq;
+
+struct txq_ops {
+	/* Fills burst from frame[0]; the caller has set n and n_segs to 0. Frames that the guest got
+	 * wrong (bad address, bad chain) are swallowed and counted here. Returns burst->n. */
+	unsigned int (*pull)(struct txq *txq, struct burst *burst);
+	void (*done)(struct txq *txq);
+};
+
+struct txq {
+	const struct txq_ops *ops;
+	struct endpoint *endpoint;
+	unsigned int idx; /* within the endpoint */
+};
+
+/* What a receiver can take as it is; the switch does the rest before it pushes. */
+enum endpoint_cap {
+	ENDPOINT_TSO4 = 1 << 0, /* large-send frames whole */
+	ENDPOINT_TSO6 = 1 << 1,
+};
+
+/* Counters of one endpoint and one worker; the reader sums over workers. `tx` is what the guest
+ * sends. Sizes count the untagged frame. */
+struct endpoint_stats {
+	uint64_t tx_frames, tx_bytes;
+	uint64_t rx_frames, rx_bytes;
+	uint64_t bad_tx_desc; /* the guest's errors in transmit rings */
+	uint64_t bad_rx_desc; /* and in receive rings */
+	uint64_t irqs;
+	uint64_t drop
+		[DROP_N]; /* frames that this endpoint sent (ingress reasons) or should have got */
+} __attribute__((aligned(CACHE_LINE)));
+
+struct endpoint_ops {
+	/* Copies frame[0..n) to the receiver, in order. A frame whose vid is `untagged_vid` goes out
+	 * without a tag, any other with one (in the bytes or beside them, as the device does it).
+	 * Applies the device's own filters (addresses, VLANs, size). Each frame ends counted in
+	 * stats: rx_frames and rx_bytes, or one drop reason. The frames are shared by several
+	 * receivers, so they are const. Interrupts go out before it returns. */
+	void (*push)(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+		     uint16_t untagged_vid, struct endpoint_stats *stats);
+};
+
+struct endpoint {
+	const struct endpoint_ops *ops;
+	atomic_uint caps;    /* enum endpoint_cap; changes when a driver negotiates */
+	atomic_uint running; /* 1 while the guest's driver receives: what `path` is chosen by */
+	unsigned int n_txq;  /* fixed for the endpoint's life, at most ENDPOINT_QUEUES_MAX */
+	struct txq *txq[ENDPOINT_QUEUES_MAX];
+	struct endpoint_stats *stats; /* [WORKERS_MAX]; owned by the endpoint's creator */
+};
+
+/* The calling worker's index; the stats slot that pull and done count into. Set by the worker. */
+extern _Thread_local unsigned int worker_self;
+
+static inline struct endpoint_stats *endpoint_stats_self(struct endpoint *ep)
+{
+	return &ep->stats[worker_self];
+}
+
+/* WORKERS_MAX slots, zeroed; free with free(). NULL without memory. */
+struct endpoint_stats *endpoint_stats_new(void);
+/* Adds up all workers' counters. */
+void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum);
+
+#endif
