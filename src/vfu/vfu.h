@@ -44,6 +44,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct err;
 struct mem;
 struct pci_config;
 struct pci_layout;
@@ -167,14 +168,15 @@ void vfu_unlock(struct vfu_loop *loop);
  * A socket that is there already is replaced if nobody listens on it any more.
  *
  * @devp: receives the device. @desc is copied (what it points to is borrowed). @dev is handed to
- * the callbacks.
+ * the callbacks. @err: never NULL; says what was refused and what to do, if it was.
  *
  * Returns 0; -EINVAL if the description contradicts itself; -ENAMETOOLONG if @path does not fit a
  * socket address; -EADDRINUSE if somebody listens on @path; -EEXIST if something there is not a
  * socket; -ENOMEM, or what socket(), bind(), chmod() or chown() said.
  */
 int vfu_dev_new(struct vfu_dev **devp, struct vfu_loop *loop, const char *path,
-		const struct vfu_access *access, const struct vfu_dev_desc *desc, void *dev);
+		const struct vfu_access *access, const struct vfu_dev_desc *desc, void *dev,
+		struct err *err);
 
 /** Detaches the client, removes the socket and frees the device. Accepts NULL. No worker may use
  * the device any more after the reset() that this causes (quiesce() is called once more). */
