@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * THE table: every object, field and verb of the program. Parsing, API, command line, completion,
+ * help, store and docs/reference.md follow from it.
+ *
+ * To add a field: one line here (and `softiov help --markdown > docs/reference.md`). To add an object:
+ * its fields, its verbs, one entry in softiov_types, after the types that it refers to.
+ */
+#include "softiov/schema.h"
+
+#define REQ  FIELD_REQUIRED
+#define NEW  FIELD_CREATE
+#define GEN  FIELD_GENERATED
+#define STAT FIELD_STATUS
+#define CNT  (FIELD_STATUS | FIELD_COUNTER)
+#define COL  FIELD_COLUMN
+#define DET  FIELD_DETAIL
+
+/* clang-format off */
+
+static const char *const words_model[] = { "82599", "x540", NULL };
+static const char *const words_link[] = { "auto", "up", "down", NULL };
+static const char *const words_link_state[] = { "up", "down", NULL };
+static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
+static const char *const words_vf_state[] = { "free", "listening", "attached", "active", NULL };
+static const char *const words_syn_state[] = { "off", "listening", "connected", "active", NULL };
+static const char *const words_driver[] = { "auto", "af-packet", "af-xdp", "ethdev", NULL };
+static const char *const words_event[] = { "added", "changed", "removed", "attached", "detached",
+	"path", "link", "refused", "warning", NULL };
+static const char *const words_device[] = { "auto", "vf", "synthetic", "failover", NULL };
+
+#define KEY(type_help, flag) \
+	{ "name", TYPE_NAME, REQ | COL | (flag), .help = type_help }
+
+/* Every configured object has it; src/api/mgmt.c fills it. */
+#define PROBLEM \
+	{ "problem", TYPE_STRING, STAT, .help = "why the object is configured but does not run" }
+
+/* Traffic as the peer behind the port sees it: a vport's rx is what its VM received. */
+#define TRAFFIC(who, col) \
+	{ "rx-frames", TYPE_UINT, CNT | (col), .unit = "frames", .help = "frames received by " who }, \
+	{ "rx-bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes received by " who }, \
+	{ "tx-frames", TYPE_UINT, CNT | (col), .unit = "frames", .help = "frames sent by " who }, \
+	{ "tx-bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes sent by " who }
+
+#define DROPS(col) \
+	{ "drops", TYPE_UINT, STAT | (col), .unit = "frames", .help = "frames dropped, for any reason" }, \
+	{ "drop-reasons", TYPE_MAP, CNT, .unit = "frames", .help = "frames dropped, for each reason" }
+
+#define RATES(who) \
+	{ "rx-rate", TYPE_RATE, STAT, .unit = "bit/s", .help = "bits a second received by " who ", over the last interval" }, \
+	{ "tx-rate", TYPE_RATE, STAT, .unit = "bit/s", .help = "bits a second sent by " who ", over the last interval" }, \
+	{ "rx-fps", TYPE_UINT, STAT, .unit = "frames/s", .help = "frames a second received by " who ", over the last interval" }, \
+	{ "tx-fps", TYPE_UINT, STAT, .unit = "frames/s", .help = "frames a second sent by " who ", over the last interval" }
+
+#define END { .name = NULL }
+
+static const struct field switch_fields[] = {
+	KEY("name of the switch", 0),
+	{ "vfs", TYPE_UINT, COL, 0, 256, .def = "64",
+	  .help = "VFs in the pool: at most so many vports have one at a time" },
+	{ "fdb-age", TYPE_DURATION, 0, 0, 86400, "s", "300s",
+	  .help = "how long an address learned on an uplink is kept without traffic; 0 for ever" },
+	{ "fdb-limit", TYPE_UINT, 0, 0, 1048576, .def = "4096", .unit = "addresses",
+	  .help = "addresses learned at most on each uplink" },
+	PROBLEM,
+	{ "vports", TYPE_UINT, STAT | COL, .help = "vports on the switch" },
+	{ "vfs-in-use", TYPE_UINT, STAT | COL, .help = "VFs that vports hold" },
+	{ "fdb-entries", TYPE_UINT, STAT | COL, .help = "addresses in the forwarding table" },
+	TRAFFIC("all ports of the switch", 0),
+	DROPS(COL),
+	END
+};
+
+static const struct field vport_fields[] = {
+	KEY("name of the vport", 0),
+	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
+	{ "mac", TYPE_MAC, GEN | COL, .unique = "switch",
+	  .help = "MAC address; without it a locally administered one is made and kept" },
+	{ "vlan", TYPE_VLAN, COL, 0, 4094, .def = "0",
+	  .help = "VLAN of the VM's untagged frames; 0 for none. With trunk, the native VLAN" },
+	{ "trunk", TYPE_VLANS, 0, .def = "none",
+	  .help = "VLANs that the VM may use tagged" },
+	{ "iov", TYPE_BOOL, 0, .def = "on", .help = "wants a VF" },
+	{ "model", TYPE_ENUM, NEW, .def = "82599", .words = words_model,
+	  .help = "controller that the VF is one of" },
+	{ "synthetic", TYPE_BOOL, 0, .def = "on", .help = "offers a virtio-net adapter" },
+	{ "mac-spoofing", TYPE_BOOL, 0, .def = "off",
+	  .help = "the VM may send from other MAC addresses" },
+	{ "trust", TYPE_BOOL, 0, .def = "off",
+	  .help = "the VM may change its MAC, add MAC filters and go promiscuous" },
+	{ "link", TYPE_ENUM, 0, .def = "auto", .words = words_link,
+	  .help = "link that the VM sees: auto follows the switch" },
+	{ "mtu", TYPE_UINT, 0, 68, 9710, "B", "1500",
+	  .help = "largest MTU that the VM may use" },
+	{ "owner", TYPE_STRING, 0, .max = 32, .def = "",
+	  .help = "user that may open the vport's sockets; empty for the daemon's own" },
+	PROBLEM,
+	{ "path", TYPE_ENUM, STAT | COL, .words = words_path,
+	  .help = "which adapter carries the traffic now" },
+	{ "reasons", TYPE_LIST, STAT, .help = "why the vport wants a VF and has none" },
+	{ "vf", TYPE_UINT, STAT | COL, .help = "index of its VF" },
+	{ "vf-state", TYPE_ENUM, STAT, .words = words_vf_state, .help = "state of its VF" },
+	{ "vf-api", TYPE_STRING, STAT, .help = "mailbox version that the VM's driver agreed to" },
+	{ "syn-state", TYPE_ENUM, STAT, .words = words_syn_state, .help = "state of its virtio-net adapter" },
+	{ "vf-socket", TYPE_PATH, STAT | DET, .help = "vfio-user socket of the VF" },
+	{ "syn-socket", TYPE_PATH, STAT | DET, .help = "vhost-user socket of the virtio-net adapter" },
+	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },
+	{ "queues", TYPE_UINT, STAT, .help = "pairs of queues in use" },
+	RATES("the VM"),
+	TRAFFIC("the VM", COL),
+	DROPS(COL),
+	END
+};
+
+static const struct field uplink_fields[] = {
+	KEY("name of the uplink", 0),
+	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
+	{ "device", TYPE_STRING, REQ | NEW | COL, .unique = "*",
+	  .help = "Linux interface (eth0), PCI address, or a DPDK device string (net_tap0,iface=t0)" },
+	{ "driver", TYPE_ENUM, NEW, .def = "auto", .words = words_driver,
+	  .help = "how the device is driven; auto takes what fits its name" },
+	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
+	  .help = "native VLAN: of untagged frames; 0 for none" },
+	{ "trunk", TYPE_VLANS, 0, .def = "all", .help = "VLANs that pass tagged" },
+	PROBLEM,
+	{ "link", TYPE_ENUM, STAT | COL, .words = words_link_state, .help = "state of the link" },
+	{ "speed", TYPE_RATE, STAT | COL, .unit = "bit/s", .help = "speed of the link" },
+	{ "mac", TYPE_MAC, STAT, .help = "MAC address of the device" },
+	{ "driver-in-use", TYPE_STRING, STAT, .help = "DPDK driver in use" },
+	{ "fdb-entries", TYPE_UINT, STAT, .help = "addresses learned here" },
+	RATES("the host"),
+	TRAFFIC("the host", COL),
+	DROPS(COL),
+	END
+};
+
+static const struct field vf_fields[] = {
+	KEY("SWITCH/INDEX", STAT),
+	{ "switch", TYPE_STRING, STAT | COL, .help = "the switch whose pool it is in" },
+	{ "index", TYPE_UINT, STAT, .help = "number in the pool" },
+	{ "vport", TYPE_STRING, STAT | COL, .help = "vport that holds it" },
+	{ "model", TYPE_ENUM, STAT | COL, .words = words_model, .help = "controller that it is one of" },
+	{ "pci-id", TYPE_STRING, STAT | COL, .help = "PCI vendor and device" },
+	{ "state", TYPE_ENUM, STAT | COL, .words = words_vf_state,
+	  .help = "free; listening: no VM; attached: a VM, no driver yet; active: its driver runs" },
+	{ "api", TYPE_STRING, STAT | COL, .help = "mailbox version that the driver agreed to" },
+	{ "link", TYPE_ENUM, STAT, .words = words_link_state, .help = "link that the VM sees" },
+	{ "msix-vectors", TYPE_UINT, STAT, .help = "interrupt vectors in use" },
+	{ "socket", TYPE_PATH, STAT | DET, .help = "vfio-user socket" },
+	{ "messages", TYPE_UINT, CNT, .help = "mailbox messages from the driver" },
+	{ "irqs", TYPE_UINT, CNT, .help = "interrupts sent" },
+	{ "traps", TYPE_UINT, CNT, .help = "register accesses that were messages" },
+	{ "bad-descriptors", TYPE_UINT, STAT, .help = "descriptors refused" },
+	END
+};
+
+static const struct field worker_fields[] = {
+	KEY("number of the worker", STAT),
+	{ "cpu", TYPE_UINT, STAT | COL, .help = "processor that it is pinned to" },
+	{ "busy", TYPE_REAL, STAT | COL, .unit = "%", .help = "share of the last interval spent on frames" },
+	{ "frames-per-second", TYPE_UINT, STAT | COL, .unit = "frames/s", .help = "over the last interval" },
+	{ "cycles-per-frame", TYPE_REAL, STAT | COL, .help = "processor cycles a frame, over the last interval" },
+	{ "queues", TYPE_UINT, STAT | COL, .help = "transmit queues that it serves" },
+	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames switched" },
+	{ "busy-cycles", TYPE_UINT, CNT, .unit = "cycles", .help = "cycles in which it had frames" },
+	{ "sleeps", TYPE_UINT, CNT, .help = "times it slept because there was nothing to do" },
+	END
+};
+
+static const struct field host_fields[] = {
+	KEY("name of the host", STAT),
+	{ "version", TYPE_STRING, STAT, .help = "version of softiovd" },
+	{ "dpdk", TYPE_STRING, STAT, .help = "version of DPDK" },
+	{ "kernel", TYPE_STRING, STAT, .help = "version of the kernel" },
+	{ "uptime", TYPE_DURATION, STAT, .unit = "s", .help = "how long the daemon has been running" },
+	{ "pid", TYPE_UINT, STAT, .help = "process of the daemon" },
+	{ "cpu", TYPE_STRING, STAT, .help = "model of the processor" },
+	{ "cpu-flags", TYPE_LIST, STAT, .help = "instruction sets that matter here" },
+	{ "cpus", TYPE_STRING, STAT, .help = "processors online" },
+	{ "workers", TYPE_UINT, STAT, .help = "workers of the data path" },
+	{ "hugepages", TYPE_MAP, STAT, .unit = "pages", .help = "huge pages by size and use" },
+	{ "limits", TYPE_MAP, STAT, .help = "limits of this program and process" },
+	{ "run-dir", TYPE_PATH, STAT, .help = "where the sockets are" },
+	{ "state-dir", TYPE_PATH, STAT, .help = "where the store is" },
+	END
+};
+
+static const struct field event_fields[] = {
+	KEY("number of the event, counting from the daemon's start", STAT),
+	{ "time", TYPE_TIME, STAT | COL, .help = "when it happened" },
+	{ "kind", TYPE_ENUM, STAT | COL, .words = words_event, .help = "what happened" },
+	{ "object", TYPE_STRING, STAT | COL, .help = "type of the object" },
+	{ "object-name", TYPE_STRING, STAT | COL, .help = "name of the object" },
+	{ "text", TYPE_STRING, STAT | COL, .help = "what happened, in words" },
+	END
+};
+
+static const struct field no_fields[] = { END };
+
+static const struct field guest_params[] = {
+	{ "memory", TYPE_SIZE, 0, 1ull << 20, 1ull << 44, .unit = "B", .def = "512M",
+	  .help = "memory of the VM: it must be shared with softiovd" },
+	{ "device", TYPE_ENUM, 0, .def = "auto", .words = words_device,
+	  .help = "which adapter; auto takes what the vport offers, both as a failover pair" },
+	END
+};
+
+static const struct field apply_params[] = {
+	{ "objects", TYPE_JSON, REQ, .help = "{TYPE: {NAME: {FIELD: VALUE}}}: what shall exist, and nothing else" },
+	{ "dry-run", TYPE_BOOL, 0, .def = "off", .help = "only say what would change" },
+	END
+};
+
+#define SHOW(noun) \
+	{ "show", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_OBJECTS, .help = "show one " noun ", or all" }
+
+#define STORED_VERBS(noun) \
+	{ "add", NULL, NAME_REQUIRED, TAKES_ADD, GIVES_NOTHING, true, .help = "add a " noun }, \
+	{ "set", NULL, NAME_REQUIRED, TAKES_SET, GIVES_NOTHING, true, .help = "change fields of a " noun }, \
+	{ "del", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_NOTHING, true, .help = "remove a " noun }, \
+	SHOW(noun)
+
+static const struct verb switch_verbs[] = { STORED_VERBS("switch"), END };
+
+static const struct verb vport_verbs[] = {
+	STORED_VERBS("vport"),
+	{ "qemu-args", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = guest_params,
+	  .help = "print the QEMU arguments that attach a VM" },
+	{ "libvirt-xml", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = guest_params,
+	  .help = "print the libvirt elements that attach a VM" },
+	END
+};
+
+static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
+static const struct verb vf_verbs[] = { SHOW("VF"), END };
+static const struct verb worker_verbs[] = { SHOW("worker"), END };
+
+static const struct verb host_verbs[] = {
+	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_OBJECTS, .help = "show versions, features and limits" },
+	{ "check", NULL, NAME_NONE, TAKES_PARAMS, GIVES_CHECKS,
+	  .help = "say whether this host can serve VFs and virtio-net adapters, and what to do where not" },
+	END
+};
+
+static const struct verb event_verbs[] = {
+	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_OBJECTS, .help = "show the last events" },
+	{ "watch", "subscribe", NAME_NONE, TAKES_PARAMS, GIVES_STREAM, .help = "show events as they happen" },
+	END
+};
+
+static const struct verb config_verbs[] = {
+	{ "apply", NULL, NAME_NONE, TAKES_PARAMS, GIVES_JSON, true, .params = apply_params,
+	  .help = "make the configuration equal to `objects`, all or nothing" },
+	{ "export", NULL, NAME_NONE, TAKES_PARAMS, GIVES_JSON, .help = "return the configuration as `apply` takes it" },
+	END
+};
+
+static const struct verb schema_verbs[] = {
+	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_JSON, .help = "return the object model" },
+	END
+};
+
+static const struct object_type softiov_types[] = {
+	{ "switch", "switches", OBJECT_STORED, NULL, switch_fields, switch_verbs,
+	  "an adapter with its switch",
+	  "A switch forwards between vports and uplinks and owns a pool of VFs. In Hyper-V's words it is a "
+	  "VMSwitch with its NIC switch, in Linux's a physical function with its embedded switch." },
+	{ "uplink", "uplinks", OBJECT_STORED, NULL, uplink_fields, uplink_verbs,
+	  "a physical port of a switch",
+	  "An uplink joins a switch to a network outside: a Linux interface, or any port that DPDK drives. "
+	  "Its received frames come from the network into the switch." },
+	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
+	  "a network adapter of one VM",
+	  "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "
+	  "adapter (the synthetic), or through both as a failover pair; `path` says which one carries the "
+	  "traffic, and `reasons` why a VF that is wanted is not there." },
+	{ "vf", "VFs", 0, NULL, vf_fields, vf_verbs,
+	  "a virtual function of a switch's pool",
+	  "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "
+	  "`iov on` takes one." },
+	{ "worker", "workers", 0, NULL, worker_fields, worker_verbs,
+	  "a thread of the data path",
+	  "Workers switch the frames, one on each core that is given to the data path." },
+	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
+	  "this machine and the daemon", "The machine and the daemon that runs on it." },
+	{ "event", "events", 0, NULL, event_fields, event_verbs,
+	  "what happened", "The daemon keeps its last events in memory and sends new ones to whoever watches." },
+	{ "config", "configuration", OBJECT_API_ONLY | OBJECT_SINGLETON, NULL, no_fields, config_verbs,
+	  "the configuration as a whole",
+	  "What `softiov apply` and `softiov export` use. The configuration is {TYPE: {NAME: {FIELD: VALUE}}}, "
+	  "as in a YAML file." },
+	{ "schema", "schema", OBJECT_API_ONLY | OBJECT_SINGLETON, NULL, no_fields, schema_verbs,
+	  "the object model", "The table of objects, fields and verbs that this manual is made from." },
+	END
+};
+
+/* clang-format on */
+
+const struct schema softiov_schema = { softiov_types };
