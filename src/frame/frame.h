@@ -10,7 +10,8 @@
  *  2. A VLAN tag can be in the bytes or beside them (VLAN insertion asked by descriptor). After
  *     frame_parse it is always beside: `tci` and FRAME_TAGGED, and `body` says where, in the
  *     sender's bytes, what follows the addresses and the tag begins.
- *  3. All offsets (`csum_start`, `hdr_size`) count from the first byte of the untagged frame.
+ *  3. Offsets (`csum_start`, `l3_start`, `hdr_size`) count from the first of the sender's bytes until
+ *     frame_parse, and from the first byte of the untagged frame after it.
  */
 #ifndef SOFTIOV_FRAME_FRAME_H
 #define SOFTIOV_FRAME_FRAME_H
@@ -43,6 +44,11 @@ enum frame_flag {
 	FRAME_TSO6 = 1 << 4,     /* the same over IPv6 */
 	FRAME_L4_VALID = 1 << 5, /* the L4 checksum is known to be right (set by whoever knows) */
 	FRAME_SCTP_CRC = 1 << 6, /* with FRAME_L4_CSUM: CRC32c instead of the Internet checksum */
+	FRAME_SEED_SIZE =
+		1 << 7, /* with FRAME_TSO: the pseudo-header's sum in the bytes includes the TCP
+				     length of the whole frame (virtio) or not (82599: 7.2.5.2) */
+	FRAME_TUNNEL = 1 << 8, /* with FRAME_TSO, set by frame_parse: there is more than IP between
+				   l3_start and csum_start, so no receiver can take it whole */
 };
 #define FRAME_TSO  (FRAME_TSO4 | FRAME_TSO6)
 #define FRAME_WORK (FRAME_L4_CSUM | FRAME_IP4_CSUM | FRAME_TSO) /* what a plain copy cannot do */

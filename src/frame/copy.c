@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "frame/copy.h"
+#include "frame/csum.h"
+
+/* Where the next byte goes. */
+struct writer {
+	const struct seg_out *out;
+	unsigned int idx;
+	uint32_t offset;
+};
+
+static void put(struct writer *w, const uint8_t *src, uint32_t size)
+{
+	while (size > 0) {
+		const struct seg_out *o = &w->out[w->idx];
+		uint32_t n = o->size - w->offset < size ? o->size - w->offset : size;
+
+		memcpy(o->va + w->offset, src, n);
+		src += n;
+		size -= n;
+		w->offset += n;
+		if (w->offset == o->size) {
+			w->idx++;
+			w->offset = 0;
+		}
+	}
+}
+
+/* The sender's bytes from f->body to the end. */
+static void put_body(struct writer *w, const struct frame *f)
+{
+	uint32_t skip = f->body;
+	uint32_t left = f->size - ETH_ADDRS_SIZE;
+	const uint8_t *va = f->va;
+	uint32_t size = f->seg_size;
+
+	for (unsigned int i = 0; left > 0; i++) {
+		if (skip >= size) {
+			skip -= size;
+		} else {
+			uint32_t n = size - skip < left ? size - skip : left;
+
+			put(w, va + skip, n);
+			left -= n;
+			skip = 0;
+		}
+		if (left > 0) {
+			va = f->more[i].va;
+			size = f->more[i].size;
+		}
+	}
+}
+
+/* Calls of `each` for the written bytes [offset, offset + size), piece by piece. */
+struct reader {
+	const struct seg_out *out;
+	unsigned int idx;
+	uint32_t offset;
+};
+
+static struct reader reader_at(const struct seg_out *out, uint32_t offset)
+{
+	struct reader r = { out, 0, offset };
+
+	while (r.offset >= r.out[r.idx].size)
+		r.offset -= r.out[r.idx++].size;
+	return r;
+}
+
+/* The next contiguous piece, at most `size` bytes. */
+static uint32_t reader_next(struct reader *r, uint32_t size, uint8_t **va)
+{
+	const struct seg_out *o = &r->out[r->idx];
+	uint32_t n = o->size - r->offset < size ? o->size - r->offset : size;
+
+	*va = o->va + r->offset;
+	r->idx++;
+	r->offset = 0;
+	return n;
+}
+
+static void bytes_get(const struct seg_out *out, uint32_t offset, uint8_t *dst, uint32_t size)
+{
+	struct reader r = reader_at(out, offset);
+	uint8_t *va;
+
+	for (uint32_t n; size > 0; size -= n, dst += n) {
+		n = reader_next(&r, size, &va);
+		memcpy(dst, va, n);
+	}
+}
+
+static void bytes_set(const struct seg_out *out, uint32_t offset, const uint8_t *src, uint32_t size)
+{
+	struct reader r = reader_at(out, offset);
+	uint8_t *va;
+
+	for (uint32_t n; size > 0; size -= n, src += n) {
+		n = reader_next(&r, size, &va);
+		memcpy(va, src, n);
+	}
+}
+
+static uint16_t swap16(uint16_t v)
+{
+	return __builtin_bswap16(v);
+}
+
+/* The folded sum of the written bytes [offset, offset + size). */
+static uint16_t sum_range(const struct seg_out *out, uint32_t offset, uint32_t size)
+{
+	struct reader r = reader_at(out, offset);
+	bool odd = false;
+	uint64_t sum = 0;
+	uint8_t *va;
+
+	for (uint32_t n; size > 0; size -= n) {
+		uint16_t part;
+
+		n = reader_next(&r, size, &va);
+		part = csum_fold(csum_add(va, n, 0));
+		/* RFC 1071 section 2(B): a piece at an odd offset counts with its bytes swapped. */
+		sum += odd ? swap16(part) : part;
+		odd ^= n & 1;
+	}
+	return csum_fold(sum);
+}
+
+static void finish_crc32c(const struct seg_out *out, uint32_t start, uint32_t end, uint32_t at)
+{
+	static const uint8_t zero[4];
+	struct reader r;
+	uint32_t crc = ~0u;
+	uint8_t *va;
+
+	/* RFC 9260 section 6.8: the field counts as zero. */
+	bytes_set(out, at, zero, sizeof(zero));
+	r = reader_at(out, start);
+	for (uint32_t n, left = end - start; left > 0; left -= n) {
+		n = reader_next(&r, left, &va);
+		crc = crc32c_add(va, n, crc);
+	}
+	crc = htole32(~crc);
+	bytes_set(out, at, (const uint8_t *)&crc, sizeof(crc));
+}
+
+/* `shift` is 4 where a tag was written before the L3 header. Everything is read back from the
+ * receiver's copy; frame_parse has checked the offsets against the size. */
+static void finish_csums(const struct frame *f, const struct seg_out *out, uint32_t shift)
+{
+	uint32_t end = f->size + shift;
+	uint16_t sum;
+
+	if ((f->flags & FRAME_IP4_CSUM) != 0) {
+		uint32_t l3 = f->l3_start + shift;
+		uint8_t version_ihl;
+		uint32_t hdr_size;
+
+		bytes_get(out, l3, &version_ihl, 1);
+		hdr_size = (version_ihl & 0xfu) * 4;
+		if (hdr_size >= 20 && hdr_size <= end - l3) {
+			bytes_set(out, l3 + 10, (const uint8_t[2]){ 0, 0 }, 2);
+			sum = (uint16_t)~sum_range(out, l3, hdr_size);
+			bytes_set(out, l3 + 10, (const uint8_t *)&sum, 2);
+		}
+	}
+	if ((f->flags & FRAME_L4_CSUM) != 0) {
+		uint32_t start = f->csum_start + shift;
+
+		if ((f->flags & FRAME_SCTP_CRC) != 0) {
+			finish_crc32c(out, start, end, start + f->csum_offset);
+			return;
+		}
+		sum = (uint16_t)~sum_range(out, start, end - start);
+		/* 0 means "no checksum" to UDP (RFC 768); for the others 0xffff is the same number. */
+		if (sum == 0)
+			sum = 0xffff;
+		bytes_set(out, start + f->csum_offset, (const uint8_t *)&sum, 2);
+	}
+}
+
+/* A whole large-send frame goes to a receiver that expects virtio's seed (virtio 1.2, 5.1.6.2): with
+ * the TCP length of the whole frame in it. */
+static void finish_seed(const struct frame *f, const struct seg_out *out, uint32_t shift)
+{
+	uint32_t at = f->csum_start + shift + f->csum_offset;
+	uint16_t seed;
+
+	bytes_get(out, at, (uint8_t *)&seed, 2);
+	seed = csum_fold((uint64_t)seed + htobe32(f->size - f->csum_start));
+	bytes_set(out, at, (const uint8_t *)&seed, 2);
+}
+
+unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, unsigned int n_out,
+			     unsigned int copy_flags)
+{
+	struct writer w = { .out = out };
+	uint8_t tag[4];
+	uint32_t shift = 0;
+
+	put(&w, f->mac, ETH_ADDRS_SIZE);
+	if ((copy_flags & COPY_TAG) != 0) {
+		store_be16(tag, ETH_TYPE_VLAN);
+		store_be16(tag + 2, f->tci);
+		put(&w, tag, sizeof(tag));
+		shift = sizeof(tag);
+	}
+	put_body(&w, f);
+	if ((copy_flags & COPY_CSUM) != 0)
+		finish_csums(f, out, shift);
+	else if ((f->flags & FRAME_TSO) != 0 && (f->flags & FRAME_SEED_SIZE) == 0)
+		finish_seed(f, out, shift);
+	return w.offset > 0 ? w.idx + 1 : w.idx;
+}

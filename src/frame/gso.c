@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "frame/gso.h"
+#include "frame/csum.h"
+
+#define TCP_SEQ   4
+#define TCP_FLAGS 13
+#define TCP_CSUM  16
+#define TCP_FIN   0x01
+#define TCP_PSH   0x08
+#define TCP_CWR   0x80
+
+static uint64_t csum_of_size(uint32_t size)
+{
+	return htobe32(size);
+}
+
+/* Moves (seg_idx, seg_offset) on to the next byte that exists. */
+static const uint8_t *seg_at(const struct gso *gso, unsigned int idx, uint32_t *size)
+{
+	const struct frame *f = gso->f;
+
+	*size = idx == 0 ? f->seg_size : f->more[idx - 1].size;
+	return idx == 0 ? f->va : f->more[idx - 1].va;
+}
+
+bool gso_start(struct gso *gso, struct frame *f)
+{
+	uint32_t skip = f->hdr_size + f->body - ETH_ADDRS_SIZE;
+	uint8_t *tcp = gso->hdr + f->csum_start;
+	uint16_t seed;
+	uint32_t size;
+
+	memset(gso, 0, offsetof(struct gso, hdr));
+	gso->f = f;
+	gso->payload = f->size - f->hdr_size;
+	memcpy(gso->hdr, f->mac, ETH_ADDRS_SIZE);
+	frame_read(f, f->body, gso->hdr + ETH_ADDRS_SIZE, f->hdr_size - ETH_ADDRS_SIZE);
+	if (gso->hdr[f->l3_start] >> 4 != ((f->flags & FRAME_TSO4) != 0 ? 4 : 6) ||
+	    (tcp[12] >> 4) * 4 != f->hdr_size - f->csum_start) {
+		f->drop = DROP_BAD_OFFLOAD;
+		return false;
+	}
+	while (seg_at(gso, gso->seg_idx, &size), skip >= size) {
+		skip -= size;
+		gso->seg_idx++;
+	}
+	gso->seg_offset = skip;
+	if ((f->flags & FRAME_SEED_SIZE) != 0) {
+		/* Take the whole frame's TCP length out again: each piece adds its own. */
+		memcpy(&seed, tcp + TCP_CSUM, sizeof(seed));
+		seed = csum_fold(seed + (uint64_t)(uint16_t)~csum_fold(
+						csum_of_size(f->size - f->csum_start)));
+		memcpy(tcp + TCP_CSUM, &seed, sizeof(seed));
+	}
+	return true;
+}
+
+uint32_t gso_pieces(const struct gso *gso)
+{
+	return (gso->payload + gso->f->mss - 1) / gso->f->mss;
+}
+
+static void piece_header(const struct gso *gso, uint8_t *hdr, uint32_t size)
+{
+	const struct frame *f = gso->f;
+	uint8_t *ip = hdr + f->l3_start, *tcp = hdr + f->csum_start;
+	bool last = gso->offset + size == gso->payload;
+	uint16_t seed;
+
+	memcpy(hdr, gso->hdr, f->hdr_size);
+	if ((f->flags & FRAME_TSO4) != 0) {
+		store_be16(ip + 2, (uint16_t)(f->hdr_size - f->l3_start + size));
+		store_be16(ip + 4, (uint16_t)(load_be16(ip + 4) + gso->n_done));
+	} else {
+		store_be16(ip + 4, (uint16_t)(f->hdr_size - f->l3_start - 40 + size));
+	}
+	store_be32(tcp + TCP_SEQ, load_be32(tcp + TCP_SEQ) + gso->offset);
+	/* 82599 datasheet 7.2.4.4: FIN and PSH belong to the last piece; RFC 3168 6.1.2: CWR to the
+	 * first. */
+	if (!last)
+		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	if (gso->offset > 0)
+		tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+	memcpy(&seed, tcp + TCP_CSUM, sizeof(seed));
+	seed = csum_fold(seed + csum_of_size(f->hdr_size - f->csum_start + size));
+	memcpy(tcp + TCP_CSUM, &seed, sizeof(seed));
+}
+
+bool gso_next(struct gso *gso, struct frame *out, struct gso_piece *piece)
+{
+	const struct frame *f = gso->f;
+	uint32_t left = gso->payload - gso->offset;
+	uint32_t size = left < f->mss ? left : f->mss;
+
+	if (left == 0)
+		return false;
+	piece_header(gso, piece->hdr, size);
+	*out = *f;
+	out->va = piece->hdr;
+	out->seg_size = f->hdr_size;
+	out->size = f->hdr_size + size;
+	out->more = piece->seg;
+	out->n_segs = 1;
+	out->body = ETH_ADDRS_SIZE;
+	out->flags &= (uint16_t) ~(FRAME_TSO | FRAME_SEED_SIZE | FRAME_TUNNEL);
+	for (uint32_t todo = size; todo > 0;) {
+		uint32_t seg_size, n;
+		const uint8_t *va = seg_at(gso, gso->seg_idx, &seg_size);
+
+		n = seg_size - gso->seg_offset < todo ? seg_size - gso->seg_offset : todo;
+		if (n > 0)
+			piece->seg[out->n_segs++ - 1] = (struct seg){ va + gso->seg_offset, n };
+		gso->seg_offset += n;
+		todo -= n;
+		if (gso->seg_offset == seg_size) {
+			gso->seg_idx++;
+			gso->seg_offset = 0;
+		}
+	}
+	gso->offset += size;
+	gso->n_done++;
+	return true;
+}

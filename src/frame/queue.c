@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+
+#include "frame/queue.h"
+
+_Thread_local unsigned int worker_self;
+
+struct endpoint_stats *endpoint_stats_new(void)
+{
+	size_t size = WORKERS_MAX * sizeof(struct endpoint_stats);
+	struct endpoint_stats *stats = aligned_alloc(CACHE_LINE, size);
+
+	if (stats != NULL)
+		memset(stats, 0, size);
+	return stats;
+}
+
+void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum)
+{
+	/* All fields are uint64_t counters. */
+	uint64_t *to = (uint64_t *)sum;
+
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int w = 0; w < WORKERS_MAX; w++) {
+		const uint64_t *from = (const uint64_t *)&ep->stats[w];
+
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+			to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	}
+}
