@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The switch: ports, what may pass between them, and the forwarding of a burst.
+ *
+ * Control describes ports with struct port_config and publishes them all at once as a snapshot
+ * (struct switch_snapshot), which nobody changes any more. Workers read the snapshot that is
+ * current when they pick up a burst. A snapshot and the endpoints that it names may be freed after
+ * the workers' next quiescent point.
+ *
+ * Forwarding rules:
+ *  1. A vport's own addresses are known (static); addresses behind uplinks are learned.
+ *  2. Frames never go from uplink to uplink: two uplinks into one network make no loop, and the
+ *     host is no bridge by accident.
+ *  3. Unknown unicast goes to the uplinks and to vports that may have foreign addresses behind
+ *     them (mac-spoofing or trust on). A vport's device filters further.
+ *  4. 802.1Q, 8.6.3: the reserved group addresses 01-80-C2-00-00-00 to -0F are not forwarded.
+ *  5. VLANs: an access port (no trunk) sends and receives untagged in its pvid and nothing else. A
+ *     trunk port also sends and receives tagged in its list; its pvid is the native VLAN.
+ */
+#ifndef SOFTIOV_SWITCH_SWITCH_H
+#define SOFTIOV_SWITCH_SWITCH_H
+
+#include "frame/gso.h"
+#include "frame/queue.h"
+#include "switch/fdb.h"
+
+#define SWITCH_PORTS_MAX 512
+#define PORT_MACS_MAX    17 /* its own, and 16 that a trusted guest adds */
+#define PORT_ENDPOINTS   2
+
+enum port_endpoint {
+	PORT_VF = 0,
+	PORT_SYNTHETIC = 1,
+	PORT_UPLINK = 0
+};
+
+struct port_config {
+	bool used;
+	bool uplink;
+	bool spoofing;        /* any source address is good */
+	bool unknown_unicast; /* gets unicast to addresses that nobody has */
+	bool trunk;
+	uint16_t pvid;
+	unsigned int n_macs;
+	uint64_t mac[PORT_MACS_MAX];
+	uint64_t vlans[4096 / 64]; /* with trunk */
+	/* In the order of preference: the first that runs receives. NULL: none. */
+	struct endpoint *endpoint[PORT_ENDPOINTS];
+	struct endpoint_stats *stats; /* [WORKERS_MAX]: drops that no endpoint can count */
+};
+
+struct switch_snapshot {
+	struct fdb_static *macs;
+	struct fdb *learned;
+	unsigned int n_ports;
+	struct port_config port[];
+};
+
+struct vswitch {
+	_Atomic(struct switch_snapshot *) snapshot;
+	struct fdb *learned;
+};
+
+/* --- control --- */
+
+int switch_init(struct vswitch *sw, uint32_t fdb_limit);
+/* Waits for nobody: the caller has seen to it that no worker uses the switch. */
+void switch_fini(struct vswitch *sw);
+/* Builds and publishes a snapshot of port[0..n). The old one is returned for switch_snapshot_free
+ * after quiescence; NULL (and *ret = -ENOMEM) if it could not be built. */
+struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_config *port,
+				       unsigned int n, int *ret);
+void switch_snapshot_free(struct switch_snapshot *snapshot);
+
+/* --- workers --- */
+
+/* A worker's scratch memory for forwarding; big, so not on the stack. */
+struct forwarder {
+	uint32_t now_s; /* coarse clock for learning; the worker keeps it */
+	unsigned int n_groups;
+	uint16_t group_port[SWITCH_PORTS_MAX];
+	uint16_t group_of[SWITCH_PORTS_MAX];
+	uint16_t group_n[SWITCH_PORTS_MAX];
+	const struct frame *group[SWITCH_PORTS_MAX][BURST_MAX];
+	struct gso gso;
+	struct frame gso_frame[BURST_MAX];
+	struct gso_piece gso_piece[BURST_MAX];
+	const struct frame *gso_ptr[BURST_MAX];
+};
+
+struct forwarder *forwarder_new(void); /* free() it */
+
+/* Forwards a burst that was pulled from `in`, an endpoint of port `in_port`. Every frame ends
+ * delivered and counted, or dropped and counted. */
+void switch_forward(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
+		    struct endpoint *in, struct burst *burst);
+
+#endif
