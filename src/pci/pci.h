@@ -40,7 +40,7 @@
 #define PCI_EV_FLR     (1u << 0) /* the function was reset; the image is already the reset image */
 #define PCI_EV_COMMAND (1u << 1) /* COMMAND changed: bus mastering or memory decoding */
 #define PCI_EV_MSIX    (1u << 2) /* MSI-X message control changed: enable or function mask */
-#define PCI_EV_BAR     (1u << 3) /* a base address was written (also by a size probe) */
+#define PCI_EV_BAR     (1u << 3) /* a base address changed (also by a size probe) */
 
 /* One 64-bit memory BAR takes two of the six indices; the one after it must be left empty. */
 struct pci_bar_desc {
@@ -84,6 +84,8 @@ struct pci_layout {
 	uint8_t rw1c[PCI_CONFIG_SIZE];   /* bits that writing 1 clears */
 	uint8_t sticky[PCI_CONFIG_SIZE]; /* bits that an FLR keeps (PCIe 5.0, 7.4: RWS, RW1CS) */
 	uint16_t n_vectors;
+	uint8_t bars;   /* bit n: BAR n exists */
+	uint8_t bars64; /* bit n: and takes BAR n + 1 too */
 };
 
 /**
