@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <net/if.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_version.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "frame/copy.h"
+#include "uplink/uplink.h"
+
+#define RX_DESCS   1024
+#define TX_DESCS   1024
+#define POOL_SIZE  8191 /* two rings, what is in flight, and the caches; 2^n - 1 is mempool's best */
+#define POOL_CACHE 256
+
+struct uplink {
+	struct endpoint endpoint;
+	struct txq txq;
+	uint16_t port_id;
+	bool probed; /* made by us: to be removed again */
+	bool started;
+	uint32_t max_frame;
+	char vdev[64];
+	const char *driver;
+	struct rte_mempool *pool;
+	struct spinlock tx_lock; /* several workers may send */
+	unsigned int n_held;
+	struct rte_mbuf *held[BURST_MAX]; /* behind the frames of the current pull */
+};
+
+int uplink_eal_init(const char *program, bool hugepages)
+{
+	char arg[8][24] = { "softiovd", "--no-pci", "--no-telemetry", "--no-shconf",
+			    "--log-level=4" };
+	char *argv[12];
+	int argc = 5;
+
+	snprintf(arg[0], sizeof(arg[0]), "%s", program);
+	if (hugepages) {
+		strcpy(arg[argc++], "--in-memory");
+	} else {
+		/* --no-huge and --in-memory exclude each other (DPDK 22.11). */
+		strcpy(arg[argc++], "--no-huge");
+		strcpy(arg[argc++], "-m256");
+	}
+	for (int i = 0; i < argc; i++)
+		argv[i] = arg[i];
+	argv[argc] = NULL;
+	if (rte_eal_init(argc, argv) < 0)
+		return -rte_errno;
+	return 0;
+}
+
+void uplink_eal_fini(void)
+{
+	rte_eal_cleanup();
+}
+
+void uplink_thread_start(void)
+{
+	if (rte_thread_register() < 0)
+		log_warn("uplink", "worker %u has no DPDK thread id: mempools work without caches",
+			 worker_self);
+}
+
+const char *uplink_dpdk_version(void)
+{
+	return rte_version();
+}
+
+/* --- frames that come in --- */
+
+static void frame_from_mbuf(struct frame *f, struct rte_mbuf *m, struct burst *burst)
+{
+	struct rte_mbuf *next = m->next;
+
+	memset(f, 0, sizeof(*f));
+	f->va = rte_pktmbuf_mtod(m, const uint8_t *);
+	f->seg_size = m->data_len;
+	f->size = m->pkt_len;
+	f->n_segs = 1;
+	f->more = &burst->seg[burst->n_segs];
+	for (; next != NULL; next = next->next) {
+		burst->seg[burst->n_segs++] =
+			(struct seg){ rte_pktmbuf_mtod(next, const uint8_t *), next->data_len };
+		f->n_segs++;
+	}
+	if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) {
+		f->flags |= FRAME_TAGGED;
+		f->tci = m->vlan_tci;
+	}
+	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		f->flags |= FRAME_L4_VALID;
+}
+
+static unsigned int uplink_pull(struct txq *txq, struct burst *burst)
+{
+	struct uplink *u = container_of(txq, struct uplink, txq);
+	unsigned int n = rte_eth_rx_burst(u->port_id, 0, u->held, BURST_MAX);
+
+	u->n_held = n;
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_mbuf *m = u->held[i];
+
+		if (m->nb_segs > FRAME_SEGS || burst->n_segs + m->nb_segs > BURST_SEGS) {
+			endpoint_stats_self(&u->endpoint)->drop[DROP_TOO_LONG]++;
+			continue;
+		}
+		frame_from_mbuf(&burst->frame[burst->n++], m, burst);
+	}
+	if (burst->n == 0 && n > 0) {
+		rte_pktmbuf_free_bulk(u->held, n);
+		u->n_held = 0;
+	}
+	return burst->n;
+}
+
+static void uplink_done(struct txq *txq)
+{
+	struct uplink *u = container_of(txq, struct uplink, txq);
+
+	rte_pktmbuf_free_bulk(u->held, u->n_held);
+	u->n_held = 0;
+}
+
+static const struct txq_ops uplink_txq_ops = { uplink_pull, uplink_done };
+
+/* --- frames that go out --- */
+
+/* NULL with *reason set. */
+static struct rte_mbuf *mbuf_from_frame(struct uplink *u, const struct frame *f,
+					uint16_t untagged_vid, enum drop_reason *reason)
+{
+	unsigned int flags = COPY_CSUM | (f->vid != untagged_vid ? COPY_TAG : 0);
+	uint32_t size = frame_copy_size(f, flags);
+	struct seg_out out;
+	struct rte_mbuf *m;
+
+	if (f->size > u->max_frame) {
+		*reason = DROP_TOO_LONG;
+		return NULL;
+	}
+	m = rte_pktmbuf_alloc(u->pool);
+	if (m == NULL) {
+		*reason = DROP_UPLINK;
+		return NULL;
+	}
+	out.va = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)size);
+	out.size = size;
+	frame_copy(f, &out, 1, flags);
+	return m;
+}
+
+static void uplink_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+			uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	struct uplink *u = container_of(ep, struct uplink, endpoint);
+	struct rte_mbuf *out[BURST_MAX];
+	uint32_t size[BURST_MAX];
+	unsigned int n_out = 0, sent;
+
+	for (unsigned int i = 0; i < n; i++) {
+		enum drop_reason reason;
+
+		out[n_out] = mbuf_from_frame(u, frame[i], untagged_vid, &reason);
+		if (out[n_out] == NULL) {
+			stats->drop[reason]++;
+			continue;
+		}
+		size[n_out++] = frame[i]->size;
+	}
+	spin_lock(&u->tx_lock);
+	sent = n_out > 0 ? rte_eth_tx_burst(u->port_id, 0, out, (uint16_t)n_out) : 0;
+	spin_unlock(&u->tx_lock);
+	for (unsigned int i = 0; i < sent; i++)
+		stats->rx_bytes += size[i];
+	stats->rx_frames += sent;
+	if (sent < n_out) {
+		stats->drop[DROP_UPLINK] += n_out - sent;
+		rte_pktmbuf_free_bulk(out + sent, n_out - sent);
+	}
+}
+
+static const struct endpoint_ops uplink_endpoint_ops = { uplink_push };
+
+/* --- opening --- */
+
+/* DPDK's device string for what the user named. */
+static int device_string(struct uplink *u, const char *name, const char *device,
+			 enum uplink_driver driver, char *text, size_t size, struct err *err)
+{
+	bool is_interface = if_nametoindex(device) != 0;
+
+	if (driver == UPLINK_AUTO)
+		driver = is_interface ? UPLINK_AF_PACKET : UPLINK_ETHDEV;
+	if (driver == UPLINK_ETHDEV) {
+		snprintf(text, size, "%s", device);
+		snprintf(u->vdev, sizeof(u->vdev), "%.*s", (int)strcspn(device, ","), device);
+		return 0;
+	}
+	if (!is_interface)
+		return err_set(err, -ENODEV,
+			       "there is no network interface '%s' (ip link shows what there is)",
+			       device);
+	if (driver == UPLINK_AF_PACKET) {
+		snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
+		/* 2048-byte frames in 64 KiB blocks; the kernel's queue is not used for sending. */
+		snprintf(text, size,
+			 "%s,iface=%s,qpairs=1,blocksz=65536,framesz=2048,framecnt=1024", u->vdev,
+			 device);
+	} else {
+		snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%s", name);
+		snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=1,busy_budget=0",
+			 u->vdev, device);
+	}
+	return 0;
+}
+
+static int probe(struct uplink *u, const char *text, struct err *err)
+{
+	struct rte_dev_iterator it;
+	uint16_t port_id;
+	int ret;
+
+	ret = rte_dev_probe(text);
+	if (ret < 0)
+		return err_set(
+			err, ret,
+			"DPDK cannot open '%s': %s (is the name right, and may the daemon use it?)",
+			text, strerror(-ret));
+	u->probed = true;
+	RTE_ETH_FOREACH_MATCHING_DEV(port_id, text, &it)
+	{
+		u->port_id = port_id;
+		rte_eth_iterator_cleanup(&it);
+		return 0;
+	}
+	if (rte_eth_dev_get_port_by_name(u->vdev, &u->port_id) == 0)
+		return 0;
+	return err_set(err, -ENODEV, "DPDK opened '%s', but there is no Ethernet port behind it",
+		       text);
+}
+
+static int start(struct uplink *u, const char *device, struct err *err)
+{
+	struct rte_eth_conf conf = { 0 };
+	struct rte_eth_dev_info info;
+	uint16_t mtu = 1500;
+	int ret;
+
+	ret = rte_eth_dev_info_get(u->port_id, &info);
+	if (ret < 0)
+		return err_set(err, ret, "'%s' tells DPDK nothing about itself: %s", device,
+			       strerror(-ret));
+	u->driver = info.driver_name;
+	rte_eth_dev_get_mtu(u->port_id, &mtu);
+	u->max_frame = mtu + FRAME_SIZE_MIN;
+	if (u->max_frame + 4 > RTE_MBUF_DEFAULT_DATAROOM)
+		u->max_frame = RTE_MBUF_DEFAULT_DATAROOM - 4;
+	ret = rte_eth_dev_configure(u->port_id, 1, 1, &conf);
+	if (ret == 0)
+		ret = rte_eth_rx_queue_setup(u->port_id, 0, RX_DESCS, SOCKET_ID_ANY, NULL, u->pool);
+	if (ret == 0)
+		ret = rte_eth_tx_queue_setup(u->port_id, 0, TX_DESCS, SOCKET_ID_ANY, NULL);
+	if (ret == 0)
+		ret = rte_eth_dev_start(u->port_id);
+	if (ret < 0)
+		return err_set(err, ret, "'%s' does not start: %s", device, strerror(-ret));
+	u->started = true;
+	ret = rte_eth_promiscuous_enable(u->port_id);
+	if (ret < 0)
+		return err_set(err, ret, "'%s' cannot be made promiscuous: %s", device,
+			       strerror(-ret));
+	return 0;
+}
+
+int uplink_open(struct uplink **uplink, const char *name, const char *device,
+		enum uplink_driver driver, struct err *err)
+{
+	struct uplink *u = calloc(1, sizeof(*u));
+	static unsigned int n_pools;
+	char text[256], pool_name[32];
+	int ret;
+
+	if (u == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	ret = device_string(u, name, device, driver, text, sizeof(text), err);
+	if (ret < 0)
+		goto fail;
+	snprintf(pool_name, sizeof(pool_name), "uplink-%u", n_pools++);
+	u->pool = rte_pktmbuf_pool_create(pool_name, POOL_SIZE, POOL_CACHE, 0,
+					  RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (u->pool == NULL) {
+		ret = err_set(err, -ENOMEM, "no memory for the packet buffers of '%s'", device);
+		goto fail;
+	}
+	u->endpoint.stats = endpoint_stats_new();
+	if (u->endpoint.stats == NULL) {
+		ret = err_set(err, -ENOMEM, "out of memory");
+		goto fail;
+	}
+	ret = probe(u, text, err);
+	if (ret == 0)
+		ret = start(u, device, err);
+	if (ret < 0)
+		goto fail;
+	u->endpoint.ops = &uplink_endpoint_ops;
+	u->endpoint.n_txq = 1;
+	u->endpoint.txq[0] = &u->txq;
+	u->txq = (struct txq){ &uplink_txq_ops, &u->endpoint, 0 };
+	atomic_store(&u->endpoint.running, 1);
+	*uplink = u;
+	return 0;
+fail:
+	uplink_close(u);
+	return ret;
+}
+
+void uplink_close(struct uplink *u)
+{
+	struct rte_eth_dev_info info;
+
+	if (u == NULL)
+		return;
+	if (u->probed && rte_eth_dev_info_get(u->port_id, &info) == 0) {
+		if (u->started)
+			rte_eth_dev_stop(u->port_id);
+		rte_eth_dev_close(u->port_id);
+		rte_dev_remove(info.device);
+	}
+	rte_mempool_free(u->pool);
+	free(u->endpoint.stats);
+	free(u);
+}
+
+struct endpoint *uplink_endpoint(struct uplink *u)
+{
+	return &u->endpoint;
+}
+
+void uplink_info(const struct uplink *u, struct uplink_info *info)
+{
+	struct rte_ether_addr mac;
+	struct rte_eth_link link;
+
+	memset(info, 0, sizeof(*info));
+	info->driver = u->driver;
+	info->max_frame = u->max_frame;
+	if (rte_eth_macaddr_get(u->port_id, &mac) == 0)
+		info->mac = mac_load(mac.addr_bytes);
+	if (rte_eth_link_get_nowait(u->port_id, &link) == 0) {
+		info->link_up = link.link_status == RTE_ETH_LINK_UP;
+		if (link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN)
+			info->speed_bps = (uint64_t)link.link_speed * 1000000;
+	}
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Uplinks: ports of a switch that DPDK drives. The only user of rte_ethdev.
+ *
+ * An uplink is an endpoint with one queue pair. Received mbufs become frames that point into them;
+ * frames that leave are copied into mbufs. Checksums and segmentation are finished by the copy.
+ *
+ * Threads: control opens, closes and asks; workers pull and push.
+ */
+#ifndef SOFTIOV_UPLINK_UPLINK_H
+#define SOFTIOV_UPLINK_UPLINK_H
+
+#include "base/errtext.h"
+#include "frame/queue.h"
+
+enum uplink_driver {
+	UPLINK_AUTO,
+	UPLINK_AF_PACKET,
+	UPLINK_AF_XDP,
+	UPLINK_ETHDEV
+};
+
+struct uplink;
+
+/* Starts DPDK's environment without hugepages, PCI or files. Once, before the first uplink and before
+ * other threads. `argv` is DPDK's own error output's program name. 0 or a negative errno. */
+int uplink_eal_init(const char *program, bool hugepages);
+void uplink_eal_fini(void);
+/* For worker_options.thread_start: gives the thread an lcore id, so that mempool caches work. */
+void uplink_thread_start(void);
+/* "DPDK 22.11.11" */
+const char *uplink_dpdk_version(void);
+
+/* Opens `device`: the name of a Linux interface (AUTO takes AF_PACKET, which shares the interface
+ * with the host), or a DPDK device string. `name` names it in DPDK. Started when it returns. */
+int uplink_open(struct uplink **uplink, const char *name, const char *device,
+		enum uplink_driver driver, struct err *err);
+/* No worker may use it any more. Accepts NULL. */
+void uplink_close(struct uplink *uplink);
+
+struct endpoint *uplink_endpoint(struct uplink *uplink);
+
+struct uplink_info {
+	bool link_up;
+	uint64_t speed_bps; /* 0: unknown */
+	uint64_t mac;
+	uint32_t max_frame;
+	const char *driver; /* DPDK's name of it; valid while the uplink is open */
+};
+void uplink_info(const struct uplink *uplink, struct uplink_info *info);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Workers: the threads of the data path, one on each core given to it.
+ *
+ * A worker goes round its transmit queues: pull a burst, let the switch forward it, give the
+ * descriptors back. After each round it passes a quiescent point (QSBR, liburcu): what it saw
+ * before, it holds no longer. A worker that finds nothing spins for a while, then sleeps in steps
+ * that double up to idle-us; while it sleeps it counts as quiescent, so nobody waits for a sleeper.
+ *
+ * Control: all functions here, from one thread at a time, except worker_quiesce, which any thread
+ * that is no worker may call.
+ */
+#ifndef SOFTIOV_WORKER_WORKER_H
+#define SOFTIOV_WORKER_WORKER_H
+
+#include "switch/switch.h"
+
+#define WORKER_IDLE_US_DEFAULT 500
+
+struct workers;
+
+struct worker_options {
+	unsigned int n_cpus; /* 1..WORKERS_MAX */
+	unsigned int cpu[WORKERS_MAX];
+	unsigned int idle_us; /* longest sleep */
+	/* Called first in each worker's thread, for what other libraries want of a thread. */
+	void (*thread_start)(void);
+};
+
+/* Starts the threads. Returns 0 or a negative errno (-EINVAL: a CPU that this process may not use,
+ * named in *bad_cpu). */
+int workers_start(struct workers **workers, const struct worker_options *options,
+		  unsigned int *bad_cpu);
+/* Stops and joins them. Accepts NULL. */
+void workers_stop(struct workers *workers);
+
+/* Has the endpoint's transmit queues served: each goes to the worker that has the fewest. They
+ * belong to port `port` of `sw`. -ENOMEM. */
+int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw, uint16_t port);
+/* Takes them away again. When it returns no worker uses the endpoint's queues (it has waited);
+ * pushing to it ends with the switch's snapshot. Unknown endpoints are ignored. */
+void workers_del(struct workers *workers, const struct endpoint *ep);
+
+/* Returns once every worker has passed a quiescent point. NULL: nothing to wait for. */
+void worker_quiesce(struct workers *workers);
+
+struct worker_stats {
+	unsigned int cpu;
+	unsigned int n_queues;
+	uint64_t cycles_busy; /* in rounds that found frames */
+	uint64_t frames;
+	uint64_t rounds_busy;
+	uint64_t sleeps;
+};
+unsigned int workers_count(const struct workers *workers);
+void worker_stats(const struct workers *workers, unsigned int idx, struct worker_stats *stats);
+
+#endif
