@@ -8,6 +8,8 @@
  */
 #include "softiov/schema.h"
 
+#include <string.h>
+
 #define REQ  FIELD_REQUIRED
 #define NEW  FIELD_CREATE
 #define GEN  FIELD_GENERATED
@@ -199,10 +201,12 @@ static const struct field event_fields[] = {
 static const struct field no_fields[] = { END };
 
 static const struct field guest_params[] = {
-	{ "memory", TYPE_SIZE, 0, 1ull << 20, 1ull << 44, .unit = "B", .def = "512M",
-	  .help = "memory of the VM: it must be shared with softiovd" },
+	{ "memory", TYPE_SIZE, 0, 0, 1ull << 44, .unit = "B", .def = "512M",
+	  .help = "memory of the VM, to be shared with softiovd; 0 for a further adapter of the same VM" },
 	{ "device", TYPE_ENUM, 0, .def = "auto", .words = words_device,
 	  .help = "which adapter; auto takes what the vport offers, both as a failover pair" },
+	{ "slot", TYPE_UINT, 0, 1, 254, .def = "1",
+	  .help = "first PCIe slot to use; two more than the last for a further adapter of the same VM" },
 	END
 };
 
@@ -298,3 +302,37 @@ static const struct object_type softiov_types[] = {
 /* clang-format on */
 
 const struct schema softiov_schema = { softiov_types };
+
+const struct object_type *schema_type(const struct schema *schema, const char *name)
+{
+	foreach_type(type, schema) if (!strcmp(type->name, name)) return type;
+	return NULL;
+}
+
+static const struct field *find_field(const struct field *first, const char *name)
+{
+	foreach_field(field, first) if (!strcmp(field->name, name)) return field;
+	return NULL;
+}
+
+const struct field *type_field(const struct object_type *type, const char *name)
+{
+	return find_field(type->fields, name);
+}
+
+const struct field *verb_param(const struct verb *verb, const char *name)
+{
+	return find_field(verb->params, name);
+}
+
+const struct verb *type_verb(const struct object_type *type, const char *name)
+{
+	foreach_verb(verb, type) if (!strcmp(verb->name, name)) return verb;
+	return NULL;
+}
+
+const struct verb *type_method(const struct object_type *type, const char *method)
+{
+	foreach_verb(verb, type) if (!strcmp(verb_method(verb), method)) return verb;
+	return NULL;
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Each type is a row of `types`: how text becomes JSON, which JSON is taken as it is, and how JSON
+ * becomes text. A parser returns NULL for what is not allowed and says nothing: the words come from
+ * value_allowed(), so that all doors give the same answer.
+ */
+#include "model/value.h"
+
+#include "base/bits.h"
+#include "model/units.h"
+#include "model/vlans.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct value_type {
+	const char *name;
+	json_t *(*parse)(const struct field *field, const char *text);
+	/* JSON of another kind than string; NULL: this type is written as a string. */
+	json_t *(*check)(const struct field *field, const json_t *value);
+	char *(*format)(const struct field *field, const json_t *value);
+	const char *help;
+};
+
+static char *copy_of(const char *text)
+{
+	char *copy = strdup(text);
+
+	assert(copy);
+	return copy;
+}
+
+static char *print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static char *print(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, fmt);
+	n = vasprintf(&text, fmt, args);
+	va_end(args);
+	assert(n >= 0);
+	return text;
+}
+
+/* --- names and other strings --- */
+
+bool value_is_name(const char *text, size_t len)
+{
+	if (!len || len > NAME_SIZE_MAX || !isalnum((unsigned char)text[0]))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("_.-", text[i]))
+			return false;
+	return true;
+}
+
+static json_t *parse_name(const struct field *field, const char *text)
+{
+	return value_is_name(text, strlen(text)) ? json_string(text) : NULL;
+}
+
+/* The name of an owned object has its owner's before a slash. */
+static json_t *parse_ref(const struct field *field, const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	if (slash && !value_is_name(text, (size_t)(slash - text)))
+		return NULL;
+	slash = slash ? slash + 1 : text;
+	return value_is_name(slash, strlen(slash)) ? json_string(text) : NULL;
+}
+
+static size_t string_max(const struct field *field)
+{
+	return field->max ? field->max : 255;
+}
+
+static json_t *parse_string(const struct field *field, const char *text)
+{
+	if (strlen(text) > string_max(field) || strlen(text) < field->min)
+		return NULL;
+	for (const char *s = text; *s; s++)
+		if (iscntrl((unsigned char)*s))
+			return NULL;
+	return json_string(text); /* NULL if it is not UTF-8 */
+}
+
+static json_t *parse_path(const struct field *field, const char *text)
+{
+	return text[0] == '/' ? parse_string(field, text) : NULL;
+}
+
+static json_t *parse_enum(const struct field *field, const char *text)
+{
+	for (const char *const *word = field->words; *word; word++)
+		if (!strcmp(*word, text))
+			return json_string(text);
+	return NULL;
+}
+
+static char *format_string(const struct field *field, const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return copy_of(text ? text : "");
+}
+
+/* --- on and off --- */
+
+static json_t *parse_bool(const struct field *field, const char *text)
+{
+	static const char *const yes[] = { "on", "yes", "true" }, *const no[] = { "off", "no",
+										  "false" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		if (!strcmp(text, yes[i]))
+			return json_true();
+		if (!strcmp(text, no[i]))
+			return json_false();
+	}
+	return NULL;
+}
+
+static json_t *check_bool(const struct field *field, const json_t *value)
+{
+	return json_is_boolean(value) ? json_boolean(json_is_true(value)) : NULL;
+}
+
+static char *format_bool(const struct field *field, const json_t *value)
+{
+	return copy_of(json_is_true(value) ? "on" : "off");
+}
+
+/* --- numbers --- */
+
+/* max 0 means: as far as JSON integers go. */
+static json_t *in_range(const struct field *field, bool ok, uint64_t v)
+{
+	uint64_t max = field->max ? field->max : INT64_MAX;
+
+	return ok && v >= field->min && v <= max ? json_integer((json_int_t)v) : NULL;
+}
+
+static json_t *parse_number(const struct field *field, enum units units, const char *base,
+			    const char *text)
+{
+	uint64_t v;
+	bool ok = units_parse(units, base, text, &v);
+
+	return in_range(field, ok, v);
+}
+
+static json_t *parse_uint(const struct field *field, const char *text)
+{
+	return parse_number(field, UNITS_NONE, NULL, text);
+}
+
+static json_t *parse_rate(const struct field *field, const char *text)
+{
+	return parse_number(field, UNITS_RATE, NULL, text);
+}
+
+static json_t *parse_size(const struct field *field, const char *text)
+{
+	return parse_number(field, UNITS_SIZE, NULL, text);
+}
+
+static json_t *parse_duration(const struct field *field, const char *text)
+{
+	return parse_number(field, UNITS_TIME, field->unit, text);
+}
+
+static json_t *check_uint(const struct field *field, const json_t *value)
+{
+	json_int_t v = json_integer_value(value);
+
+	return in_range(field, json_is_integer(value) && v >= 0, (uint64_t)v);
+}
+
+static char *format_uint(const struct field *field, const json_t *value)
+{
+	return print("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+}
+
+static char *format_rate(const struct field *field, const json_t *value)
+{
+	uint64_t v = (uint64_t)json_integer_value(value);
+
+	return field->flags & FIELD_STATUS ? units_round(UNITS_RATE, v)
+					   : units_format(UNITS_RATE, v);
+}
+
+static char *format_size(const struct field *field, const json_t *value)
+{
+	return units_format(UNITS_SIZE, (uint64_t)json_integer_value(value));
+}
+
+static char *format_duration(const struct field *field, const json_t *value)
+{
+	return print("%" JSON_INTEGER_FORMAT "%s", json_integer_value(value), field->unit);
+}
+
+static json_t *check_number(const struct field *field, const json_t *value)
+{
+	return json_is_number(value) ? json_real(json_number_value(value)) : NULL;
+}
+
+static char *format_real(const struct field *field, const json_t *value)
+{
+	return print("%.1f", json_number_value(value));
+}
+
+static char *format_time(const struct field *field, const json_t *value)
+{
+	double t = json_number_value(value);
+	time_t seconds = (time_t)t;
+	struct tm tm;
+	char day[32];
+
+	localtime_r(&seconds, &tm);
+	strftime(day, sizeof(day), "%F %T", &tm);
+	return print("%s.%03d", day, (int)((t - (double)seconds) * 1000));
+}
+
+/* --- addresses and VLANs --- */
+
+bool value_parse_mac(const char *text, uint8_t mac[6])
+{
+	for (int i = 0; i < 6; i++) {
+		char digits[3] = { text[0], text[0] ? text[1] : '\0', '\0' };
+
+		if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
+			return false;
+		mac[i] = (uint8_t)strtoul(digits, NULL, 16);
+		text += 2;
+		if (i < 5 && *text != ':' && *text != '-')
+			return false;
+		text += i < 5;
+	}
+	return *text == '\0';
+}
+
+static json_t *mac_json(const uint8_t mac[6])
+{
+	char text[18];
+
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+	return json_string(text);
+}
+
+static json_t *parse_mac(const struct field *field, const char *text)
+{
+	static const uint8_t zero[6];
+	uint8_t mac[6];
+
+	if (!value_parse_mac(text, mac) || mac[0] & 1 || !memcmp(mac, zero, 6))
+		return NULL;
+	return mac_json(mac);
+}
+
+static json_t *parse_vlans(const struct field *field, const char *text)
+{
+	struct vlan_set set;
+	json_t *value;
+	char *canonical;
+
+	if (!vlans_parse(text, &set))
+		return NULL;
+	canonical = vlans_format(&set);
+	value = json_string(canonical);
+	free(canonical);
+	return value;
+}
+
+/* A list of one VLAN may come as a number. */
+static json_t *check_vlans(const struct field *field, const json_t *value)
+{
+	char text[24];
+
+	if (!json_is_integer(value))
+		return NULL;
+	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	return parse_vlans(field, text);
+}
+
+/* --- status only --- */
+
+static json_t *check_any(const struct field *field, const json_t *value)
+{
+	return json_deep_copy(value);
+}
+
+static json_t *check_list(const struct field *field, const json_t *value)
+{
+	return json_is_array(value) ? json_deep_copy(value) : NULL;
+}
+
+static json_t *check_map(const struct field *field, const json_t *value)
+{
+	return json_is_object(value) ? json_deep_copy(value) : NULL;
+}
+
+static char *format_list(const struct field *field, const json_t *value)
+{
+	char *text = NULL;
+	size_t size, i;
+	json_t *item;
+	FILE *out = open_memstream(&text, &size);
+
+	assert(out);
+	json_array_foreach(value, i, item)
+		fprintf(out, "%s%s", i ? "; " : "", json_string_value(item));
+	fclose(out);
+	return text;
+}
+
+static char *format_map(const struct field *field, const json_t *value)
+{
+	char *text = NULL;
+	const char *key, *sep = "";
+	size_t size;
+	json_t *item;
+	FILE *out = open_memstream(&text, &size);
+
+	assert(out);
+	json_object_foreach((json_t *)value, key, item)
+	{
+		fprintf(out, "%s%s %" JSON_INTEGER_FORMAT, sep, key, json_integer_value(item));
+		sep = ", ";
+	}
+	fclose(out);
+	return text;
+}
+
+static char *format_json(const struct field *field, const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	assert(text);
+	return text;
+}
+
+/* clang-format off */
+static const struct value_type types[N_FIELD_TYPES] = {
+	[TYPE_NAME] = { "name", parse_name, NULL, format_string,
+		"letters, digits, `_`, `.` and `-`, at most 63, a letter or digit first" },
+	[TYPE_STRING] = { "string", parse_string, NULL, format_string, "printable text" },
+	[TYPE_PATH] = { "path", parse_path, NULL, format_string, "an absolute path" },
+	[TYPE_REF] = { "ref", parse_ref, NULL, format_string, "the name of an object that exists" },
+	[TYPE_BOOL] = { "bool", parse_bool, check_bool, format_bool,
+		"`on` or `off` (also `yes`, `no`, `true`, `false`); JSON `true` or `false`" },
+	[TYPE_UINT] = { "uint", parse_uint, check_uint, format_uint, "a whole number, decimal or 0x..." },
+	[TYPE_REAL] = { "real", NULL, check_number, format_real, "a number" },
+	[TYPE_ENUM] = { "enum", parse_enum, NULL, format_string, "one of the words given with the field" },
+	[TYPE_MAC] = { "mac", parse_mac, NULL, format_string,
+		"six bytes in hexadecimal with `:` or `-` between, not multicast and not zero" },
+	[TYPE_VLAN] = { "vlan", parse_uint, check_uint, format_uint, "a VLAN from 1 to 4094, or 0 for none" },
+	[TYPE_VLANS] = { "vlans", parse_vlans, check_vlans, format_string,
+		"`none`, `all`, or VLANs and ranges of them: `10,20-30`" },
+	[TYPE_RATE] = { "rate", parse_rate, check_uint, format_rate,
+		"bits a second with a unit as tc(8) writes it: `500mbit`, `10gbit`, `64kibit`, or bytes: "
+		"`125mbps`; JSON: a whole number of bits a second" },
+	[TYPE_DURATION] = { "duration", parse_duration, check_uint, format_duration,
+		"a number with `us`, `ms`, `s`, `m`, `h` or `d`; JSON: a whole number in the field's unit" },
+	[TYPE_SIZE] = { "size", parse_size, check_uint, format_size,
+		"bytes, with `K`, `M`, `G` or `T` for powers of 1024; JSON: a whole number of bytes" },
+	[TYPE_TIME] = { "time", NULL, check_number, format_time, "JSON: seconds since 1970" },
+	[TYPE_LIST] = { "list", NULL, check_list, format_list, "JSON: an array of strings" },
+	[TYPE_MAP] = { "map", NULL, check_map, format_map, "JSON: an object of whole numbers" },
+	[TYPE_JSON] = { "json", NULL, check_any, format_json, "JSON" },
+};
+/* clang-format on */
+
+static int refuse_text(const struct field *field, const char *text, struct refusal *why)
+{
+	char allowed[sizeof(why->allowed)];
+
+	return refuse_value(why, field->name, text, "%s",
+			    value_allowed(field, allowed, sizeof(allowed)));
+}
+
+json_t *value_parse(const struct field *field, const char *text, struct refusal *why)
+{
+	const struct value_type *type = &types[field->type];
+	json_t *value = type->parse ? type->parse(field, text) : NULL;
+
+	if (!value)
+		refuse_text(field, text, why);
+	return value;
+}
+
+json_t *value_check(const struct field *field, const json_t *value, struct refusal *why)
+{
+	const struct value_type *type = &types[field->type];
+	json_t *checked;
+	char *text;
+
+	if (json_is_string(value) && type->parse) {
+		/* A NUL inside would hide the rest of it. */
+		if (strlen(json_string_value(value)) == json_string_length(value))
+			return value_parse(field, json_string_value(value), why);
+		refuse_text(field, json_string_value(value), why);
+		return NULL;
+	}
+	checked = type->check ? type->check(field, value) : NULL;
+	if (checked)
+		return checked;
+	text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	refuse_text(field, text ? text : "", why);
+	free(text);
+	return NULL;
+}
+
+char *value_format(const struct field *field, const json_t *value)
+{
+	return types[field->type].format(field, value);
+}
+
+static void allowed_enum(const struct field *field, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	for (const char *const *word = field->words; *word && at < size; word++) {
+		const char *sep = word == field->words ? "" : word[1] ? ", " : " or ";
+
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", sep, *word);
+	}
+}
+
+const char *value_allowed(const struct field *field, char *buf, size_t size)
+{
+	uint64_t max = field->max ? field->max : INT64_MAX;
+	char *from, *to;
+
+	switch (field->type) {
+	case TYPE_ENUM:
+		allowed_enum(field, buf, size);
+		break;
+	case TYPE_BOOL:
+		snprintf(buf, size, "on or off");
+		break;
+	case TYPE_VLAN:
+	case TYPE_UINT:
+		snprintf(buf, size, "a number from %" PRIu64 " to %" PRIu64, field->min, max);
+		break;
+	case TYPE_DURATION:
+		snprintf(buf, size, "a time from %" PRIu64 "%s to %" PRIu64 "%s", field->min,
+			 field->unit, max, field->unit);
+		break;
+	case TYPE_RATE:
+	case TYPE_SIZE:
+		from = units_format(field->type == TYPE_RATE ? UNITS_RATE : UNITS_SIZE, field->min);
+		to = units_format(field->type == TYPE_RATE ? UNITS_RATE : UNITS_SIZE, max);
+		snprintf(buf, size, "a %s from %s to %s", types[field->type].name, from, to);
+		free(from);
+		free(to);
+		break;
+	case TYPE_STRING:
+		snprintf(buf, size, "printable text of %" PRIu64 " to %zu bytes", field->min,
+			 string_max(field));
+		break;
+	case TYPE_REF:
+		snprintf(buf, size, "the name of a %s", field->ref);
+		break;
+	default:
+		snprintf(buf, size, "%s", types[field->type].help);
+	}
+	return buf;
+}
+
+json_t *value_default(const struct field *field)
+{
+	struct refusal why = REFUSAL_INIT;
+	json_t *value;
+
+	if (!field->def)
+		return NULL;
+	value = value_parse(field, field->def, &why);
+	assert(value); /* a test checks every default of the table */
+	return value;
+}
+
+json_t *value_generate(const struct field *field)
+{
+	uint8_t mac[6];
+	ssize_t n = getrandom(mac, sizeof(mac), 0);
+
+	assert(field->type == TYPE_MAC && n == sizeof(mac));
+	(void)n;
+	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02); /* unicast, locally administered */
+	return mac_json(mac);
+}
+
+const char *value_type_name(enum field_type type)
+{
+	return types[type].name;
+}
+
+const char *value_type_help(enum field_type type)
+{
+	return types[type].help;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What QEMU needs, each seen to work with QEMU 11.1.3:
+ *
+ * 1. Memory in a memfd that is shared. With `share=off` QEMU passes a descriptor too, but maps it
+ *    privately, and what either side writes is lost without a word.
+ * 2. The VF behind a pcie-root-port: directly on pcie.0 it is an integrated endpoint.
+ * 3. A failover pair has the virtio-net adapter as standby; the VF names it and has its MAC.
+ * 4. `reconnect-ms` (since QEMU 9.2; `reconnect` is gone from later ones), so that the virtio-net
+ *    adapter comes back when softiovd has been restarted.
+ *
+ * libvirt has no element for vfio-user, so the VF goes in as QEMU arguments.
+ */
+#include "model/vm.h"
+
+#include "model/units.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct writer {
+	FILE *out;
+	const char *before; /* of the next argument */
+};
+
+static char *format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static char *format(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, fmt);
+	n = vasprintf(&text, fmt, args);
+	va_end(args);
+	assert(n >= 0);
+	return text;
+}
+
+/* QEMU's key=value lists end a value at a comma, unless it is doubled. */
+static char *double_commas(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *to = out;
+
+	assert(out);
+	for (; *text; text++) {
+		*to++ = *text;
+		if (*text == ',')
+			*to++ = ',';
+	}
+	*to = '\0';
+	return out;
+}
+
+static char *memory_object(const struct vm_nic *nic)
+{
+	char *size = units_format(UNITS_SIZE, nic->memory);
+	char *arg = format("memory-backend-memfd,id=softiov-mem,size=%s,share=on", size);
+
+	free(size);
+	return arg;
+}
+
+/* `failover_pair_id` is NULL for a VF alone. */
+static char *vf_device(const struct vm_nic *nic, const char *pair, const char *bus)
+{
+	char *id = format("vf-%s", nic->name), *text;
+	json_t *device = json_pack("{s:s, s:s, s:s, s:s*, s:{s:s, s:s}}", "driver", "vfio-user-pci",
+				   "id", id, "bus", bus, "failover_pair_id", pair, "socket", "type",
+				   "unix", "path", nic->vf_socket);
+
+	assert(device);
+	text = json_dumps(device, JSON_COMPACT);
+	assert(text);
+	json_decref(device);
+	free(id);
+	return text;
+}
+
+/* --- QEMU --- */
+
+static void put_quoted(FILE *out, const char *arg)
+{
+	static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+				   "_-+=./:,@%";
+
+	if (*arg && strspn(arg, safe) == strlen(arg)) {
+		fputs(arg, out);
+		return;
+	}
+	putc('\'', out);
+	for (; *arg; arg++) {
+		if (*arg == '\'')
+			fputs("'\\''", out);
+		else
+			putc(*arg, out);
+	}
+	putc('\'', out);
+}
+
+/* Takes the value. */
+static void put_arg(struct writer *w, const char *option, char *value)
+{
+	fprintf(w->out, "%s%s ", w->before, option);
+	put_quoted(w->out, value);
+	w->before = " \\\n";
+	free(value);
+}
+
+static void put_root_port(struct writer *w, const struct vm_nic *nic, const char *what,
+			  unsigned int slot)
+{
+	put_arg(w, "-device",
+		format("pcie-root-port,id=rp-%s-%s,chassis=%u,slot=%u", what, nic->name, slot,
+		       slot));
+}
+
+static void put_synthetic(struct writer *w, const struct vm_nic *nic)
+{
+	char *path = double_commas(nic->syn_socket);
+
+	put_root_port(w, nic, "syn", nic->slot + 1);
+	put_arg(w, "-chardev",
+		format("socket,id=char-%s,path=%s,reconnect-ms=1000", nic->name, path));
+	put_arg(w, "-netdev", format("vhost-user,id=net-%s,chardev=char-%s", nic->name, nic->name));
+	put_arg(w, "-device",
+		format("virtio-net-pci,netdev=net-%s,mac=%s,%sid=syn-%s,bus=rp-syn-%s", nic->name,
+		       nic->mac, nic->vf_socket ? "failover=on," : "", nic->name, nic->name));
+	free(path);
+}
+
+char *vm_qemu_args(const struct vm_nic *nic)
+{
+	char *text = NULL, *pair = NULL, *bus;
+	size_t size;
+	struct writer w = { open_memstream(&text, &size), "" };
+
+	assert(w.out);
+	if (nic->memory) {
+		put_arg(&w, "-machine", strdup("q35,memory-backend=softiov-mem"));
+		put_arg(&w, "-m", units_format(UNITS_SIZE, nic->memory));
+		put_arg(&w, "-object", memory_object(nic));
+	}
+	if (nic->syn_socket) {
+		put_synthetic(&w, nic);
+		pair = format("syn-%s", nic->name);
+	}
+	if (nic->vf_socket) {
+		put_root_port(&w, nic, "vf", nic->slot);
+		bus = format("rp-vf-%s", nic->name);
+		put_arg(&w, "-device", vf_device(nic, pair, bus));
+		free(bus);
+	}
+	free(pair);
+	putc('\n', w.out);
+	fclose(w.out);
+	return text;
+}
+
+/* --- libvirt --- */
+
+static void put_xml(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '&':
+			fputs("&amp;", out);
+			break;
+		case '<':
+			fputs("&lt;", out);
+			break;
+		case '>':
+			fputs("&gt;", out);
+			break;
+		case '\'':
+			fputs("&apos;", out);
+			break;
+		default:
+			putc(*text, out);
+		}
+	}
+}
+
+static void put_xml_arg(FILE *out, const char *arg)
+{
+	fputs("  <qemu:arg value='", out);
+	put_xml(out, arg);
+	fputs("'/>\n", out);
+}
+
+static void put_xml_interface(FILE *out, const struct vm_nic *nic)
+{
+	fprintf(out,
+		"<!-- in <devices> -->\n"
+		"<interface type='vhostuser'>\n"
+		"  <mac address='%s'/>\n"
+		"  <source type='unix' path='",
+		nic->mac);
+	put_xml(out, nic->syn_socket);
+	fputs("' mode='client'>\n"
+	      "    <reconnect enabled='yes' timeout='1'/>\n"
+	      "  </source>\n"
+	      "  <model type='virtio'/>\n",
+	      out);
+	if (nic->vf_socket)
+		fputs("  <teaming type='persistent'/>\n", out);
+	fprintf(out, "  <alias name='ua-%s'/>\n</interface>\n", nic->name);
+}
+
+static void put_xml_vf(FILE *out, const struct vm_nic *nic)
+{
+	char *pair = nic->syn_socket ? format("ua-%s", nic->name) : NULL;
+	char *bus = format("rp-vf-%s", nic->name);
+	char *device = vf_device(nic, pair, bus);
+	/* libvirt numbers the chassis of its own ports from 1: stay clear of them. */
+	char *port = format("pcie-root-port,id=%s,bus=pcie.0,chassis=%u,slot=%u", bus,
+			    255 - nic->slot, 255 - nic->slot);
+
+	fputs("<!-- last in <domain>, which must say\n"
+	      "     xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
+	      "<qemu:commandline>\n",
+	      out);
+	put_xml_arg(out, "-device");
+	put_xml_arg(out, port);
+	put_xml_arg(out, "-device");
+	put_xml_arg(out, device);
+	fputs("</qemu:commandline>\n", out);
+	free(port);
+	free(device);
+	free(bus);
+	free(pair);
+}
+
+char *vm_libvirt_xml(const struct vm_nic *nic)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert(out);
+	if (nic->memory)
+		fprintf(out,
+			"<!-- in <domain> -->\n"
+			"<memory unit='KiB'>%llu</memory>\n"
+			"<memoryBacking>\n"
+			"  <source type='memfd'/>\n"
+			"  <access mode='shared'/>\n"
+			"</memoryBacking>\n",
+			(unsigned long long)(nic->memory >> 10));
+	if (nic->syn_socket)
+		put_xml_interface(out, nic);
+	if (nic->vf_socket)
+		put_xml_vf(out, nic);
+	fclose(out);
+	return text;
+}
