@@ -10,9 +10,9 @@
  *  2. A client connects and agrees on a version: attached(dev, true). One client at a time; another
  *     one is closed at once and counted.
  *  3. The client's messages become callbacks, each answered before the next is read.
- *  4. The client leaves, or sends something after which the stream cannot be followed: all DMA
- *     mappings go, the eventfds are closed, attached(dev, false), reset(dev, VFU_RESET_DETACH), and
- *     the socket waits for the next client.
+ *  4. The client leaves, or sends something after which the stream cannot be followed:
+ *     attached(dev, false), reset(dev, VFU_RESET_DETACH), the eventfds are closed, all DMA mappings
+ *     go, and the socket waits for the next client.
  *  5. vfu_dev_free() does step 4 if needed and removes the socket.
  *
  * Complications:
@@ -51,13 +51,14 @@ struct pci_layout;
 struct vfu_dev;
 struct vfu_loop;
 
-#define VFU_N_REGIONS      9 /* BAR 0-5, ROM, configuration space, VGA: as VFIO_PCI_*_REGION_INDEX */
-#define VFU_REGION_CONFIG  7
-#define VFU_MAX_AREAS      4          /* mappable areas of one region */
-#define VFU_MAX_VECTORS    64         /* MSI-X vectors of one device */
-#define VFU_MAX_DMA        (64 << 10) /* bytes in one vfu_dma_read() or vfu_dma_write() */
-#define VFU_MAX_DMA_QUEUED 32         /* such requests of one device that wait for their reply */
-#define VFU_DMA_TIMEOUT_MS 5000
+#define VFU_N_REGIONS        9 /* BAR 0-5, ROM, configuration space, VGA: as VFIO_PCI_*_REGION_INDEX */
+#define VFU_REGION_CONFIG    7
+#define VFU_MAX_AREAS        4          /* mappable areas of one region */
+#define VFU_MAX_VECTORS      64         /* MSI-X vectors of one device */
+#define VFU_MAX_DMA          (64 << 10) /* bytes in one vfu_dma_read() or vfu_dma_write() */
+#define VFU_MAX_DMA_QUEUED   32         /* such requests of one device that wait for their reply */
+#define VFU_DMA_TIMEOUT_MS   5000
+#define VFU_HELLO_TIMEOUT_MS 10000 /* from connecting until the version must be agreed on */
 
 /* ---- what a device tells about itself ---- */
 
