@@ -14,7 +14,8 @@
 #include "pci/pci.h"
 #include "vfu/internal.h"
 
-#define PAGE 4096u /* the page size announced to clients */
+#define PAGE            4096u /* the page size announced to clients */
+#define ACCEPT_PAUSE_NS 1000000000ull
 
 static bool region_valid(const struct vfu_region *r)
 {
@@ -156,6 +157,7 @@ void vfu_dev_free(struct vfu_dev *dev)
 	loop = dev->loop;
 	vfu_lock(loop);
 	vfu_dev_detach(dev, "the device is removed");
+	dev->desc.ops->quiesce(dev->priv);
 	LIST_REMOVE(dev, entry);
 	dev_release(dev);
 	loop->n_removed++;
@@ -182,12 +184,35 @@ static void attach(struct vfu_dev *dev, int fd)
 	atomic_store(&dev->peer, cred.pid);
 }
 
+static void listen_for(struct vfu_dev *dev, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = &dev->listen_watch };
+
+	epoll_ctl(dev->loop->epoll_fd, EPOLL_CTL_MOD, dev->listen_fd, &ev);
+}
+
+/* Out of descriptors, most likely. The connection stays in the queue and would be reported without
+ * end, so look away for a while. */
+static void accept_failed(struct vfu_dev *dev, int err)
+{
+	if (log_limit_pass(&dev->log_limit, "vfu"))
+		log_err("vfu", "%s: cannot accept a client: %s; trying again in a second",
+			dev->path, strerror(-err));
+	listen_for(dev, 0);
+	dev->listen_again_ns = dev->loop->now_ns() + ACCEPT_PAUSE_NS;
+	vfu_loop_arm(dev->loop, dev->listen_again_ns);
+}
+
 static void accept_ready(struct vfu_dev *dev, uint32_t events)
 {
 	int fd = vfu_listen_accept(dev->listen_fd);
 
-	if (fd < 0)
+	if (fd == -EAGAIN || fd == -EINTR || fd == -ECONNABORTED)
 		return;
+	if (fd < 0) {
+		accept_failed(dev, fd);
+		return;
+	}
 	if (dev->conn.fd < 0) {
 		attach(dev, fd);
 		return;
@@ -248,15 +273,20 @@ void vfu_dev_detach(struct vfu_dev *dev, const char *why)
 
 void vfu_dev_timers(struct vfu_dev *dev, uint64_t now_ns)
 {
-	if (dev->conn.fd < 0)
-		return;
-	if (dev->conn.hello_ns != 0 && now_ns >= dev->conn.hello_ns) {
+	struct vfu_conn *conn = &dev->conn;
+
+	if (dev->listen_again_ns != 0 && now_ns >= dev->listen_again_ns) {
+		dev->listen_again_ns = 0;
+		listen_for(dev, EPOLLIN);
+	}
+	if (dev->listen_again_ns != 0)
+		vfu_loop_arm(dev->loop, dev->listen_again_ns);
+	if (conn->hello_ns != 0 && now_ns >= conn->hello_ns) {
 		vfu_count(dev, n_broken);
 		vfu_dev_detach(dev, "no version message in time");
-		return;
 	}
-	if (dev->conn.hello_ns != 0)
-		vfu_loop_arm(dev->loop, dev->conn.hello_ns);
+	if (conn->hello_ns != 0)
+		vfu_loop_arm(dev->loop, conn->hello_ns);
 	vfu_dma_timers(dev, now_ns);
 }
 

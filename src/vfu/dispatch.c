@@ -171,9 +171,9 @@ void vfu_dispatch(struct vfu_dev *dev, struct vfu_msg *msg)
 	if (result < 0) {
 		vfu_count(dev, n_refused);
 		if (log_limit_pass(&dev->log_limit, "vfu"))
-			log_debug("vfu", "%s: message %u %s, %zu bytes, %u descriptors: %s",
-				  dev->path, msg->hdr.cmd, command_name(msg->hdr.cmd), msg->size,
-				  msg->n_fds, strerror(-result));
+			log_info("vfu", "%s: message %u %s, %zu bytes, %u descriptors: %s",
+				 dev->path, msg->hdr.cmd, command_name(msg->hdr.cmd), msg->size,
+				 msg->n_fds, strerror(-result));
 	}
 	if ((msg->hdr.flags & VFU_HDR_NO_REPLY) == 0)
 		answer(dev, msg, result);

@@ -111,7 +111,8 @@ struct vfu_dev {
 	void *priv; /* for the callbacks */
 	char *path;
 	int listen_fd;
-	dev_t sock_dev; /* of the file at path, to remove no one else's */
+	uint64_t listen_again_ns; /* accepting is suspended until then; 0: it is not */
+	dev_t sock_dev;           /* of the file at path, to remove no one else's */
 	ino_t sock_ino;
 	struct vfu_watch listen_watch;
 	struct vfu_watch conn_watch;
@@ -135,7 +136,7 @@ int vfu_loop_step(struct vfu_loop *loop, int timeout_ms); /* one batch; for test
 void vfu_loop_wake(struct vfu_loop *loop);
 void vfu_loop_arm(struct vfu_loop *loop, uint64_t deadline_ns);
 
-/* listen.c: both fill *err */
+/* listen.c */
 int vfu_listen_open(const char *path, const struct vfu_access *access, struct err *err);
 int vfu_listen_accept(int listen_fd);
 

@@ -157,6 +157,9 @@ void vfu_loop_free(struct vfu_loop *loop);
 /**
  * While held, no callback runs and no device changes. Held by the loop itself during callbacks. Keep
  * it short: all devices wait. Not recursive; fair against the loop.
+ *
+ * A callback that waits for workers (quiesce) holds it too: a thread for which quiesce() waits must
+ * be offline, in the words of QSBR, while it takes the lock.
  */
 void vfu_lock(struct vfu_loop *loop);
 void vfu_unlock(struct vfu_loop *loop);
@@ -179,8 +182,10 @@ int vfu_dev_new(struct vfu_dev **devp, struct vfu_loop *loop, const char *path,
 		const struct vfu_access *access, const struct vfu_dev_desc *desc, void *dev,
 		struct err *err);
 
-/** Detaches the client, removes the socket and frees the device. Accepts NULL. No worker may use
- * the device any more after the reset() that this causes (quiesce() is called once more). */
+/**
+ * Detaches the client, removes the socket, waits in quiesce() and frees the device. When it is called
+ * no worker may be able to find the device any more. Accepts NULL.
+ */
 void vfu_dev_free(struct vfu_dev *dev);
 
 /** Is a client attached? Any thread. */
