@@ -9,10 +9,10 @@
  *      here never reaches the daemon.
  *   2. The store begins a transaction and writes all of it, without commit: what is wrong with the
  *      disk usually shows now.
- *   3. `change` is called once for each object that differs, in this order: removals of objects that
- *      nothing can refer to (in reverse order of the table), additions and modifications in the
- *      table's order, removals of the others. An object that differs in a create-only field is
- *      removed and added. If one is refused, those before it are undone by `change` with old and new
+ *   3. `change` is called once for each object that differs, in the order of src/model/diff.h
+ *      (removals, additions and modifications, removals of what modified objects had referred to).
+ *      An object that differs in a create-only field is removed and added, and so are those that
+ *      refer to it. If one call refuses, those before it are undone by `change` with old and new
  *      exchanged, in reverse order, and the store rolls back.
  *   4. The store commits: written and synced. From here on the change survives any kill. If the
  *      commit fails, everything is undone as in 3.

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside src/api: what mgmt.c and methods.c share. */
+#ifndef API_TRANSACTION_H
+#define API_TRANSACTION_H
+
+#include "api/mgmt.h"
+
+struct mgmt {
+	const struct schema *schema;
+	struct store *store;
+	const struct backend *backend;
+	struct events *events;
+	json_t *tree;     /* the configuration; see model/config.h */
+	json_t *problems; /* {type: {name: text}}: configured, but the backend does not have it */
+};
+
+/* The configuration becomes `tree` (taken), or nothing changes. */
+int mgmt_commit(struct mgmt *mgmt, const struct caller *caller, json_t *tree, struct refusal *why);
+
+/* Why the object does not run; NULL: it does. */
+const char *mgmt_problem(const struct mgmt *mgmt, const char *type, const char *name);
+
+#endif
