@@ -13,10 +13,14 @@
 #define CACHE_LINE    64
 #define BIT(n)        (1u << (n))
 
+/* DPDK's headers define the same three. */
+#ifndef likely
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-
+#endif
+#ifndef container_of
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#endif
 
 static inline bool is_pow2(uint64_t v)
 {

@@ -226,6 +226,11 @@ uint32_t fdb_count(const struct fdb *fdb)
 	return atomic_load(&fdb->count);
 }
 
+uint32_t fdb_count_of(const struct fdb *fdb, uint16_t port)
+{
+	return __atomic_load_n(&fdb->n_of_port[port], __ATOMIC_RELAXED);
+}
+
 uint64_t fdb_refused(const struct fdb *fdb)
 {
 	return atomic_load(&fdb->refused);

@@ -70,6 +70,7 @@ void fdb_age(struct fdb *fdb, uint32_t now_s, uint32_t age_s);
 /* Control: forgets all of a port's. */
 void fdb_flush(struct fdb *fdb, uint16_t port);
 uint32_t fdb_count(const struct fdb *fdb);
+uint32_t fdb_count_of(const struct fdb *fdb, uint16_t port);
 /* Learned addresses that found no room (limit reached, bucket full of younger ones). */
 uint64_t fdb_refused(const struct fdb *fdb);
 

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ports: vports with their VF and synthetic, and uplinks. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "daemon/runtime.h"
+#include "model/object.h"
+
+static void on_changed(void *arg)
+{
+	runtime_wake(arg);
+}
+
+static const char *const kind_words[] = { "vport", "uplink" };
+
+/* --- what vports and uplinks share --- */
+
+static void port_config_set(struct rt_port *port, const json_t *config)
+{
+	json_incref((json_t *)config);
+	json_decref(port->config);
+	port->config = (json_t *)config;
+	port->name = obj_name(config);
+}
+
+static void port_vlans(struct rt_port *port, const json_t *config)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	struct vlan_set vlans;
+
+	obj_vlans(config, "trunk", &vlans);
+	p->pvid = (uint16_t)obj_uint(config, "vlan");
+	memcpy(p->vlans, vlans.word, sizeof(p->vlans));
+	p->trunk = false;
+	for (unsigned int i = 0; i < ARRAY_SIZE(p->vlans); i++)
+		p->trunk |= p->vlans[i] != 0;
+	port->sw->changed = true;
+}
+
+/* A port of the config's switch without endpoints. NULL with `why`. */
+static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
+				struct refusal *why)
+{
+	struct rt_switch *sw = runtime_switch(rt, obj_str(config, "switch"));
+	struct rt_port *port;
+	unsigned int idx = 0;
+
+	while (idx < SWITCH_PORTS_MAX && sw->port[idx].used)
+		idx++;
+	if (idx == SWITCH_PORTS_MAX) {
+		refuse(why, -ENOSPC, "switch", sw->name, "the switch is full: it has %d ports",
+		       SWITCH_PORTS_MAX);
+		return NULL;
+	}
+	port = calloc(1, sizeof(*port));
+	if (port != NULL)
+		port->stats = endpoint_stats_new();
+	if (port == NULL || port->stats == NULL) {
+		free(port);
+		refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+		return NULL;
+	}
+	port->kind = kind;
+	port->sw = sw;
+	port->idx = idx;
+	port->path = "none";
+	port_config_set(port, config);
+	memset(&sw->port[idx], 0, sizeof(sw->port[idx]));
+	sw->port[idx].used = true;
+	sw->port[idx].stats = port->stats;
+	port_vlans(port, config);
+	LIST_INSERT_HEAD(&rt->ports, port, next);
+	return port;
+}
+
+/* Takes an endpoint out of the switch and the workers. What freed it may then be freed. */
+static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
+{
+	struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
+
+	if (ep == NULL)
+		return;
+	port->sw->port[port->idx].endpoint[slot] = NULL;
+	workers_del(rt->workers, ep);
+	runtime_publish(rt, port->sw);
+}
+
+static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int slot,
+			 struct endpoint *ep)
+{
+	port->sw->port[port->idx].endpoint[slot] = ep;
+	port->sw->changed = true;
+	return workers_add(rt->workers, ep, &port->sw->sw, (uint16_t)port->idx);
+}
+
+void port_remove(struct rt_port *port)
+{
+	port->removed = true;
+	port->sw->port[port->idx].used = false;
+	port->sw->changed = true;
+}
+
+static void vf_drop(struct runtime *rt, struct rt_port *port)
+{
+	if (port->vf == NULL)
+		return;
+	endpoint_leave(rt, port, PORT_VF);
+	vfdev_free(port->vf);
+	port->vf = NULL;
+	port->vf_state = VF_DETACHED;
+	port->sw->vf_used[port->vf_idx] = false;
+}
+
+static void syn_drop(struct runtime *rt, struct rt_port *port)
+{
+	if (port->syn == NULL)
+		return;
+	endpoint_leave(rt, port, PORT_SYNTHETIC);
+	syn_free(port->syn);
+	port->syn = NULL;
+}
+
+void port_free(struct runtime *rt, struct rt_port *port)
+{
+	log_debug(kind_words[port->kind], "'%s' is gone", port->name);
+	vf_drop(rt, port);
+	syn_drop(rt, port);
+	if (port->uplink != NULL) {
+		endpoint_leave(rt, port, PORT_UPLINK);
+		uplink_close(port->uplink);
+		fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
+	}
+	LIST_REMOVE(port, next);
+	free(port->stats);
+	json_decref(port->config);
+	free(port);
+}
+
+void port_stats(const struct rt_port *port, struct endpoint_stats *sum)
+{
+	const struct port_config *p = &port->sw->port[port->idx];
+	struct endpoint own = { .stats = port->stats }, *part[1 + PORT_ENDPOINTS] = { &own };
+	uint64_t *to = (uint64_t *)sum; /* all fields are uint64_t counters */
+
+	memcpy(part + 1, p->endpoint, sizeof(p->endpoint));
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int i = 0; i < ARRAY_SIZE(part); i++) {
+		struct endpoint_stats one;
+
+		if (part[i] == NULL)
+			continue;
+		endpoint_stats_sum(part[i], &one);
+		for (size_t n = 0; n < sizeof(one) / sizeof(uint64_t); n++)
+			to[n] += ((const uint64_t *)&one)[n];
+	}
+}
+
+/* --- vports --- */
+
+static bool is_running(struct endpoint *ep)
+{
+	return ep != NULL && atomic_load(&ep->running) != 0;
+}
+
+const char *vport_path(const struct rt_port *port)
+{
+	if (port->vf != NULL && is_running(vfdev_endpoint(port->vf)))
+		return "vf";
+	return port->syn != NULL && is_running(syn_endpoint(port->syn)) ? "synthetic" : "none";
+}
+
+static uint32_t max_frame(const json_t *config)
+{
+	return (uint32_t)obj_uint(config, "mtu") + FRAME_SIZE_MIN;
+}
+
+static bool link_wanted(const json_t *config)
+{
+	return !obj_is(config, "link", "down");
+}
+
+static int access_of(const json_t *config, struct vfu_access *access, struct refusal *why)
+{
+	const char *owner = obj_str(config, "owner");
+	struct passwd *user;
+
+	*access = (struct vfu_access){ .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	if (owner[0] == '\0')
+		return 0;
+	user = getpwnam(owner);
+	if (user == NULL)
+		return refuse_value(why, "owner", owner,
+				    "a user of this host (getent passwd lists them)");
+	access->uid = user->pw_uid;
+	return 0;
+}
+
+static void policy_of(const struct rt_port *port, const json_t *config, struct vf_policy *policy)
+{
+	const struct port_config *p = &port->sw->port[port->idx];
+	uint8_t mac[6];
+
+	obj_mac(config, "mac", mac);
+	*policy = (struct vf_policy){
+		.mac = mac_load(mac),
+		.pvid = p->pvid,
+		.trunk = p->trunk,
+		.trusted = obj_bool(config, "trust"),
+		.link_up = link_wanted(config),
+		.speed_mbit = 10000,
+		.max_frame = max_frame(config),
+	};
+	memcpy(policy->vlans, p->vlans, sizeof(policy->vlans));
+}
+
+/* What the switch itself enforces. The addresses follow from the guest's when a VF is there. */
+static void vport_rules(struct rt_port *port, const json_t *config)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	uint8_t mac[6];
+
+	p->spoofing = obj_bool(config, "mac-spoofing");
+	p->unknown_unicast = p->spoofing || obj_bool(config, "trust");
+	if (p->n_macs == 0 || obj_changed(port->config, config, "mac")) {
+		obj_mac(config, "mac", mac);
+		p->mac[0] = mac_load(mac);
+		p->n_macs = 1;
+	}
+	port_vlans(port, config);
+}
+
+static bool socket_path(const struct runtime *rt, const char *kind, const char *name, char *path,
+			size_t size)
+{
+	return snprintf(path, size, "%s/%s/%s.sock", rt->options->run_dir, kind, name) < (int)size;
+}
+
+static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *config,
+		   struct refusal *why)
+{
+	struct vfdev_options o = { .model = vf_model_find(obj_str(config, "model")),
+				   .loop = rt->vfu,
+				   .workers = rt->workers,
+				   .changed = on_changed,
+				   .arg = rt };
+	unsigned int pool = (unsigned int)obj_uint(port->sw->config, "vfs"), idx = 0;
+	struct err err = { 0 };
+	char path[108];
+	int ret;
+
+	port->vf_reason[0] = '\0';
+	while (idx < pool && port->sw->vf_used[idx])
+		idx++;
+	if (idx == pool) {
+		snprintf(port->vf_reason, sizeof(port->vf_reason),
+			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
+			 port->sw->name);
+		if (obj_bool(config, "synthetic"))
+			return 0;
+		return refuse(why, -ENOSPC, "iov", "on", "%s; or allow a synthetic (synthetic on)",
+			      port->vf_reason);
+	}
+	ret = access_of(config, &o.access, why);
+	if (ret < 0)
+		return ret;
+	if (!socket_path(rt, "vf", port->name, path, sizeof(path)))
+		return refuse(why, -ENAMETOOLONG, NULL, NULL,
+			      "the path of its socket would be too long");
+	policy_of(port, config, &o.policy);
+	o.path = path;
+	/* PCIe 5.0, 7.9.3: an EUI-64 made from the MAC, as network adapters do. */
+	o.serial = o.policy.mac;
+	ret = vfdev_new(&port->vf, &o, &err);
+	if (ret < 0)
+		return refuse_err(why, NULL, NULL, &err);
+	port->vf_idx = idx;
+	port->sw->vf_used[idx] = true;
+	ret = endpoint_join(rt, port, PORT_VF, vfdev_endpoint(port->vf));
+	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
+}
+
+static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *config,
+		    struct refusal *why)
+{
+	struct syn_options o = { .link_up = link_wanted(config),
+				 .max_frame = max_frame(config),
+				 .workers = rt->workers,
+				 .changed = on_changed,
+				 .arg = rt };
+	struct err err = { 0 };
+	char path[108];
+	int ret = access_of(config, &o.access, why);
+
+	if (ret < 0)
+		return ret;
+	if (!socket_path(rt, "syn", port->name, path, sizeof(path)))
+		return refuse(why, -ENAMETOOLONG, NULL, NULL,
+			      "the path of its socket would be too long");
+	o.path = path;
+	ret = syn_new(&port->syn, &o, &err);
+	if (ret < 0)
+		return refuse_err(why, NULL, NULL, &err);
+	ret = endpoint_join(rt, port, PORT_SYNTHETIC, syn_endpoint(port->syn));
+	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
+}
+
+int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
+{
+	struct rt_port *port = port_new(rt, PORT_OF_VPORT, config, why);
+	int ret = 0;
+
+	if (port == NULL)
+		return why->code;
+	vport_rules(port, config);
+	if (obj_bool(config, "iov"))
+		ret = vf_take(rt, port, config, why);
+	if (ret == 0 && obj_bool(config, "synthetic"))
+		ret = syn_take(rt, port, config, why);
+	if (ret < 0) {
+		port_remove(port);
+		port_free(rt, port);
+	}
+	return ret;
+}
+
+/* Adapters that are no longer wanted go, those wanted now come, sockets change hands. */
+static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t *config,
+			  struct refusal *why)
+{
+	bool iov = obj_bool(config, "iov"), synthetic = obj_bool(config, "synthetic");
+	bool new_owner = obj_changed(port->config, config, "owner");
+	int ret = 0;
+
+	if (!iov || new_owner)
+		vf_drop(rt, port);
+	if (!synthetic || new_owner)
+		syn_drop(rt, port);
+	if (!iov)
+		port->vf_reason[0] = '\0';
+	if (iov && port->vf == NULL)
+		ret = vf_take(rt, port, config, why);
+	if (ret == 0 && synthetic && port->syn == NULL)
+		ret = syn_take(rt, port, config, why);
+	return ret;
+}
+
+int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
+{
+	struct vfu_access access;
+	struct vf_policy policy;
+	int ret = access_of(config, &access, why);
+
+	if (ret < 0)
+		return ret;
+	ret = vport_adapters(rt, port, config, why);
+	if (ret < 0) {
+		struct refusal undo = REFUSAL_INIT;
+
+		if (vport_adapters(rt, port, port->config, &undo) < 0)
+			log_err("vport", "'%s' could not be put back as it was: %s", port->name,
+				undo.text);
+		return ret;
+	}
+	vport_rules(port, config);
+	if (port->vf != NULL) {
+		policy_of(port, config, &policy);
+		vfdev_set_policy(port->vf, &policy);
+	}
+	if (port->syn != NULL)
+		syn_set(port->syn, link_wanted(config), max_frame(config));
+	port_config_set(port, config);
+	return 0;
+}
+
+bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw)
+{
+	struct refusal why = REFUSAL_INIT;
+	struct rt_port *port;
+	bool any = false;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->kind != PORT_OF_VPORT || port->removed || port->sw != sw ||
+		    port->vf != NULL || !obj_bool(port->config, "iov"))
+			continue;
+		if (vf_take(rt, port, port->config, &why) < 0)
+			snprintf(port->vf_reason, sizeof(port->vf_reason), "%.255s", why.text);
+		any |= port->vf != NULL;
+	}
+	return any;
+}
+
+/* --- uplinks --- */
+
+int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
+{
+	static const char *const words[] = { "auto", "af-packet", "af-xdp", "ethdev" };
+	struct rt_port *port = port_new(rt, PORT_OF_UPLINK, config, why);
+	enum uplink_driver driver = UPLINK_AUTO;
+	struct err err = { 0 };
+	int ret;
+
+	if (port == NULL)
+		return why->code;
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
+		if (obj_is(config, "driver", words[i]))
+			driver = (enum uplink_driver)i;
+	port->sw->port[port->idx].uplink = true;
+	port->sw->port[port->idx].unknown_unicast = true;
+	ret = uplink_open(&port->uplink, port->name, obj_str(config, "device"), driver, &err);
+	if (ret < 0)
+		refuse_err(why, "device", obj_str(config, "device"), &err);
+	else
+		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
+	if (ret < 0) {
+		port_remove(port);
+		port_free(rt, port);
+		return ret;
+	}
+	return 0;
+}
+
+int uplink_set(struct rt_port *port, const json_t *config)
+{
+	port_vlans(port, config);
+	port_config_set(port, config);
+	return 0;
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/runtime.h"
+#include "model/object.h"
+
+/* --- switches --- */
+
+struct rt_switch *runtime_switch(struct runtime *rt, const char *name)
+{
+	struct rt_switch *sw;
+
+	LIST_FOREACH(sw, &rt->switches, next)
+		if (strcmp(sw->name, name) == 0)
+			return sw;
+	return NULL;
+}
+
+struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char *name)
+{
+	struct rt_port *port;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->kind == kind && !port->removed && strcmp(port->name, name) == 0)
+			return port;
+	return NULL;
+}
+
+static void switch_config(struct rt_switch *sw, const json_t *config)
+{
+	json_decref(sw->config);
+	sw->config = json_incref((json_t *)config);
+	sw->name = obj_name(config);
+	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(config, "fdb-limit"));
+}
+
+static int switch_add(struct runtime *rt, const json_t *config, struct refusal *why)
+{
+	struct rt_switch *sw = calloc(1, sizeof(*sw));
+	int ret;
+
+	if (sw == NULL)
+		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+	ret = switch_init(&sw->sw, (uint32_t)obj_uint(config, "fdb-limit"));
+	if (ret < 0) {
+		free(sw);
+		return refuse(why, ret, NULL, NULL, "out of memory");
+	}
+	switch_config(sw, config);
+	LIST_INSERT_HEAD(&rt->switches, sw, next);
+	return 0;
+}
+
+static unsigned int vfs_in_use(const struct rt_switch *sw)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
+		n += sw->vf_used[i];
+	return n;
+}
+
+static int switch_set(struct rt_switch *sw, const json_t *config, struct refusal *why)
+{
+	uint64_t vfs = obj_uint(config, "vfs");
+	char text[24];
+
+	if (vfs < vfs_in_use(sw)) {
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)vfs);
+		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
+				    vfs_in_use(sw));
+	}
+	switch_config(sw, config);
+	sw->changed = true;
+	return 0;
+}
+
+static void switch_del(struct runtime *rt, struct rt_switch *sw)
+{
+	LIST_REMOVE(sw, next);
+	worker_quiesce(rt->workers);
+	switch_fini(&sw->sw);
+	json_decref(sw->config);
+	free(sw);
+}
+
+/* --- publishing --- */
+
+void runtime_publish(struct runtime *rt, struct rt_switch *sw)
+{
+	unsigned int n = 0;
+	struct switch_snapshot *old;
+	int ret;
+
+	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
+		if (sw->port[i].used)
+			n = i + 1;
+	old = switch_publish(&sw->sw, sw->port, n, &ret);
+	if (ret < 0) {
+		log_err("switch", "'%s': out of memory, the last change does not take effect yet",
+			sw->name);
+		return;
+	}
+	sw->changed = false;
+	worker_quiesce(rt->workers);
+	switch_snapshot_free(old);
+}
+
+static void publish_changed(struct runtime *rt)
+{
+	struct rt_switch *sw;
+
+	LIST_FOREACH(sw, &rt->switches, next)
+		if (sw->changed)
+			runtime_publish(rt, sw);
+}
+
+static void free_removed(struct runtime *rt)
+{
+	struct rt_port *port, *next;
+
+	for (port = LIST_FIRST(&rt->ports); port != NULL; port = next) {
+		next = LIST_NEXT(port, next);
+		if (port->removed)
+			port_free(rt, port);
+	}
+}
+
+static void settled(void *ctx, bool committed)
+{
+	struct runtime *rt = ctx;
+	struct rt_switch *sw;
+
+	publish_changed(rt);
+	free_removed(rt);
+	LIST_FOREACH(sw, &rt->switches, next)
+		if (vports_take_vfs(rt, sw))
+			sw->changed = true;
+	publish_changed(rt);
+}
+
+/* --- the changes of objects --- */
+
+/* A removed port that this object describes exactly: the removal is being undone. */
+static bool revive(struct runtime *rt, enum port_kind kind, const json_t *config)
+{
+	struct rt_port *port;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->kind != kind || !port->removed || !json_equal(port->config, config))
+			continue;
+		port->removed = false;
+		port->sw->port[port->idx].used = true;
+		port->sw->changed = true;
+		return true;
+	}
+	return false;
+}
+
+/* An object that is removed and added in one transaction: the old one has to leave its sockets or its
+ * interface to the new one now. */
+static void free_namesakes(struct runtime *rt)
+{
+	publish_changed(rt);
+	free_removed(rt);
+}
+
+static int change_port(struct runtime *rt, enum port_kind kind, const json_t *old_obj,
+		       const json_t *new_obj, struct refusal *why)
+{
+	struct rt_port *port =
+		runtime_port(rt, kind, obj_name(old_obj != NULL ? old_obj : new_obj));
+
+	if (new_obj == NULL) {
+		if (port != NULL)
+			port_remove(port);
+		return 0;
+	}
+	if (old_obj == NULL || port == NULL) {
+		if (revive(rt, kind, new_obj))
+			return 0;
+		free_namesakes(rt);
+		return kind == PORT_OF_VPORT ? vport_add(rt, new_obj, why)
+					     : uplink_add(rt, new_obj, why);
+	}
+	return kind == PORT_OF_VPORT ? vport_set(rt, port, new_obj, why)
+				     : uplink_set(port, new_obj);
+}
+
+static int change(void *ctx, const struct object_type *type, const json_t *old_obj,
+		  const json_t *new_obj, struct refusal *why)
+{
+	struct runtime *rt = ctx;
+	struct rt_switch *sw;
+
+	if (strcmp(type->name, "vport") == 0)
+		return change_port(rt, PORT_OF_VPORT, old_obj, new_obj, why);
+	if (strcmp(type->name, "uplink") == 0)
+		return change_port(rt, PORT_OF_UPLINK, old_obj, new_obj, why);
+	if (strcmp(type->name, "switch") != 0)
+		return 0;
+	sw = runtime_switch(rt, obj_name(old_obj != NULL ? old_obj : new_obj));
+	if (new_obj == NULL) {
+		if (sw != NULL) {
+			/* Its ports were removed before it, in this transaction perhaps. */
+			free_namesakes(rt);
+			switch_del(rt, sw);
+		}
+		return 0;
+	}
+	return sw == NULL ? switch_add(rt, new_obj, why) : switch_set(sw, new_obj, why);
+}
+
+static int verb(void *ctx, const struct object_type *type, const struct verb *verb,
+		const char *name, const json_t *params, json_t **result, struct refusal *why)
+{
+	if (strcmp(type->name, "host") == 0 && strcmp(verb->name, "check") == 0) {
+		*result = host_check(ctx);
+		return 0;
+	}
+	return refuse(why, -ENOSYS, NULL, NULL, "the daemon has no %s %s", type->name, verb->name);
+}
+
+void runtime_backend(struct runtime *rt, struct backend *backend)
+{
+	*backend = (struct backend){
+		.ctx = rt,
+		.change = change,
+		.settled = settled,
+		.status = status_fill,
+		.list = status_list,
+		.verb = verb,
+	};
+}
+
+/* --- what happens below --- */
+
+void runtime_wake(struct runtime *rt)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full, and then control is awake. */
+	if (write(rt->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* The addresses that the guest uses now, into the switch's table. */
+static void refresh_macs(struct rt_port *port, const struct vfdev_info *info)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	uint8_t own[6];
+
+	p->n_macs = 0;
+	obj_mac(port->config, "mac", own);
+	if (info != NULL && info->n_macs > 0) {
+		p->n_macs = info->n_macs;
+		memcpy(p->mac, info->mac, info->n_macs * sizeof(info->mac[0]));
+	} else {
+		p->mac[p->n_macs++] = mac_load(own);
+	}
+	port->sw->changed = true;
+}
+
+static const char *vf_event(enum vf_state state)
+{
+	static const char *const text[] = {
+		[VF_DETACHED] = "the VM has left the VF",
+		[VF_ATTACHED] = "a VM is attached to the VF, its driver does not run",
+		[VF_ACTIVE] = "the VF's driver runs in the VM",
+	};
+
+	return text[state];
+}
+
+static void look_at_vport(struct runtime *rt, struct rt_port *port)
+{
+	const char *path = vport_path(port);
+	struct vfdev_info info;
+
+	if (port->vf != NULL) {
+		const struct port_config *p = &port->sw->port[port->idx];
+
+		vfdev_info(port->vf, &info);
+		if (info.n_macs != p->n_macs ||
+		    memcmp(info.mac, p->mac, p->n_macs * sizeof(p->mac[0])) != 0)
+			refresh_macs(port, &info);
+		if (info.state != port->vf_state)
+			events_add(rt->events, info.state == VF_DETACHED ? "detached" : "attached",
+				   "vport", port->name, "%s", vf_event(info.state));
+		port->vf_state = info.state;
+	}
+	if (strcmp(path, port->path) != 0) {
+		events_add(rt->events, "path", "vport", port->name, "the path is now %s", path);
+		port->path = path;
+	}
+}
+
+void runtime_changed(struct runtime *rt)
+{
+	struct rt_port *port;
+	uint64_t n;
+
+	if (read(rt->wake_fd, &n, sizeof(n)) < 0)
+		return;
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->kind == PORT_OF_VPORT && !port->removed)
+			look_at_vport(rt, port);
+	publish_changed(rt);
+}
+
+static void tick_rate(struct rt_port *port, uint64_t elapsed_ns)
+{
+	struct endpoint_stats now;
+	struct rate *r = &port->rate;
+	double per_s = 1e9 / (double)elapsed_ns;
+
+	port_stats(port, &now);
+	r->rx_fps = (uint64_t)((double)(now.rx_frames - r->last.rx_frames) * per_s);
+	r->tx_fps = (uint64_t)((double)(now.tx_frames - r->last.tx_frames) * per_s);
+	r->rx_bps = (uint64_t)((double)(now.rx_bytes - r->last.rx_bytes) * 8 * per_s);
+	r->tx_bps = (uint64_t)((double)(now.tx_bytes - r->last.tx_bytes) * 8 * per_s);
+	r->last = now;
+}
+
+static void tick_uplink(struct runtime *rt, struct rt_port *port)
+{
+	struct uplink_info info;
+
+	uplink_info(port->uplink, &info);
+	if (info.link_up != port->link_up)
+		events_add(rt->events, "link", "uplink", port->name, "the link is %s",
+			   info.link_up ? "up" : "down");
+	port->link_up = info.link_up;
+}
+
+static void tick_workers(struct runtime *rt, uint64_t elapsed_ns)
+{
+	for (unsigned int i = 0; i < workers_count(rt->workers); i++) {
+		struct worker_stats now, *last = &rt->worker_last[i], *gain = &rt->worker_gain[i];
+
+		worker_stats(rt->workers, i, &now);
+		gain->cycles_busy = now.cycles_busy - last->cycles_busy;
+		gain->frames = now.frames - last->frames;
+		*last = now;
+	}
+	rt->worker_gain_ns = elapsed_ns;
+}
+
+void runtime_tick(struct runtime *rt)
+{
+	uint64_t now_ns = clock_ns(), elapsed_ns = now_ns - rt->tick_ns;
+	struct rt_switch *sw;
+	struct rt_port *port;
+
+	if (elapsed_ns == 0)
+		return;
+	rt->tick_ns = now_ns;
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->removed)
+			continue;
+		tick_rate(port, elapsed_ns);
+		if (port->kind == PORT_OF_UPLINK)
+			tick_uplink(rt, port);
+		else
+			look_at_vport(rt, port);
+	}
+	tick_workers(rt, elapsed_ns);
+	LIST_FOREACH(sw, &rt->switches, next)
+		fdb_age(sw->sw.learned, (uint32_t)(now_ns / 1000000000),
+			(uint32_t)obj_uint(sw->config, "fdb-age"));
+	publish_changed(rt);
+}
+
+/* --- life --- */
+
+static void *vfu_main(void *arg)
+{
+	struct runtime *rt = arg;
+
+	pthread_setname_np(pthread_self(), "device-io");
+	if (vfu_loop_run(rt->vfu) < 0)
+		log_err("vfu", "the vfio-user loop ended: VFs no longer answer");
+	return NULL;
+}
+
+static int make_dir(const char *dir, const char *sub, struct err *err)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s%s", dir, sub);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "cannot make the folder '%s': %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+static int start_threads(struct runtime *rt, struct err *err)
+{
+	const struct options *o = rt->options;
+	struct worker_options wo = { .n_cpus = o->n_cpus,
+				     .idle_us = o->idle_us,
+				     .thread_start = uplink_thread_start };
+	unsigned int bad_cpu = 0;
+	int ret;
+
+	memcpy(wo.cpu, o->cpu, sizeof(wo.cpu));
+	ret = workers_start(&rt->workers, &wo, &bad_cpu);
+	if (ret < 0)
+		return err_set(err, ret,
+			       "cannot start a worker on processor %u: %s (see --workers)", bad_cpu,
+			       strerror(-ret));
+	rt->vfu = vfu_loop_new();
+	if (rt->vfu == NULL)
+		return err_set(err, -errno, "cannot make the vfio-user loop: %s", strerror(errno));
+	ret = -pthread_create(&rt->vfu_thread, NULL, vfu_main, rt);
+	if (ret < 0) {
+		vfu_loop_free(rt->vfu);
+		rt->vfu = NULL;
+		return err_set(err, ret, "cannot start the device I/O thread: %s", strerror(-ret));
+	}
+	return 0;
+}
+
+int runtime_start(struct runtime *rt, const struct options *options, struct events *events,
+		  struct err *err)
+{
+	int ret;
+
+	memset(rt, 0, sizeof(*rt));
+	rt->options = options;
+	rt->events = events;
+	LIST_INIT(&rt->switches);
+	LIST_INIT(&rt->ports);
+	rt->started_ns = clock_ns();
+	rt->tick_ns = rt->started_ns;
+	rt->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (rt->wake_fd < 0)
+		return err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+	ret = make_dir(options->run_dir, "", err);
+	if (ret == 0)
+		ret = make_dir(options->run_dir, "/vf", err);
+	if (ret == 0)
+		ret = make_dir(options->run_dir, "/syn", err);
+	if (ret == 0)
+		ret = start_threads(rt, err);
+	if (ret < 0)
+		runtime_stop(rt);
+	return ret;
+}
+
+void runtime_stop(struct runtime *rt)
+{
+	struct rt_port *port;
+	struct rt_switch *sw;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		if (!port->removed)
+			port_remove(port);
+	publish_changed(rt);
+	free_removed(rt);
+	while ((sw = LIST_FIRST(&rt->switches)) != NULL)
+		switch_del(rt, sw);
+	if (rt->vfu != NULL) {
+		vfu_loop_stop(rt->vfu);
+		pthread_join(rt->vfu_thread, NULL);
+		vfu_loop_free(rt->vfu);
+	}
+	workers_stop(rt->workers);
+	close(rt->wake_fd);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The running switch: what the configuration's objects are in this process.
+ *
+ * It implements src/api/backend.h: management tells it each change of an object, it makes switches,
+ * ports, VFs, synthetics and uplinks follow, and fills in status. Changes are collected in the
+ * switches' port tables and published once, when a transaction settles.
+ *
+ * Removals are kept until the transaction has settled, since a transaction can still be undone and a
+ * VM's connection would not survive that.
+ *
+ * Threads: control calls everything here. Device I/O and rte_vhost's threads only run the upcalls,
+ * which note what happened and wake control (runtime_wake).
+ */
+#ifndef SOFTIOV_DAEMON_RUNTIME_H
+#define SOFTIOV_DAEMON_RUNTIME_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "api/backend.h"
+#include "api/event.h"
+#include "daemon/options.h"
+#include "daemon/syn.h"
+#include "daemon/vfdev.h"
+#include "switch/switch.h"
+#include "uplink/uplink.h"
+#include "vfu/vfu.h"
+#include "worker/worker.h"
+
+/* Counters at the last tick and what they gained in it. */
+struct rate {
+	struct endpoint_stats last;
+	uint64_t rx_bps, tx_bps, rx_fps, tx_fps;
+};
+
+struct rt_switch {
+	LIST_ENTRY(rt_switch) next;
+	const char *name; /* in config */
+	json_t *config;
+	struct vswitch sw;
+	struct port_config port[SWITCH_PORTS_MAX];
+	bool vf_used[SWITCH_PORTS_MAX]; /* the pool; as long as any `vfs` may be */
+	bool changed;                   /* port[] is to be published */
+};
+
+enum port_kind {
+	PORT_OF_VPORT,
+	PORT_OF_UPLINK
+};
+
+/* A port of a switch: a vport or an uplink. */
+struct rt_port {
+	LIST_ENTRY(rt_port) next;
+	enum port_kind kind;
+	const char *name; /* in config */
+	json_t *config;
+	struct rt_switch *sw;
+	unsigned int idx; /* in sw->port[] */
+	bool removed;     /* to be freed when the transaction settles */
+	struct endpoint_stats *stats;
+	struct rate rate;
+	/* vport */
+	struct vfdev *vf;
+	unsigned int vf_idx;
+	char vf_reason[256]; /* why there is no VF; empty if there is one, or none is wanted */
+	struct syn *syn;
+	const char *path; /* last seen, for events */
+	enum vf_state vf_state;
+	/* uplink */
+	struct uplink *uplink;
+	bool link_up; /* last seen */
+};
+
+LIST_HEAD(rt_switches, rt_switch);
+LIST_HEAD(rt_ports, rt_port);
+
+struct runtime {
+	const struct options *options;
+	struct events *events;
+	struct workers *workers;
+	struct vfu_loop *vfu;
+	pthread_t vfu_thread;
+	int wake_fd; /* eventfd: something changed below control */
+	struct rt_switches switches;
+	struct rt_ports ports;
+	uint64_t started_ns;
+	uint64_t tick_ns;
+	struct worker_stats worker_last[WORKERS_MAX];
+	struct worker_stats worker_gain[WORKERS_MAX];
+	uint64_t worker_gain_ns;
+};
+
+/* Starts workers and device I/O. DPDK's environment is up already. */
+int runtime_start(struct runtime *rt, const struct options *options, struct events *events,
+		  struct err *err);
+/* Everything that mgmt_stop has not removed, then the threads. */
+void runtime_stop(struct runtime *rt);
+
+/* The calls that management makes; ctx is rt. */
+void runtime_backend(struct runtime *rt, struct backend *backend);
+
+/* Any thread: control shall look what changed (runtime_changed). One eventfd write. */
+void runtime_wake(struct runtime *rt);
+/* Control, after wake_fd became readable. */
+void runtime_changed(struct runtime *rt);
+/* Control, once a second: rates, ageing, links. */
+void runtime_tick(struct runtime *rt);
+
+/* --- between the daemon's files --- */
+
+struct rt_switch *runtime_switch(struct runtime *rt, const char *name);
+/* Publishes the switch's port table and waits until no worker holds the one before. */
+void runtime_publish(struct runtime *rt, struct rt_switch *sw);
+/* The port of this kind that is not removed. */
+struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char *name);
+
+/* ports.c: one vport or uplink. 0, or a negative errno with `why`. */
+int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);
+int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
+int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why);
+int uplink_set(struct rt_port *port, const json_t *config);
+/* Takes the port out of the switch's table; port_free frees it after publishing. */
+void port_remove(struct rt_port *port);
+void port_free(struct runtime *rt, struct rt_port *port);
+/* Gives VFs that have become free to vports that wait for one. True if port tables changed. */
+bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw);
+/* Which adapter carries the traffic: "vf", "synthetic" or "none". */
+const char *vport_path(const struct rt_port *port);
+/* The port's counters: its endpoints' and its own. */
+void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
+
+/* status.c */
+void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);
+void status_list(void *ctx, const struct object_type *type, json_t *array);
+
+/* host.c */
+json_t *host_show(const struct runtime *rt);
+json_t *host_check(const struct runtime *rt);
+
+#endif

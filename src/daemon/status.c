@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The status fields of the object model, from the running state. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "daemon/runtime.h"
+#include "model/object.h"
+
+static void put_uint(json_t *out, const char *field, uint64_t v)
+{
+	json_object_set_new(out, field, json_integer((json_int_t)v));
+}
+
+static void put_str(json_t *out, const char *field, const char *v)
+{
+	json_object_set_new(out, field, json_string(v));
+}
+
+static void put_mac(json_t *out, const char *field, uint64_t mac)
+{
+	char text[18];
+	uint8_t m[6];
+
+	mac_store(m, mac);
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+		 m[5]);
+	put_str(out, field, text);
+}
+
+static void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
+{
+	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
+}
+
+static void put_stats(json_t *out, const struct endpoint_stats *s)
+{
+	json_t *reasons = json_object();
+	uint64_t drops = 0;
+
+	for (unsigned int i = DROP_NONE + 1; i < DROP_N; i++) {
+		drops += s->drop[i];
+		if (s->drop[i] > 0)
+			put_uint(reasons, drop_reason_name(i), s->drop[i]);
+	}
+	put_uint(out, "rx-frames", s->rx_frames);
+	put_uint(out, "rx-bytes", s->rx_bytes);
+	put_uint(out, "tx-frames", s->tx_frames);
+	put_uint(out, "tx-bytes", s->tx_bytes);
+	put_uint(out, "drops", drops);
+	json_object_set_new(out, "drop-reasons", reasons);
+}
+
+static void put_rates(json_t *out, const struct rate *r)
+{
+	put_uint(out, "rx-rate", r->rx_bps);
+	put_uint(out, "tx-rate", r->tx_bps);
+	put_uint(out, "rx-fps", r->rx_fps);
+	put_uint(out, "tx-fps", r->tx_fps);
+}
+
+/* An uplink's receiver is the network outside: what it counts as sent by "the guest" came in. */
+static void swap_directions(struct endpoint_stats *s, struct rate *r)
+{
+	struct endpoint_stats was = *s;
+	struct rate rate = *r;
+
+	s->rx_frames = was.tx_frames;
+	s->rx_bytes = was.tx_bytes;
+	s->tx_frames = was.rx_frames;
+	s->tx_bytes = was.rx_bytes;
+	r->rx_bps = rate.tx_bps;
+	r->tx_bps = rate.rx_bps;
+	r->rx_fps = rate.tx_fps;
+	r->tx_fps = rate.rx_fps;
+}
+
+static void fill_switch(struct runtime *rt, const json_t *obj, json_t *out)
+{
+	struct rt_switch *sw = runtime_switch(rt, obj_name(obj));
+	struct endpoint_stats sum = { 0 }, one;
+	uint64_t n_vports = 0, n_vfs = 0;
+	struct rt_port *port;
+
+	if (sw == NULL)
+		return;
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->sw != sw || port->removed)
+			continue;
+		port_stats(port, &one);
+		stats_add(&sum, &one);
+		n_vports += port->kind == PORT_OF_VPORT;
+		n_vfs += port->vf != NULL;
+	}
+	put_uint(out, "vports", n_vports);
+	put_uint(out, "vfs-in-use", n_vfs);
+	put_uint(out, "fdb-entries", n_vports + fdb_count(sw->sw.learned));
+	put_stats(out, &sum);
+}
+
+static const char *vf_state_word(enum vf_state state)
+{
+	static const char *const words[] = {
+		[VF_DETACHED] = "listening",
+		[VF_ATTACHED] = "attached",
+		[VF_ACTIVE] = "active",
+	};
+
+	return words[state];
+}
+
+static unsigned int n_queues(const struct rt_port *port)
+{
+	struct endpoint *const *ep = port->sw->port[port->idx].endpoint;
+
+	for (unsigned int i = 0; i < PORT_ENDPOINTS; i++)
+		if (ep[i] != NULL && atomic_load(&ep[i]->running) != 0)
+			return ep[i]->n_txq;
+	return 0;
+}
+
+static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
+{
+	struct rt_port *port = runtime_port(rt, PORT_OF_VPORT, obj_name(obj));
+	struct endpoint_stats sum;
+	struct vfdev_info info;
+	json_t *reasons = json_array();
+
+	if (port == NULL) {
+		json_decref(reasons);
+		return;
+	}
+	put_str(out, "path", vport_path(port));
+	put_mac(out, "guest-mac", port->sw->port[port->idx].mac[0]);
+	if (port->vf_reason[0] != '\0')
+		json_array_append_new(reasons, json_string(port->vf_reason));
+	else if (!obj_bool(obj, "iov"))
+		json_array_append_new(reasons,
+				      json_string("iov is off (softiov vport set NAME iov on)"));
+	if (port->vf != NULL) {
+		vfdev_info(port->vf, &info);
+		put_uint(out, "vf", port->vf_idx);
+		put_str(out, "vf-state", vf_state_word(info.state));
+		put_str(out, "vf-api", info.api);
+		put_str(out, "vf-socket", vfdev_path(port->vf));
+	}
+	json_object_set_new(out, "reasons", reasons);
+	put_str(out, "syn-state", port->syn != NULL ? syn_state(port->syn) : "off");
+	if (port->syn != NULL)
+		put_str(out, "syn-socket", syn_path(port->syn));
+	put_uint(out, "queues", n_queues(port));
+	port_stats(port, &sum);
+	put_rates(out, &port->rate);
+	put_stats(out, &sum);
+}
+
+static void fill_uplink(struct runtime *rt, const json_t *obj, json_t *out)
+{
+	struct rt_port *port = runtime_port(rt, PORT_OF_UPLINK, obj_name(obj));
+	struct endpoint_stats sum;
+	struct uplink_info info;
+	struct rate rate;
+
+	if (port == NULL)
+		return;
+	uplink_info(port->uplink, &info);
+	put_str(out, "link", info.link_up ? "up" : "down");
+	if (info.speed_bps > 0)
+		put_uint(out, "speed", info.speed_bps);
+	put_mac(out, "mac", info.mac);
+	put_str(out, "driver-in-use", info.driver);
+	put_uint(out, "fdb-entries", fdb_count_of(port->sw->sw.learned, (uint16_t)port->idx));
+	port_stats(port, &sum);
+	rate = port->rate;
+	swap_directions(&sum, &rate);
+	put_rates(out, &rate);
+	put_stats(out, &sum);
+}
+
+void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out)
+{
+	if (strcmp(type->name, "switch") == 0)
+		fill_switch(ctx, obj, out);
+	else if (strcmp(type->name, "vport") == 0)
+		fill_vport(ctx, obj, out);
+	else if (strcmp(type->name, "uplink") == 0)
+		fill_uplink(ctx, obj, out);
+}
+
+static json_t *new_vf(const struct rt_switch *sw, unsigned int idx)
+{
+	json_t *out = json_object();
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s/%u", sw->name, idx);
+	put_str(out, "name", name);
+	put_str(out, "switch", sw->name);
+	put_uint(out, "index", idx);
+	return out;
+}
+
+static json_t *show_vf(struct rt_port *port)
+{
+	json_t *out = new_vf(port->sw, port->vf_idx);
+	struct endpoint_stats sum;
+	struct vfdev_info info;
+	char pci_id[16];
+
+	vfdev_info(port->vf, &info);
+	endpoint_stats_sum(vfdev_endpoint(port->vf), &sum);
+	snprintf(pci_id, sizeof(pci_id), "%04x:%04x", info.model->vendor, info.model->device);
+	put_str(out, "vport", port->name);
+	put_str(out, "model", info.model->name);
+	put_str(out, "pci-id", pci_id);
+	put_str(out, "state", vf_state_word(info.state));
+	put_str(out, "api", info.api);
+	put_str(out, "link", info.link_up ? "up" : "down");
+	put_uint(out, "msix-vectors", info.model->n_vectors);
+	put_str(out, "socket", vfdev_path(port->vf));
+	put_uint(out, "messages", info.counters.mbox_messages);
+	put_uint(out, "irqs", info.vfu.n_irqs);
+	put_uint(out, "traps", info.counters.traps);
+	put_uint(out, "bad-descriptors", sum.bad_tx_desc + sum.bad_rx_desc);
+	return out;
+}
+
+static void list_vfs(struct runtime *rt, json_t *array)
+{
+	struct rt_port *port, *of_idx[SWITCH_PORTS_MAX];
+	struct rt_switch *sw;
+
+	LIST_FOREACH(sw, &rt->switches, next) {
+		unsigned int pool = (unsigned int)obj_uint(sw->config, "vfs");
+
+		memset(of_idx, 0, sizeof(of_idx));
+		LIST_FOREACH(port, &rt->ports, next)
+			if (port->sw == sw && port->vf != NULL && !port->removed)
+				of_idx[port->vf_idx] = port;
+		for (unsigned int i = 0; i < pool; i++) {
+			json_t *vf;
+
+			if (of_idx[i] != NULL) {
+				vf = show_vf(of_idx[i]);
+			} else {
+				vf = new_vf(sw, i);
+				put_str(vf, "state", "free");
+			}
+			json_array_append_new(array, vf);
+		}
+	}
+}
+
+static void list_workers(struct runtime *rt, json_t *array)
+{
+	for (unsigned int i = 0; i < workers_count(rt->workers); i++) {
+		const struct worker_stats *gain = &rt->worker_gain[i];
+		double seconds = (double)rt->worker_gain_ns / 1e9;
+		json_t *out = json_object();
+		struct worker_stats s;
+		char name[16];
+
+		worker_stats(rt->workers, i, &s);
+		snprintf(name, sizeof(name), "%u", i);
+		put_str(out, "name", name);
+		put_uint(out, "cpu", s.cpu);
+		put_uint(out, "queues", s.n_queues);
+		put_uint(out, "frames", s.frames);
+		put_uint(out, "busy-cycles", s.cycles_busy);
+		put_uint(out, "sleeps", s.sleeps);
+		if (seconds > 0) {
+			json_object_set_new(out, "busy",
+					    json_real(100.0 * (double)gain->cycles_busy /
+						      (seconds * (double)clock_hz())));
+			put_uint(out, "frames-per-second",
+				 (uint64_t)((double)gain->frames / seconds));
+		}
+		if (gain->frames > 0)
+			json_object_set_new(
+				out, "cycles-per-frame",
+				json_real((double)gain->cycles_busy / (double)gain->frames));
+		json_array_append_new(array, out);
+	}
+}
+
+void status_list(void *ctx, const struct object_type *type, json_t *array)
+{
+	if (strcmp(type->name, "vf") == 0)
+		list_vfs(ctx, array);
+	else if (strcmp(type->name, "worker") == 0)
+		list_workers(ctx, array);
+	else if (strcmp(type->name, "host") == 0)
+		json_array_append_new(array, host_show(ctx));
+}

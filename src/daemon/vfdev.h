@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A VF that is served: a device model (src/dev) behind a vfio-user socket (src/vfu).
+ *
+ * Control creates, frees and asks; it takes the vfio-user loop's lock itself. */
+#ifndef SOFTIOV_DAEMON_VFDEV_H
+#define SOFTIOV_DAEMON_VFDEV_H
+
+#include "base/errtext.h"
+#include "dev/vf.h"
+#include "vfu/vfu.h"
+#include "worker/worker.h"
+
+struct vfdev;
+
+struct vfdev_options {
+	const struct vf_model *model;
+	const char *path; /* of the socket */
+	struct vfu_access access;
+	struct vf_policy policy;
+	struct vfu_loop *loop;
+	struct workers *workers;
+	uint64_t serial; /* PCIe device serial number */
+	/* Something changed (state, addresses): any thread but a worker. */
+	void (*changed)(void *arg);
+	void *arg;
+};
+
+int vfdev_new(struct vfdev **dev, const struct vfdev_options *options, struct err *err);
+/* Out of the switch and the workers already. Accepts NULL. */
+void vfdev_free(struct vfdev *dev);
+
+struct endpoint *vfdev_endpoint(struct vfdev *dev);
+const char *vfdev_path(const struct vfdev *dev);
+void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy);
+
+struct vfdev_info {
+	const struct vf_model *model;
+	enum vf_state state;
+	struct vf_counters counters;
+	struct vfu_stats vfu;
+	char api[16];
+	bool link_up;
+	unsigned int n_macs;
+	uint64_t mac[PORT_MACS_MAX];
+};
+void vfdev_info(struct vfdev *dev, struct vfdev_info *info);
+
+#endif
