@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the guest receives: frames are copied from where they lie straight into its buffers. */
+#include <errno.h>
+
+#include "dev/virtio_net/ring.h"
+#include "frame/gso.h"
+
+/* Buffers, and thus chains, that one frame may fill: 64 KiB in pieces of 256 bytes. */
+#define RX_BUFFERS_MAX 256
+
+#define IP_SIZE_MAX    65535 /* what an IP header can say: RFC 791 3.1, RFC 8200 3 */
+#define TCP_FLAGS_BYTE 13
+#define TCP_CWR        0x80
+
+/* Receive buffers that were looked at ahead, so that their cache misses overlap. slot[at] is the
+ * ring's next available entry. Only chains of one plain descriptor have a va. */
+struct rx_ahead {
+	unsigned int at, n;
+	struct rx_slot {
+		uint8_t *va;
+		uint64_t iova;
+		uint32_t size;
+		uint16_t head;
+	} slot[BURST_MAX];
+};
+
+/* One push. */
+struct rx_pass {
+	struct virtio_net *net;
+	struct virtio_ring *ring;
+	struct endpoint_stats *stats;
+	uint32_t max_frame;
+	uint16_t untagged_vid;
+	unsigned int n_taken; /* chains taken by the slow path for the present frame */
+};
+
+/* Chains gathered for one frame. */
+struct rx_buffers {
+	unsigned int n_chains;
+	unsigned int n;
+	uint64_t size;
+	uint16_t head[RX_BUFFERS_MAX];
+	uint64_t chain_size[RX_BUFFERS_MAX];
+	struct seg_out va[RX_BUFFERS_MAX];
+	uint64_t iova[RX_BUFFERS_MAX];
+};
+
+static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int want)
+{
+	struct virtio_ring *ring = p->ring;
+	uint32_t n = ring_avail(ring, &p->stats->bad_rx_desc);
+	unsigned int i;
+
+	if (n > want)
+		n = want;
+	ahead->at = 0;
+	for (i = 0; i < n; i++) {
+		uint16_t head = ring_head(ring, (uint16_t)(ring->avail_idx + i));
+
+		if (unlikely(head >= ring->size))
+			break; /* the slow path will come to it and break the ring */
+		ahead->slot[i].head = head;
+		__builtin_prefetch(&ring->desc[head]);
+	}
+	ahead->n = i;
+	for (i = 0; i < ahead->n; i++) {
+		struct rx_slot *slot = &ahead->slot[i];
+		struct desc d = desc_load(&ring->desc[slot->head]);
+
+		slot->va = NULL;
+		if (likely(d.flags == VRING_DESC_F_WRITE))
+			slot->va = mem_at(p->net->mem, &ring->hint, d.iova, d.size, MEM_WRITE);
+		slot->iova = d.iova;
+		slot->size = d.size;
+		if (likely(slot->va != NULL)) {
+			__builtin_prefetch(slot->va, 1);
+			__builtin_prefetch(slot->va + CACHE_LINE, 1);
+		}
+	}
+}
+
+/* Takes the chains gathered so far. `used` bytes were written to them, front to back. */
+static void take_chains(struct rx_pass *p, const struct rx_buffers *b, uint64_t used)
+{
+	struct virtio_ring *ring = p->ring;
+
+	for (unsigned int i = 0; i < b->n_chains; i++) {
+		uint64_t n = used < b->chain_size[i] ? used : b->chain_size[i];
+
+		ring_set_used(ring, ring->used_idx++, b->head[i], (uint32_t)n);
+		used -= n;
+	}
+	ring->avail_idx += (uint16_t)b->n_chains;
+	p->n_taken += b->n_chains;
+}
+
+static void log_buffers(const struct virtio_net *net, const struct rx_buffers *b, uint64_t used)
+{
+	for (unsigned int i = 0; i < b->n && used > 0; i++) {
+		uint64_t n = used < b->va[i].size ? used : b->va[i].size;
+
+		dirty_log_mark(&net->log, b->iova[i], n);
+		used -= n;
+	}
+}
+
+/* Adds the next chain. DROP_NONE, or why there is none. */
+static enum drop_reason gather_chain(struct rx_pass *p, struct rx_buffers *b)
+{
+	struct virtio_ring *ring = p->ring;
+	uint16_t head = ring_head(ring, (uint16_t)(ring->avail_idx + b->n_chains));
+	uint64_t size = 0;
+	int n;
+
+	if (head >= ring->size) {
+		ring_break(ring, &p->stats->bad_rx_desc);
+		return DROP_DOWN;
+	}
+	n = chain_walk(p->net, ring, head, MEM_WRITE, b->va + b->n, b->iova + b->n,
+		       RX_BUFFERS_MAX - b->n);
+	if (n == -ENOSPC && b->n > 0)
+		return DROP_TOO_LONG;
+	for (int i = 0; i < n; i++)
+		size += b->va[b->n + (unsigned int)i].size;
+	b->head[b->n_chains] = head;
+	b->chain_size[b->n_chains] = size;
+	b->n_chains++;
+	/* 5.1.6.3.1: the first buffer holds at least the header. */
+	if (n < 0 || (b->n_chains == 1 && size < p->net->hdr_size)) {
+		p->stats->bad_rx_desc++;
+		take_chains(p, b, 0);
+		return DROP_BAD_BUFFER;
+	}
+	b->n += (unsigned int)n;
+	b->size += size;
+	return DROP_NONE;
+}
+
+/* Gathers chains for `need` bytes, without taking them. Bad chains go back at once; where one is
+ * met after good ones, those go with it, since chains are used in order. */
+static enum drop_reason gather(struct rx_pass *p, struct rx_buffers *b, uint64_t need)
+{
+	enum drop_reason none = DROP_NO_BUFFER;
+	uint32_t n_avail = ring_avail(p->ring, &p->stats->bad_rx_desc);
+
+	b->n_chains = 0;
+	b->n = 0;
+	b->size = 0;
+	while (b->size < need) {
+		enum drop_reason drop;
+
+		if (b->n_chains >= p->net->merge_max)
+			return DROP_TOO_LONG;
+		if (n_avail == 0)
+			return none;
+		n_avail--;
+		drop = gather_chain(p, b);
+		if (drop == DROP_BAD_BUFFER && b->n_chains == 1) {
+			b->n_chains = 0;
+			none = DROP_BAD_BUFFER;
+		} else if (drop != DROP_NONE) {
+			return drop;
+		}
+	}
+	return DROP_NONE;
+}
+
+/* Copies f, behind the header, into as many chains as it takes. hdr->num_buffers is filled in. */
+static enum drop_reason deliver(struct rx_pass *p, const struct frame *f,
+				struct virtio_net_hdr_v1 *hdr, unsigned int copy_flags)
+{
+	uint64_t need = (uint64_t)p->net->hdr_size + frame_copy_size(f, copy_flags);
+	const uint8_t *from = (const uint8_t *)hdr;
+	uint32_t left = p->net->hdr_size;
+	struct seg_out out[RX_BUFFERS_MAX];
+	struct rx_buffers b;
+	unsigned int i = 0;
+	enum drop_reason drop = gather(p, &b, need);
+
+	if (drop != DROP_NONE)
+		return drop;
+	hdr->num_buffers = htole16((uint16_t)b.n_chains);
+	memcpy(out, b.va, b.n * sizeof(out[0]));
+	while (left > 0) {
+		uint32_t n = out[i].size < left ? out[i].size : left;
+
+		memcpy(out[i].va, from, n);
+		from += n;
+		left -= n;
+		out[i].va += n;
+		out[i].size -= n;
+		if (out[i].size == 0)
+			i++;
+	}
+	frame_copy(f, out + i, b.n - i, copy_flags);
+	take_chains(p, &b, need);
+	if (unlikely(p->net->log.bits != NULL))
+		log_buffers(p->net, &b, need);
+	return DROP_NONE;
+}
+
+/* A frame that is no large send. Its checksum is left to the guest if the guest agreed (5.1.6.4);
+ * an IPv4 header's or SCTP's never is, for the header has no words for them. */
+static enum drop_reason deliver_plain(struct rx_pass *p, const struct frame *f, uint8_t gso_type,
+				      uint16_t mss)
+{
+	bool tag = f->vid != p->untagged_vid;
+	uint16_t shift = tag ? 4 : 0;
+	struct virtio_net_hdr_v1 hdr = { .gso_type = gso_type };
+	struct frame left = *f;
+
+	if ((f->flags & (FRAME_L4_CSUM | FRAME_SCTP_CRC)) == FRAME_L4_CSUM &&
+	    (p->net->features & 1ull << VIRTIO_NET_F_GUEST_CSUM) != 0) {
+		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr.csum_start = htole16(f->csum_start + shift);
+		hdr.csum_offset = htole16(f->csum_offset);
+		left.flags &= (uint16_t)~FRAME_L4_CSUM;
+	} else if ((f->flags & FRAME_L4_VALID) != 0) {
+		hdr.flags = p->net->l4_valid_flag;
+	}
+	if (gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		hdr.gso_size = htole16(mss);
+		hdr.hdr_len = htole16(f->hdr_size + shift);
+	}
+	return deliver(p, &left, &hdr, COPY_CSUM | (tag ? COPY_TAG : 0));
+}
+
+/* The virtio_net_hdr.gso_type for a whole large send, or GSO_NONE if this guest did not agree to
+ * that, so that it must be cut. */
+static uint8_t whole_type(const struct virtio_net *net, const struct gso *gso)
+{
+	const struct frame *f = gso->f;
+	bool v4 = (f->flags & FRAME_TSO4) != 0;
+	uint64_t need = 1ull << VIRTIO_NET_F_GUEST_CSUM |
+			1ull << (v4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6);
+	uint8_t type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+
+	/* 5.1.6.4.1: a segment with CWR only with the ECN bit, and that only to who knows it. */
+	if ((gso->hdr[f->csum_start + TCP_FLAGS_BYTE] & TCP_CWR) != 0) {
+		need |= 1ull << VIRTIO_NET_F_GUEST_ECN;
+		type |= VIRTIO_NET_HDR_GSO_ECN;
+	}
+	if ((net->features & need) != need || (f->flags & FRAME_TUNNEL) != 0)
+		return VIRTIO_NET_HDR_GSO_NONE;
+	return type;
+}
+
+/* A large send. Whole, it is one piece (or few, where it is larger than an IP header can say) whose
+ * headers gso_next has made right: a VF's driver leaves the lengths to the hardware (82599
+ * datasheet, 7.2.4), and a guest expects them. */
+static enum drop_reason deliver_tso(struct rx_pass *p, const struct frame *f)
+{
+	struct frame whole = *f, piece;
+	struct gso_piece memory;
+	uint8_t type, piece_type;
+	struct gso gso;
+
+	if (!gso_start(&gso, &whole))
+		return whole.drop;
+	type = whole_type(p->net, &gso);
+	if (type != VIRTIO_NET_HDR_GSO_NONE) {
+		uint32_t max = IP_SIZE_MAX - (f->hdr_size - f->l3_start);
+
+		whole.mss = (uint16_t)(max - max % f->mss);
+		if (whole.mss == 0)
+			return DROP_BAD_OFFLOAD;
+	}
+	while (gso_next(&gso, &piece, &memory)) {
+		enum drop_reason drop;
+
+		piece_type = piece.size - f->hdr_size > f->mss ? type : VIRTIO_NET_HDR_GSO_NONE;
+		drop = deliver_plain(p, &piece, piece_type, f->mss);
+		if (drop != DROP_NONE)
+			return drop;
+	}
+	return DROP_NONE;
+}
+
+/* Anything that the fast path leaves. */
+static void push_slow(struct rx_pass *p, const struct frame *f)
+{
+	bool tso = (f->flags & FRAME_TSO) != 0;
+	uint32_t wire_size = tso ? (uint32_t)f->hdr_size + f->mss : f->size;
+	enum drop_reason drop;
+
+	p->n_taken = 0;
+	if (!ring_runs(p->ring))
+		drop = DROP_DOWN;
+	else if (wire_size > p->max_frame && f->size > p->max_frame)
+		drop = DROP_TOO_LONG;
+	else
+		drop = tso ? deliver_tso(p, f) : deliver_plain(p, f, VIRTIO_NET_HDR_GSO_NONE, 0);
+	if (drop != DROP_NONE) {
+		p->stats->drop[drop]++;
+		return;
+	}
+	p->stats->rx_frames++;
+	p->stats->rx_bytes += f->size;
+}
+
+/* One segment, no tag to write, nothing to compute. */
+static inline bool is_simple(const struct frame *f, uint16_t untagged_vid)
+{
+	return f->n_segs == 1 && f->body == ETH_ADDRS_SIZE && f->vid == untagged_vid &&
+	       (f->flags & FRAME_WORK) == 0;
+}
+
+/* The header of a frame without work, in two stores. */
+static inline void put_plain_header(uint8_t *va, uint32_t hdr_size, uint8_t flags)
+{
+	uint64_t lo = htole64(flags);
+	uint32_t hi = htole32(1u << 16); /* csum_offset 0, num_buffers 1 */
+
+	memcpy(va, &lo, sizeof(lo));
+	memcpy(va + 8, &hi, hdr_size == 12 ? 4 : 2);
+}
+
+static void push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n)
+{
+	const uint32_t hdr_size = p->net->hdr_size;
+	struct virtio_ring *ring = p->ring;
+	struct rx_ahead ahead;
+
+	ahead.at = ahead.n = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct frame *f = frame[i];
+		const struct rx_slot *slot;
+
+		if (ahead.at == ahead.n)
+			look_ahead(p, &ahead, n - i);
+		slot = &ahead.slot[ahead.at];
+		if (likely(ahead.at < ahead.n && slot->va != NULL &&
+			   is_simple(f, p->untagged_vid) && f->size <= p->max_frame &&
+			   (uint64_t)f->size + hdr_size <= slot->size)) {
+			const struct seg_out out = { slot->va + hdr_size, f->size };
+
+			put_plain_header(slot->va, hdr_size,
+					 (f->flags & FRAME_L4_VALID) != 0 ? p->net->l4_valid_flag
+									  : 0);
+			frame_copy(f, &out, 1, 0);
+			ring_set_used(ring, ring->used_idx++, slot->head, f->size + hdr_size);
+			ring->avail_idx++;
+			ahead.at++;
+			p->stats->rx_frames++;
+			p->stats->rx_bytes += f->size;
+			if (unlikely(p->net->log.bits != NULL))
+				dirty_log_mark(&p->net->log, slot->iova, f->size + hdr_size);
+			continue;
+		}
+		push_slow(p, f);
+		ahead.at += p->n_taken;
+		if (ahead.at > ahead.n)
+			ahead.at = ahead.n = 0;
+	}
+}
+
+static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+		    uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	struct virtio_net *net = container_of(ep, struct virtio_net, endpoint);
+	struct rx_pass p = {
+		.net = net, .ring = &net->rx, .stats = stats, .untagged_vid = untagged_vid
+	};
+
+	p.max_frame = atomic_load_explicit(&net->max_frame, memory_order_relaxed);
+	if (!ring_runs(&net->rx) ||
+	    atomic_load_explicit(&net->rx.enabled, memory_order_relaxed) == 0 ||
+	    atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0) {
+		stats->drop[DROP_DOWN] += n;
+		return;
+	}
+	spin_lock(&net->rx_lock);
+	push_frames(&p, frame, n);
+	ring_publish(net, &net->rx, stats);
+	spin_unlock(&net->rx_lock);
+}
+
+const struct endpoint_ops virtio_net_endpoint_ops = { .push = rx_push };
