@@ -107,6 +107,7 @@ static int start(struct daemon *d)
 	if (ret < 0)
 		return fail("dpdk", strerror(-ret));
 	d->eal = true;
+	vhost_init(d->options.log_level == LOG_LEVEL_DEBUG);
 	d->events = events_new();
 	if (d->events == NULL)
 		return fail("daemon", "out of memory");

@@ -14,6 +14,20 @@ static void on_changed(void *arg)
 	runtime_wake(arg);
 }
 
+static void on_vhost_state(void *arg, enum vhost_state state)
+{
+	runtime_wake(arg);
+}
+
+static void on_vhost_quiesce(void *arg)
+{
+	struct runtime *rt = arg;
+
+	worker_quiesce(rt->workers);
+}
+
+static const struct vhost_upcalls vhost_upcalls = { on_vhost_state, on_vhost_quiesce };
+
 static const char *const kind_words[] = { "vport", "uplink" };
 
 /* --- what vports and uplinks share --- */
@@ -119,7 +133,7 @@ static void syn_drop(struct runtime *rt, struct rt_port *port)
 	if (port->syn == NULL)
 		return;
 	endpoint_leave(rt, port, PORT_SYNTHETIC);
-	syn_free(port->syn);
+	vhost_free(port->syn);
 	port->syn = NULL;
 }
 
@@ -169,7 +183,7 @@ const char *vport_path(const struct rt_port *port)
 {
 	if (port->vf != NULL && is_running(vfdev_endpoint(port->vf)))
 		return "vf";
-	return port->syn != NULL && is_running(syn_endpoint(port->syn)) ? "synthetic" : "none";
+	return port->syn != NULL && is_running(vhost_endpoint(port->syn)) ? "synthetic" : "none";
 }
 
 static uint32_t max_frame(const json_t *config)
@@ -285,25 +299,27 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *config,
 		    struct refusal *why)
 {
-	struct syn_options o = { .link_up = link_wanted(config),
-				 .max_frame = max_frame(config),
-				 .workers = rt->workers,
-				 .changed = on_changed,
-				 .arg = rt };
+	struct vhost_config c = { .link_up = link_wanted(config),
+				  .max_frame = max_frame(config),
+				  .upcalls = &vhost_upcalls,
+				  .arg = rt };
 	struct err err = { 0 };
-	char path[108];
-	int ret = access_of(config, &o.access, why);
+	struct vfu_access access;
+	int ret = access_of(config, &access, why);
 
 	if (ret < 0)
 		return ret;
-	if (!socket_path(rt, "syn", port->name, path, sizeof(path)))
+	if (!socket_path(rt, "syn", port->name, port->syn_path, sizeof(port->syn_path)))
 		return refuse(why, -ENAMETOOLONG, NULL, NULL,
 			      "the path of its socket would be too long");
-	o.path = path;
-	ret = syn_new(&port->syn, &o, &err);
+	c.path = port->syn_path;
+	c.mode = access.mode;
+	c.uid = access.uid;
+	c.gid = access.gid;
+	ret = vhost_new(&port->syn, &c, &err);
 	if (ret < 0)
 		return refuse_err(why, NULL, NULL, &err);
-	ret = endpoint_join(rt, port, PORT_SYNTHETIC, syn_endpoint(port->syn));
+	ret = endpoint_join(rt, port, PORT_SYNTHETIC, vhost_endpoint(port->syn));
 	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
 }
 
@@ -369,8 +385,10 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 		policy_of(port, config, &policy);
 		vfdev_set_policy(port->vf, &policy);
 	}
-	if (port->syn != NULL)
-		syn_set(port->syn, link_wanted(config), max_frame(config));
+	if (port->syn != NULL) {
+		vhost_set_link(port->syn, link_wanted(config));
+		vhost_set_max_frame(port->syn, max_frame(config));
+	}
 	port_config_set(port, config);
 	return 0;
 }

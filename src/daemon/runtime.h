@@ -21,11 +21,11 @@
 #include "api/backend.h"
 #include "api/event.h"
 #include "daemon/options.h"
-#include "daemon/syn.h"
 #include "daemon/vfdev.h"
 #include "switch/switch.h"
 #include "uplink/uplink.h"
 #include "vfu/vfu.h"
+#include "vhost/vhost.h"
 #include "worker/worker.h"
 
 /* Counters at the last tick and what they gained in it. */
@@ -64,7 +64,8 @@ struct rt_port {
 	struct vfdev *vf;
 	unsigned int vf_idx;
 	char vf_reason[256]; /* why there is no VF; empty if there is one, or none is wanted */
-	struct syn *syn;
+	struct vhost *syn;
+	char syn_path[108];
 	const char *path; /* last seen, for events */
 	enum vf_state vf_state;
 	/* uplink */

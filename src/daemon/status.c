@@ -109,6 +109,17 @@ static const char *vf_state_word(enum vf_state state)
 	return words[state];
 }
 
+static const char *syn_state_word(const struct rt_port *port)
+{
+	static const char *const words[] = {
+		[VHOST_DETACHED] = "listening",
+		[VHOST_CONNECTED] = "connected",
+		[VHOST_RUNNING] = "active",
+	};
+
+	return port->syn == NULL ? "off" : words[vhost_state(port->syn)];
+}
+
 static unsigned int n_queues(const struct rt_port *port)
 {
 	struct endpoint *const *ep = port->sw->port[port->idx].endpoint;
@@ -145,9 +156,9 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 		put_str(out, "vf-socket", vfdev_path(port->vf));
 	}
 	json_object_set_new(out, "reasons", reasons);
-	put_str(out, "syn-state", port->syn != NULL ? syn_state(port->syn) : "off");
+	put_str(out, "syn-state", syn_state_word(port));
 	if (port->syn != NULL)
-		put_str(out, "syn-socket", syn_path(port->syn));
+		put_str(out, "syn-socket", port->syn_path);
 	put_uint(out, "queues", n_queues(port));
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);
