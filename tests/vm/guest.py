@@ -192,10 +192,10 @@ class Qmp:
 class Job:
     """A command that runs in a guest while others do."""
 
-    def __init__(self, guest, number, pid):
+    def __init__(self, guest, base, pid):
         self.guest = guest
         self.pid = pid
-        self.base = f"/tmp/jobs/{number}"
+        self.base = base
 
     def done(self):
         return self.guest.call(f"test -s {self.base}.rc")[0] == 0
@@ -242,6 +242,7 @@ class Guest:
         self.kernel = setup.kernel(kernel)
         self.buffer = b""
         self.serial = 0
+        self.n_jobs = 0
         self.boot_id = None
         self._qmp = None
         self.folder = tempfile.mkdtemp(prefix=f"softiov-lab-{name}-")  # a short path, for sockets
@@ -391,11 +392,11 @@ class Guest:
 
     def spawn(self, command):
         """Start a shell command and go on; a Job."""
-        self.serial += 1
-        base = f"/tmp/jobs/{self.serial}"
-        inner = f"{{ {command}\n}} >{base}.out 2>&1 </dev/null; echo $? >{base}.rc"
+        self.n_jobs += 1
+        base = f"/tmp/jobs/{self.n_jobs}"
+        inner = f"( {command}\n) >{base}.out 2>&1 </dev/null; echo $? >{base}.rc"
         pid = self.run(f"setsid sh -c {shell_quote(inner)} & echo $!")
-        return Job(self, self.serial, int(pid))
+        return Job(self, base, int(pid))
 
     def push(self, path, data, mode=0o644):
         """Write a (small) file into the guest."""

@@ -20,7 +20,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 QEMU_NEEDED = (10, 1)  # the first release with the vfio-user client
 QEMU_PACKAGES = ["qemu-system-x86"]
 TOOL_PACKAGES = [
-    "busybox-static", "ethtool", "iperf3", "iproute2", "iputils-ping", "libgcc-s1", "pciutils",
+    "busybox", "ethtool", "iperf3", "iproute2", "iputils-ping", "libgcc-s1", "pciutils",
     "tcpdump", "zstd",
 ]
 UNUSED_MODULES = ["drivers/gpu", "drivers/media", "sound"]  # half of what is unpacked

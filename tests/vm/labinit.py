@@ -13,13 +13,12 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
 
 from labfetch import LIBRARIES, LOADER, LabError, run, tool
 
 GUEST_FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest")
-PROGRAMS = ["usr/bin/ip", "usr/sbin/tc", "usr/sbin/bridge", "usr/sbin/ethtool", "usr/bin/iperf3",
+PROGRAMS = ["usr/bin/busybox", "usr/bin/ip", "usr/sbin/tc", "usr/sbin/bridge", "usr/sbin/ethtool", "usr/bin/iperf3",
             "usr/bin/tcpdump", "usr/bin/lspci", "usr/bin/ping"]
 # libgcc_s is opened at run time, by pthread_cancel.
 EXTRA_LIBRARIES = ["libgcc_s.so.1"]
@@ -131,10 +130,9 @@ class Archive:
 
 
 def add_busybox(archive, root, taken):
-    busybox = os.path.join(root, "usr/bin/busybox")
-    archive.copy("usr/bin/busybox", busybox, 0o755)
-    for name in run([busybox, "--list"]).split():
-        if name != "busybox" and name not in taken:
+    """Links for what no real program does. Debian's busybox-static would prefer its own ip and ping."""
+    for name in run(tool(root, "usr/bin/busybox") + ["--list"]).split():
+        if name not in taken:
             archive.link("usr/bin/" + name, "busybox")
 
 
@@ -164,8 +162,7 @@ def add_modules(archive, root, kernel_home, version):
                 file.write(data)
         for name in ("modules.builtin", "modules.order"):
             shutil.copy(os.path.join(tree, name), base)
-        subprocess.run([os.path.join(root, "usr/bin/busybox"), "depmod", "-b", scratch, version],
-                       check=True)
+        run(tool(root, "usr/bin/busybox") + ["depmod", "-b", scratch, version])
         for folder, _, names in os.walk(base):
             for name in sorted(names):
                 path = os.path.join(folder, name)
