@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# A thin front: each target makes sure of what it needs (scripts/setup.sh installs packages and says
+# so), then calls meson, ninja or a script. What is there already is not fetched or built again.
+
+PYTHON := /usr/bin/python3
+ONLY   ?=
+
+.PHONY: all build demo test lint format clean help packages lab
+
+all: build
+
+help:
+	@echo 'make             build softiovd and softiov into build/'
+	@echo 'make demo        three VMs and an outside network on one switch, with a figure for each claim'
+	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|vm|lint runs parts (comma-separated)'
+	@echo 'make lint        formatter, linters, spelling, reference manual: the same as ONLY=lint'
+	@echo 'make format      put all C files into shape with clang-format'
+	@echo 'make reference   write docs/reference.md anew from the object model'
+	@echo 'make clean       remove what was built; keeps build/lab, which was downloaded'
+
+packages:
+	@scripts/setup.sh packages
+
+lab: packages
+	@scripts/setup.sh lab
+
+build: packages
+	@scripts/build.sh build
+
+demo: build lab
+	@$(PYTHON) tests/vm/demo.py
+
+test: packages
+	@tests/run $(if $(ONLY),--only $(ONLY))
+
+lint: packages
+	@tests/run --only lint
+
+format: packages
+	@scripts/setup.sh format
+
+.PHONY: reference
+reference: build
+	@build/cli/softiov reference > docs/reference.md
+
+clean:
+	@scripts/setup.sh clean
