@@ -12,9 +12,9 @@
  *   config.apply {"objects": {"switch": {"lan": {}}}, "dry-run": true}
  *                                                             result: {"changes": [...]}
  *
- * A field that is null is set to its default. A value may also be a string in the field's text form.
- * Once a changing method has its result, the change runs and is on stable storage.
- * The error's `data` holds what is known of {object, name, field, value, allowed}.
+ * A field that is null is set to its default. A value may also be a string in the field's text
+ * form. Once a changing method has its result, the change runs and is on stable storage. The
+ * error's `data` holds what is known of {object, name, field, value, allowed}.
  */
 #ifndef SOFTIOV_API_H
 #define SOFTIOV_API_H

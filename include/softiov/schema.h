@@ -2,9 +2,9 @@
 /*
  * The object model, described once.
  *
- * One table of object types, their fields and their verbs (src/model/schema.c) drives the parsing of
- * files, the API, the words, help and completion of the command line, the store and the reference
- * manual. A new field is one line in that table, plus the code that uses its value.
+ * One table of object types, their fields and their verbs (src/model/schema.c) drives the parsing
+ * of files, the API, the words, help and completion of the command line, the store and the
+ * reference manual. A new field is one line in that table, plus the code that uses its value.
  *
  * 1. An *object* is a JSON object. Its key is `name`; an object of an owned type (`owner`) is named
  *    OWNER/NAME and goes when its owner goes.
@@ -50,7 +50,6 @@ enum field_flags {
 	FIELD_STATUS = 1 << 3,    /* made by the daemon, read-only */
 	FIELD_COUNTER = 1 << 4,   /* status that only counts up: shown with -s */
 	FIELD_COLUMN = 1 << 5,    /* in the table that `show` prints for many objects */
-	FIELD_DETAIL = 1 << 6,    /* shown only for one object (`show NAME`) */
 };
 
 struct field {
@@ -146,11 +145,10 @@ static inline bool field_settable(const struct object_type *type, const struct f
 	return field != type->fields && !(field->flags & FIELD_STATUS);
 }
 
-#define foreach_type(type, schema) \
-	for (const struct object_type *type = (schema)->types; type->name; type++)
-#define foreach_field(field, first) \
-	for (const struct field *field = (first); field && field->name; field++)
-#define foreach_verb(verb, type) \
-	for (const struct verb *verb = (type)->verbs; verb && verb->name; verb++)
+#define foreach_type(var, schema) \
+	for (const struct object_type *var = (schema)->types; var->name; var++)
+#define foreach_field(var, first) for (const struct field *var = (first); var && var->name; var++)
+#define foreach_verb(var, type) \
+	for (const struct verb *var = (type)->verbs; var && var->name; var++)
 
 #endif

@@ -125,8 +125,8 @@ static char *problem_copy(const struct mgmt *mgmt, const struct step *step)
 }
 
 /*
- * An object that did not run before may go on not running: a field of an uplink whose card is gone can
- * still be changed.
+ * An object that did not run before may go on not running: a field of an uplink whose card is gone
+ * can still be changed.
  */
 static int do_step(struct mgmt *mgmt, const struct step *step, struct done *done,
 		   struct refusal *why)

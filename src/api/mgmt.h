@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Management: configuration, store and backend as one. It holds the configuration in memory, makes
- * every change all-or-nothing and durable (the order is in backend.h), and answers the API's methods.
- * Control thread only; no call blocks, except for the disk.
+ * every change all-or-nothing and durable (the order is in backend.h), and answers the API's
+ * methods. Control thread only; no call blocks, except for the disk.
  */
 #ifndef API_MGMT_H
 #define API_MGMT_H
@@ -32,8 +32,8 @@ void mgmt_free(struct mgmt *mgmt);
 
 /*
  * Loads the store and brings every object to life. An object that the backend refuses is logged and
- * kept (see backend.h); only a store that cannot be read or holds what the table does not know is an
- * error.
+ * kept (see backend.h); only a store that cannot be read or holds what the table does not know is
+ * an error.
  */
 int mgmt_start(struct mgmt *mgmt, struct refusal *why);
 
@@ -57,8 +57,8 @@ int mgmt_apply(struct mgmt *mgmt, const struct caller *caller, json_t *objects, 
 
 /*
  * Does a method. *result gets a new reference. `subscribe` is set when the caller is to receive
- * events from now on. Returns 0, or a negative errno: -ENOSYS no such method, -EINVAL something wrong
- * with the parameters, another for a refusal; `why` says it in words.
+ * events from now on. Returns 0, or a negative errno: -ENOSYS no such method, -EINVAL something
+ * wrong with the parameters, another for a refusal; `why` says it in words.
  */
 int mgmt_call(struct mgmt *mgmt, const struct caller *caller, const char *method, json_t *params,
 	      json_t **result, bool *subscribe, struct refusal *why);

@@ -2,9 +2,9 @@
 /*
  * Connections and their buffers; rpc.c makes answers of lines.
  *
- * Flow control: a connection with more than OUT_SOFT bytes unsent is not read, so a client that does
- * not fetch its answers stops itself. Events cannot wait: a subscriber that has more than OUT_SOFT
- * unsent is cut off.
+ * Flow control: a connection with more than OUT_SOFT bytes unsent is not read, so a client that
+ * does not fetch its answers stops itself. Events cannot wait: a subscriber that has more than
+ * OUT_SOFT unsent is cut off.
  */
 #include "api/server.h"
 
@@ -278,7 +278,7 @@ static void observe(void *arg, json_t *event)
 		if (!note)
 			note = rpc_event(event);
 		send_json(client, note);
-		/* Closed in its own turn, which this asks for: it may be the one being served now. */
+		/* Closed in its own turn, asked for here: it may be the one being served now. */
 		if (client->out.size > OUT_SOFT)
 			client->broken = true;
 		eventfd_write(server->again_fd, 1);
@@ -286,7 +286,7 @@ static void observe(void *arg, json_t *event)
 	json_decref(note);
 }
 
-/* Clients that have whole lines left, or events to be sent, without anything new on their socket. */
+/* Clients with whole lines left or events to be sent, and nothing new on their socket. */
 static void serve_again(struct api_server *server)
 {
 	eventfd_t ignored;

@@ -2,10 +2,10 @@
 /*
  * The API's server: JSON-RPC lines on a Unix stream socket (include/softiov/api.h).
  *
- * It never blocks. It has an epoll descriptor of its own, to be watched by the control thread's loop:
- * readable means that api_poll() has work. A client hurts only itself: lines, unread answers and the
- * number of connections are bounded, one that does not read is cut off, and a turn serves a bounded
- * number of requests for each connection.
+ * It never blocks. It has an epoll descriptor of its own, to be watched by the control thread's
+ * loop: readable means that api_poll() has work. A client hurts only itself: lines, unread answers
+ * and the number of connections are bounded, one that does not read is cut off, and a turn serves a
+ * bounded number of requests for each connection.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H
@@ -24,8 +24,8 @@ struct api_options {
 };
 
 /*
- * Listens at opts->path, mode 0660. A socket file that no one listens on is replaced; one in use, a file
- * that is no socket, an unknown group or a missing right is refused with a line that says so.
+ * Listens at opts->path, mode 0660. A socket file that no one listens on is replaced; one in use, a
+ * file that is no socket, an unknown group or a missing right is refused with a line that says so.
  */
 struct api_server *api_listen(const struct api_options *opts, struct refusal *why);
 

@@ -2,8 +2,9 @@
 /*
  * Configurations: trees {type: {name: object}} of complete, checked objects.
  *
- * A tree is never changed once it is in use: a change makes a new tree that shares the objects which
- * stay as they are, so equal pointers mean equal objects. Throwing a change away is json_decref().
+ * A tree is never changed once it is in use: a change makes a new tree that shares the objects
+ * which stay as they are, so equal pointers mean equal objects. Throwing a change away is
+ * json_decref().
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -16,7 +17,7 @@
 enum object_mode {
 	OBJECT_ADD,  /* params for a new object */
 	OBJECT_SET,  /* params for some fields of `base`; create-only ones must stay */
-	OBJECT_FULL, /* params are all that is wanted (a file); `base` gives generated fields only */
+	OBJECT_FULL, /* params are all that is wanted (a file); `base` gives generated fields */
 };
 
 /*
@@ -40,8 +41,8 @@ void config_put(json_t *tree, const char *type, const char *name, json_t *obj_st
 void config_remove(const struct schema *schema, json_t *tree, const char *type, const char *name);
 
 /*
- * A complete tree from one of params, as a file, `config.apply` or the store holds it. `base` is the
- * configuration that it replaces.
+ * A complete tree from one of params, as a file, `config.apply` or the store holds it. `base` is
+ * the configuration that it replaces.
  */
 json_t *config_make(const struct schema *schema, json_t *params, const json_t *base,
 		    struct refusal *why);

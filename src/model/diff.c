@@ -139,7 +139,7 @@ static struct entry *all_entries(const struct schema *schema, const json_t *old_
 	return entries;
 }
 
-/* What refers to an object that is removed and added must itself be removed before and added after. */
+/* What refers to an object that is removed and added is removed before it and added after it. */
 static void spread_replacement(struct entry *entries, size_t n)
 {
 	json_t *replaced = json_object();

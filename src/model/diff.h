@@ -6,9 +6,9 @@
  * 2. additions and modifications, first types first;
  * 3. removals of objects that a modified object referred to until then, last types first.
  *
- * So an object finds what it refers to at every moment, and a VF that a removed vport frees is there
- * for one that is added. An object that differs in a create-only field is removed and added, and with
- * it those that refer to it or that it owns.
+ * So an object finds what it refers to at every moment, and a VF that a removed vport frees is
+ * there for one that is added. An object that differs in a create-only field is removed and added,
+ * and with it those that refer to it or that it owns.
  */
 #ifndef MODEL_DIFF_H
 #define MODEL_DIFF_H
@@ -37,8 +37,8 @@ void plan_free(struct plan *plan);
 
 /*
  * For people and programs, sorted by type and name: [{"op": "add"|"set"|"replace"|"del", "object",
- * "name", "fields": {field: {"old", "new"}}}], with the fields that differ, of an addition or removal
- * those that are not the default. New reference.
+ * "name", "fields": {field: {"old", "new"}}}], with the fields that differ, of an addition or
+ * removal those that are not the default. New reference.
  */
 json_t *diff_json(const struct schema *schema, const json_t *old_tree, const json_t *new_tree);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Three levels of mappings, read from libyaml's events by one loop. `marks` has the tree's shape: for
- * a type, name or field it holds {"at": [line, column], "in": {...}}.
+ * Three levels of mappings, read from libyaml's events by one loop. `marks` has the tree's shape:
+ * for a type, name or field it holds {"at": [line, column], "in": {...}}.
  */
 #include "model/file.h"
 

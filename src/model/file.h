@@ -8,8 +8,8 @@
  *   vport:
  *     web1: { switch: lan, vlan: 10 }
  *
- * Only its shape is checked here. Types, names, fields and values are judged where the configuration
- * is made (config.h); file_locate() finds the line of what was refused there.
+ * Only its shape is checked here. Types, names, fields and values are judged where the
+ * configuration is made (config.h); file_locate() finds the line of what was refused there.
  */
 #ifndef MODEL_FILE_H
 #define MODEL_FILE_H

@@ -3,9 +3,9 @@
  * Reading a configured object.
  *
  * An object is a JSON object that was checked against its type: every settable field that has a
- * default, is required or generated is there, in its type's JSON form. So these readers cannot fail;
- * a field that is not there, or is of another type, is a defect of ours and asserts. A field without
- * any default may be absent: ask obj_has() first.
+ * default, is required or generated is there, in its type's JSON form. So these readers cannot
+ * fail; a field that is not there, or is of another type, is a defect of ours and asserts. A field
+ * without any default may be absent: ask obj_has() first.
  *
  * Objects are immutable once they are in a configuration; who keeps one takes a reference
  * (json_incref). jansson's counts are atomic, but treat objects as the control thread's.

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,6 +102,13 @@ void refusal_about(struct refusal *why, const char *object, const char *name)
 	copy_text(why->name, sizeof(why->name), name ? name : "");
 }
 
+static bool asks(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len && text[len - 1] == '?';
+}
+
 const char *refusal_line(const struct refusal *why, char *buf, size_t size)
 {
 	FILE *out = fmemopen(buf, size, "w");
@@ -119,7 +127,7 @@ const char *refusal_line(const struct refusal *why, char *buf, size_t size)
 	else
 		fprintf(out, "%s", why->text);
 	if (why->allowed[0])
-		fprintf(out, ": %s", why->allowed);
+		fprintf(out, "%s %s", asks(why->text) ? "" : ":", why->allowed);
 	fclose(out);
 	return buf;
 }

@@ -3,8 +3,8 @@
  * THE table: every object, field and verb of the program. Parsing, API, command line, completion,
  * help, store and docs/reference.md follow from it.
  *
- * To add a field: one line here (and `softiov help --markdown > docs/reference.md`). To add an object:
- * its fields, its verbs, one entry in softiov_types, after the types that it refers to.
+ * To add a field: one line here (and `softiov help --markdown > docs/reference.md`). To add an
+ * object: its fields, its verbs, one entry in softiov_types, after the types that it refers to.
  */
 #include "softiov/schema.h"
 
@@ -16,7 +16,6 @@
 #define STAT FIELD_STATUS
 #define CNT  (FIELD_STATUS | FIELD_COUNTER)
 #define COL  FIELD_COLUMN
-#define DET  FIELD_DETAIL
 
 /* clang-format off */
 
@@ -36,7 +35,7 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 
 /* Every configured object has it; src/api/mgmt.c fills it. */
 #define PROBLEM \
-	{ "problem", TYPE_STRING, STAT, .help = "why the object is configured but does not run" }
+	{ "problem", TYPE_STRING, STAT | COL, .help = "why the object is configured but does not run" }
 
 /* Traffic as the peer behind the port sees it: a vport's rx is what its VM received. */
 #define TRAFFIC(who, col) \
@@ -49,9 +48,9 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 	{ "drops", TYPE_UINT, STAT | (col), .unit = "frames", .help = "frames dropped, for any reason" }, \
 	{ "drop-reasons", TYPE_MAP, CNT, .unit = "frames", .help = "frames dropped, for each reason" }
 
-#define RATES(who) \
-	{ "rx-rate", TYPE_RATE, STAT, .unit = "bit/s", .help = "bits a second received by " who ", over the last interval" }, \
-	{ "tx-rate", TYPE_RATE, STAT, .unit = "bit/s", .help = "bits a second sent by " who ", over the last interval" }, \
+#define RATES(who, col) \
+	{ "rx-rate", TYPE_RATE, STAT | (col), .unit = "bit/s", .help = "bits a second received by " who ", over the last interval" }, \
+	{ "tx-rate", TYPE_RATE, STAT | (col), .unit = "bit/s", .help = "bits a second sent by " who ", over the last interval" }, \
 	{ "rx-fps", TYPE_UINT, STAT, .unit = "frames/s", .help = "frames a second received by " who ", over the last interval" }, \
 	{ "tx-fps", TYPE_UINT, STAT, .unit = "frames/s", .help = "frames a second sent by " who ", over the last interval" }
 
@@ -105,11 +104,11 @@ static const struct field vport_fields[] = {
 	{ "vf-state", TYPE_ENUM, STAT, .words = words_vf_state, .help = "state of its VF" },
 	{ "vf-api", TYPE_STRING, STAT, .help = "mailbox version that the VM's driver agreed to" },
 	{ "syn-state", TYPE_ENUM, STAT, .words = words_syn_state, .help = "state of its virtio-net adapter" },
-	{ "vf-socket", TYPE_PATH, STAT | DET, .help = "vfio-user socket of the VF" },
-	{ "syn-socket", TYPE_PATH, STAT | DET, .help = "vhost-user socket of the virtio-net adapter" },
+	{ "vf-socket", TYPE_PATH, STAT, .help = "vfio-user socket of the VF" },
+	{ "syn-socket", TYPE_PATH, STAT, .help = "vhost-user socket of the virtio-net adapter" },
 	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },
 	{ "queues", TYPE_UINT, STAT, .help = "pairs of queues in use" },
-	RATES("the VM"),
+	RATES("the VM", COL),
 	TRAFFIC("the VM", COL),
 	DROPS(COL),
 	END
@@ -131,7 +130,7 @@ static const struct field uplink_fields[] = {
 	{ "mac", TYPE_MAC, STAT, .help = "MAC address of the device" },
 	{ "driver-in-use", TYPE_STRING, STAT, .help = "DPDK driver in use" },
 	{ "fdb-entries", TYPE_UINT, STAT, .help = "addresses learned here" },
-	RATES("the host"),
+	RATES("the host", COL),
 	TRAFFIC("the host", COL),
 	DROPS(COL),
 	END
@@ -149,7 +148,7 @@ static const struct field vf_fields[] = {
 	{ "api", TYPE_STRING, STAT | COL, .help = "mailbox version that the driver agreed to" },
 	{ "link", TYPE_ENUM, STAT, .words = words_link_state, .help = "link that the VM sees" },
 	{ "msix-vectors", TYPE_UINT, STAT, .help = "interrupt vectors in use" },
-	{ "socket", TYPE_PATH, STAT | DET, .help = "vfio-user socket" },
+	{ "socket", TYPE_PATH, STAT, .help = "vfio-user socket" },
 	{ "messages", TYPE_UINT, CNT, .help = "mailbox messages from the driver" },
 	{ "irqs", TYPE_UINT, CNT, .help = "interrupts sent" },
 	{ "traps", TYPE_UINT, CNT, .help = "register accesses that were messages" },

@@ -14,8 +14,8 @@ enum units {
 };
 
 /*
- * A whole number of base units; fractions (`1.5gbit`) are taken if they come out even. `base` is the
- * base unit of UNITS_TIME, else NULL. False for anything else, also for what overflows.
+ * A whole number of base units; fractions (`1.5gbit`) are taken if they come out even. `base` is
+ * the base unit of UNITS_TIME, else NULL. False for anything else, also for what overflows.
  */
 bool units_parse(enum units units, const char *base, const char *text, uint64_t *value);
 

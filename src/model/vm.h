@@ -14,7 +14,7 @@ struct vm_nic {
 	unsigned int slot;      /* the first of two PCIe slots */
 };
 
-/* One argument a line, quoted for a shell, each line but the last ending in a backslash. malloc'd. */
+/* One argument a line, quoted for a shell, lines joined by backslashes. malloc'd. */
 char *vm_qemu_args(const struct vm_nic *nic);
 
 /* Elements of a <domain>, each under a comment that says where it goes. malloc'd. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * softiov.db appears by rename, complete, so a file of that name that is empty or has another layout
- * is never our own half-made one: it is damaged or foreign, and is left alone.
+ * softiov.db appears by rename, complete, so a file of that name that is empty or has another
+ * layout is never our own half-made one: it is damaged or foreign, and is left alone.
  */
 #include "store/store.h"
 

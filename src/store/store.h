@@ -4,10 +4,9 @@
  * objects(type, name, json). Write-ahead log with synchronous=FULL, so what store_commit() has
  * returned for survives a kill and a loss of power.
  *
- * A store that cannot be trusted is left exactly as it is: the file is examined first without a right
- * to write, and only then opened for writing. One process at a time has it (an flock on
- * softiov.lock beside it).
- * One thread at a time.
+ * A store that cannot be trusted is left exactly as it is: the file is examined first without a
+ * right to write, and only then opened for writing. One process at a time has it (an flock on
+ * softiov.lock beside it). One thread at a time.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
