@@ -17,6 +17,11 @@ void log_set_level(enum log_level level)
 	log_threshold = level;
 }
 
+bool log_wants(enum log_level level)
+{
+	return level <= log_threshold;
+}
+
 int log_level_parse(const char *word)
 {
 	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)

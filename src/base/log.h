@@ -18,6 +18,8 @@ enum log_level {
 void log_set_level(enum log_level level);
 /* "err", "warn", "info" or "debug"; -1 for anything else. */
 int log_level_parse(const char *word);
+/* Whether lines of this level are written: for traces whose limiter should not run in vain. */
+bool log_wants(enum log_level level);
 void log_line(enum log_level level, const char *area, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Interrupts: causes are routed to vectors (VTIVAR), latched (VTEICR), masked (VTEIMS) and sent as
+ * MSI-X messages (DS 7.3.1, 7.3.2, 8.3.5.2 to 8.3.5.5).
+ *
+ * Workers raise while device I/O writes the mask. The two meet like this: the raiser sets its VTEICR
+ * bit and then looks at VTEIMS; the writer sets VTEIMS bits and then looks at VTEICR. Both are
+ * sequentially consistent read-modify-writes, so at least one of the two sees the other, and the event
+ * is never lost. If both do, the auto-clear or auto-mask claim below lets one of them send.
+ */
+#include "dev/ixgbevf/ixgbevf.h"
+
+static uint32_t fetch_or(struct ixgbevf *dev, uint32_t offset, uint32_t bits)
+{
+	return __atomic_fetch_or(regs_word(dev, offset), bits, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t fetch_clear(struct ixgbevf *dev, uint32_t offset, uint32_t bits)
+{
+	return __atomic_fetch_and(regs_word(dev, offset), ~bits, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t peek(struct ixgbevf *dev, uint32_t offset)
+{
+	return __atomic_load_n(regs_word(dev, offset), __ATOMIC_SEQ_CST);
+}
+
+void intr_reset(struct ixgbevf *dev)
+{
+	__atomic_store_n(regs_word(dev, VTEIMS), 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(regs_word(dev, VTEICR), 0, __ATOMIC_SEQ_CST);
+}
+
+/* The cause's message may go now: its mask bit is set. Moderation (VTEITR) would hold it back here,
+ * before anything is claimed. */
+static bool fire(struct ixgbevf *dev, unsigned int vector)
+{
+	uint32_t bit = 1u << vector;
+
+	/* PCI 3.0, 6.2.2: an MSI is a memory write. The cause stays latched. */
+	if (!__atomic_load_n(&dev->vf.bus_master, __ATOMIC_RELAXED))
+		return false;
+	/* DS 8.3.5.3: a VTEIAM bit clears the mask as the message goes; whoever clears it sends. */
+	if ((peek(dev, VTEIAM) & bit) != 0 && (fetch_clear(dev, VTEIMS, bit) & bit) == 0)
+		return false;
+	/* DS 7.3.1.4.1: a VTEIAC bit clears the cause as the message goes. */
+	if ((peek(dev, VTEIAC) & bit) != 0 && (fetch_clear(dev, VTEICR, bit) & bit) == 0)
+		return false;
+	dev->vf.upcalls->irq(dev->vf.arg, vector);
+	return true;
+}
+
+static bool raise_entry(struct ixgbevf *dev, uint32_t entry)
+{
+	unsigned int vector = entry & VTIVAR_VECTOR;
+	uint32_t bit = 1u << vector;
+
+	if ((entry & VTIVAR_VALID) == 0 || vector >= IXGBEVF_VECTORS)
+		return false;
+	fetch_or(dev, VTEICR, bit);
+	return (peek(dev, VTEIMS) & bit) != 0 && fire(dev, vector);
+}
+
+/* DS 8.3.5.4.1: VTIVAR[n] has four bytes: receive and transmit of queue 2n, then of 2n + 1. */
+static uint32_t ivar_entry(struct ixgbevf *dev, unsigned int q, unsigned int tx)
+{
+	uint32_t word = __atomic_load_n(regs_word(dev, VTIVAR + 4 * (q / 2)), __ATOMIC_RELAXED);
+
+	return word >> (16 * (q & 1) + 8 * tx);
+}
+
+bool intr_rx(struct ixgbevf *dev, unsigned int q)
+{
+	return raise_entry(dev, ivar_entry(dev, q, 0));
+}
+
+bool intr_tx(struct ixgbevf *dev, unsigned int q)
+{
+	return raise_entry(dev, ivar_entry(dev, q, 1));
+}
+
+void intr_mbox(struct ixgbevf *dev)
+{
+	raise_entry(dev, *regs_word(dev, VTIVAR_MISC));
+}
+
+uint32_t intr_read_vteicr(struct ixgbevf *dev, unsigned int n)
+{
+	return __atomic_exchange_n(regs_word(dev, VTEICR), 0, __ATOMIC_SEQ_CST);
+}
+
+void intr_write_vteicr(struct ixgbevf *dev, unsigned int n, uint32_t value)
+{
+	fetch_clear(dev, VTEICR, value);
+}
+
+static void fire_pending(struct ixgbevf *dev, uint32_t among)
+{
+	uint32_t pending = peek(dev, VTEICR) & peek(dev, VTEIMS) & among;
+
+	for (unsigned int vector = 0; vector < IXGBEVF_VECTORS; vector++)
+		if ((pending & 1u << vector) != 0)
+			fire(dev, vector);
+}
+
+void intr_write_vteics(struct ixgbevf *dev, unsigned int n, uint32_t value)
+{
+	value &= VTEICR_MASK;
+	fetch_or(dev, VTEICR, value);
+	fire_pending(dev, value);
+}
+
+uint32_t intr_read_vteims(struct ixgbevf *dev, unsigned int n)
+{
+	return peek(dev, VTEIMS);
+}
+
+void intr_write_vteims(struct ixgbevf *dev, unsigned int n, uint32_t value)
+{
+	value &= VTEICR_MASK;
+	/* Only bits that were clear can have missed an event. */
+	fire_pending(dev, value & ~fetch_or(dev, VTEIMS, value));
+}
+
+void intr_write_vteimc(struct ixgbevf *dev, unsigned int n, uint32_t value)
+{
+	fetch_clear(dev, VTEIMS, value);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* When a ring is taken up and given up.
+ *
+ * A queue's registers lie in a page that the guest maps, so nobody is told when it sets or clears
+ * ENABLE: the owner of the ring looks at the line before each burst. Base, length and head are
+ * copied and checked when ENABLE is first seen set, and again when base or length change.
+ *
+ * Clearing ENABLE works at once for the guest's eyes, while a worker may be in the middle of a burst.
+ * The guest's driver makes a trapped access before it frees anything; ring_trap() is called in each of
+ * them and holds the answer back:
+ *  - receive: until it has the queue's lock, which a push holds from its first look at the line to
+ *    its last store;
+ *  - transmit: until every worker has passed a quiescent point. It also moves the queue's epoch, so
+ *    that a worker that never saw the queue disabled still takes it up afresh.
+ *
+ * RDH and TDH are copied to the page only where somebody may care: when the ring has run empty, after
+ * 64 descriptors, and in trapped accesses. The line is the one whose tail the guest's CPU writes for
+ * each doorbell, and every store of ours takes it away from there.
+ */
+#include "dev/ixgbevf/ixgbevf.h"
+
+/* A ring as its line describes it now. */
+struct ring_regs {
+	uint64_t base;
+	uint32_t size;
+	uint32_t head;
+};
+
+static struct ring_regs rx_regs(const struct rx_line *l)
+{
+	return (struct ring_regs){ shared_load(&l->rdbal) | (uint64_t)shared_load(&l->rdbah) << 32,
+				   shared_load(&l->rdlen), shared_load(&l->rdh) };
+}
+
+static struct ring_regs tx_regs(const struct tx_line *l)
+{
+	return (struct ring_regs){ shared_load(&l->tdbal) | (uint64_t)shared_load(&l->tdbah) << 32,
+				   shared_load(&l->tdlen), shared_load(&l->tdh) };
+}
+
+/* DS 8.2.3.8.1, 8.2.3.8.3: base and length are multiples of 128; 8.2.3.8.4: the head is below the
+ * length. */
+static bool regs_valid(const struct ring_regs *r)
+{
+	return r->base % RING_ALIGN == 0 && r->size % RING_ALIGN == 0 && r->size != 0 &&
+	       r->size <= RING_SIZE_MAX && r->head < r->size / DESC_SIZE;
+}
+
+/* Device I/O looks at a transmit ring's status while its worker changes it. */
+static void set_status(struct ring_state *ring, enum ring_status status)
+{
+	__atomic_store_n(&ring->status, (uint8_t)status, __ATOMIC_RELEASE);
+}
+
+static void take_up(struct ring_state *ring, const struct ring_regs *r, uint64_t *bad)
+{
+	ring->base = r->base;
+	ring->size = r->size;
+	ring->n_desc = r->size / DESC_SIZE;
+	ring->head = r->head;
+	ring->head_shown = r->head;
+	ring->tail = r->head;
+	ring->tail_bad = UINT32_MAX;
+	set_status(ring, regs_valid(r) ? RING_ON : RING_BAD);
+	*bad += !regs_valid(r);
+}
+
+static bool is_same(const struct ring_state *ring, const struct ring_regs *r)
+{
+	return ring->base == r->base && ring->size == r->size;
+}
+
+void ring_fail(struct ring_state *ring)
+{
+	set_status(ring, RING_BAD);
+}
+
+void ring_bad_tail(struct ring_state *ring, uint32_t tail, uint64_t *counter)
+{
+	if (ring->tail_bad != tail)
+		++*counter;
+	ring->tail_bad = tail;
+}
+
+void ring_update_running(struct ixgbevf *dev)
+{
+	unsigned int running = dev->st->rx[0].ring.status == RING_ON && ixgbevf_may_dma(dev) &&
+			       __atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) != 0;
+
+	if (atomic_load_explicit(&dev->vf.endpoint.running, memory_order_relaxed) != running)
+		atomic_store_explicit(&dev->vf.endpoint.running, running, memory_order_release);
+}
+
+/* The descriptors, if the whole ring lies in one window of guest memory that we may read and write.
+ * Looked up for each burst: the window may have gone since the last one. A window without `va` (memory
+ * that only messages reach) is refused like none: rings are worked on in place. */
+static uint8_t *ring_va(const struct mem_table *table, uint32_t *hint, struct ring_state *ring,
+			uint64_t *bad)
+{
+	uint8_t *va = mem_at(table, hint, ring->base, ring->size, MEM_READ | MEM_WRITE);
+
+	if (unlikely(va == NULL)) {
+		ring_fail(ring);
+		++*bad;
+	}
+	return va;
+}
+
+bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *table,
+		   uint8_t **desc)
+{
+	uint64_t *bad = &endpoint_stats_self(&dev->vf.endpoint)->bad_rx_desc;
+	struct ring_state *ring = &dev->st->rx[q].ring;
+	const struct rx_line *line = rx_line(dev, q);
+	bool enable = (shared_load_acquire(&line->rxdctl) & RXDCTL_ENABLE) != 0;
+	struct ring_regs r;
+
+	if (!enable || !ixgbevf_may_dma(dev)) {
+		if (ring->status != RING_OFF) {
+			set_status(ring, RING_OFF);
+			ring_update_running(dev);
+		}
+		return false;
+	}
+	r = rx_regs(line);
+	if (unlikely(ring->status == RING_OFF || !is_same(ring, &r))) {
+		uint32_t srrctl = shared_load(&line->srrctl);
+		uint32_t type = srrctl & SRRCTL_DESCTYPE;
+
+		take_up(ring, &r, bad);
+		/* Header split and buffers of no size: not offered, impossible. */
+		if (ring->status == RING_ON &&
+		    ((type != SRRCTL_DESCTYPE_ADV && type != SRRCTL_DESCTYPE_LEGACY) ||
+		     (srrctl & SRRCTL_BSIZEPACKET) == 0)) {
+			ring_fail(ring);
+			++*bad;
+		}
+		ring_update_running(dev);
+	}
+	if (unlikely(ring->status != RING_ON))
+		return false;
+	*desc = ring_va(table, &dev->rxq[q].ring_hint, ring, bad);
+	if (unlikely(*desc == NULL))
+		ring_update_running(dev);
+	return *desc != NULL;
+}
+
+bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *table,
+		   uint8_t **desc)
+{
+	uint64_t *bad = &endpoint_stats_self(&dev->vf.endpoint)->bad_tx_desc;
+	struct ring_state *ring = &dev->st->tx[q].ring;
+	const struct tx_line *line = tx_line(dev, q);
+	uint32_t epoch = __atomic_load_n(&dev->st->tx_epoch[q], __ATOMIC_ACQUIRE);
+	bool enable = (shared_load_acquire(&line->txdctl) & TXDCTL_ENABLE) != 0;
+	struct ring_regs r;
+
+	if (!enable || !ixgbevf_may_dma(dev)) {
+		if (ring->status != RING_OFF)
+			set_status(ring, RING_OFF);
+		return false;
+	}
+	r = tx_regs(line);
+	if (unlikely(ring->status == RING_OFF || ring->epoch != epoch || !is_same(ring, &r))) {
+		take_up(ring, &r, bad);
+		ring->epoch = epoch;
+		memset(dev->st->tx[q].ctx, 0, sizeof(dev->st->tx[q].ctx));
+	}
+	if (unlikely(ring->status != RING_ON))
+		return false;
+	*desc = ring_va(table, &dev->txq[q].ring_hint, ring, bad);
+	return *desc != NULL;
+}
+
+/* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap. Queue 0's lines hold the sums. */
+void ring_rx_show(struct ixgbevf *dev, unsigned int q)
+{
+	struct ring_state *ring = &dev->st->rx[q].ring;
+	struct rx_line *sum = rx_line(dev, 0);
+
+	if (ring->head == ring->head_shown)
+		return;
+	ring->head_shown = ring->head;
+	shared_store(&rx_line(dev, q)->rdh, ring->head);
+	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
+	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
+	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
+	shared_store(&sum->stat_34, (uint32_t)ring->group_frames);
+}
+
+void ring_tx_show(struct ixgbevf *dev, unsigned int q)
+{
+	struct ring_state *ring = &dev->st->tx[q].ring;
+	struct tx_line *sum = tx_line(dev, 0);
+
+	if (ring->head == ring->head_shown)
+		return;
+	ring->head_shown = ring->head;
+	shared_store(&tx_line(dev, q)->tdh, ring->head);
+	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
+	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
+	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
+}
+
+static void trap_rx(struct ixgbevf *dev, unsigned int q)
+{
+	struct ring_state *ring = &dev->st->rx[q].ring;
+	uint8_t *desc;
+
+	spin_lock(&dev->rxq[q].lock);
+	ring_rx_ready(dev, q, mem_table(dev->vf.mem), &desc);
+	if (ring->status == RING_ON)
+		ring_rx_show(dev, q);
+	spin_unlock(&dev->rxq[q].lock);
+}
+
+void ring_trap(struct ixgbevf *dev)
+{
+	bool wait = false;
+
+	for (unsigned int q = 0; q < dev->st->n_queues; q++) {
+		uint8_t status = __atomic_load_n(&dev->st->tx[q].ring.status, __ATOMIC_ACQUIRE);
+
+		trap_rx(dev, q);
+		if (status != RING_OFF &&
+		    ((shared_load(&tx_line(dev, q)->txdctl) & TXDCTL_ENABLE) == 0 ||
+		     !ixgbevf_may_dma(dev))) {
+			__atomic_fetch_add(&dev->st->tx_epoch[q], 1, __ATOMIC_RELEASE);
+			wait = true;
+		}
+	}
+	if (wait)
+		dev->vf.upcalls->quiesce(dev->vf.arg);
+}
+
+void ring_stop_all(struct ixgbevf *dev)
+{
+	for (unsigned int q = 0; q < IXGBEVF_QUEUES_MAX; q++) {
+		shared_store(&rx_line(dev, q)->rxdctl, 0);
+		shared_store(&tx_line(dev, q)->txdctl, 0);
+	}
+	ring_trap(dev);
+	/* Also where no ring was up: a worker may just have looked at a line. */
+	dev->vf.upcalls->quiesce(dev->vf.arg);
+}

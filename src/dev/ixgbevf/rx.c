@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Receive: frames are filtered as the VF's driver asked and copied into its posted buffers.
+ *
+ * The guest owns descriptors [head, tail): it wrote buffer addresses there before it moved RDT. We
+ * fill buffers in order and hand each descriptor back by a write-back with DD. Whatever else is written
+ * back, DD's half goes last with release order, since drivers poll that word (length or DD) and then
+ * read the rest without asking again.
+ *
+ * A push holds the queue's lock throughout; see ring.c for why that is also what makes disabling safe.
+ */
+#include "dev/ixgbevf/ixgbevf.h"
+#include "frame/copy.h"
+
+struct rx_desc {
+	uint64_t lo, hi;
+};
+
+/* What stays the same for a whole push. */
+struct rx_burst {
+	struct ixgbevf *dev;
+	const struct mem_table *table;
+	struct ring_state *ring;
+	struct rx_desc *desc;
+	uint32_t *buf_hint;
+	uint32_t buf_size;
+	uint32_t avail; /* descriptors that the guest has posted and we have not used */
+	uint32_t lpe;   /* longest frame, with FCS, without tag */
+	uint32_t rlpml; /* longest frame, with FCS and tag */
+	bool strip;     /* tags go beside the frame */
+	bool legacy;    /* descriptor format */
+	uint16_t untagged_vid;
+};
+
+static inline bool filter_bit(const uint64_t *map, unsigned int bit)
+{
+	return (__atomic_load_n(&map[bit / 64], __ATOMIC_RELAXED) >> (bit % 64)) & 1;
+}
+
+static bool is_listed(const struct ixgbevf_state *st, uint64_t mac)
+{
+	uint32_t n = __atomic_load_n(&st->n_macs, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (__atomic_load_n(&st->macs[i], __ATOMIC_RELAXED) == mac)
+			return true;
+	return false;
+}
+
+/* DS 7.1.1.2: filter type 0 hashes bits 47:36 of the address. */
+static unsigned int mta_hash(uint64_t mac)
+{
+	return (unsigned int)(mac >> 36) & 0xfff;
+}
+
+static bool wants_slow(const struct ixgbevf_state *st, uint64_t dest)
+{
+	uint32_t xcast = __atomic_load_n(&st->xcast, __ATOMIC_RELAXED);
+
+	if (dest == MAC_BROADCAST)
+		return true;
+	if ((dest & MAC_GROUP) != 0)
+		return xcast >= XCAST_ALLMULTI ||
+		       (xcast == XCAST_MULTI && filter_bit(st->mta, mta_hash(dest)));
+	return xcast >= XCAST_PROMISC || is_listed(st, dest);
+}
+
+/* DROP_NONE: the VF's own filters want the frame. */
+static inline enum drop_reason filter(const struct rx_burst *b, const struct frame *f)
+{
+	const struct ixgbevf_state *st = b->dev->st;
+	uint64_t dest = mac_load(f->mac);
+	bool tagged = f->vid != b->untagged_vid;
+	uint32_t size = f->size + FCS_SIZE;
+
+	if (unlikely(dest != __atomic_load_n(&st->mac, __ATOMIC_RELAXED) && !wants_slow(st, dest)))
+		return DROP_FILTERED;
+	if (unlikely(tagged && !filter_bit(st->vlan_on, f->vid & 0xfff)))
+		return DROP_FILTERED;
+	if (unlikely(size > b->lpe || size + (tagged ? 4 : 0) > b->rlpml))
+		return DROP_TOO_LONG;
+	return DROP_NONE;
+}
+
+/* Whether the first L4 header's checksum in the frame as it was written is right. A sender may ask to
+ * fill in a checksum of an inner header; the driver would take our word for the outer one. */
+static bool l4_is_good(const struct frame *f, const uint8_t *out, bool tag_inside)
+{
+	uint32_t l3 = FRAME_SIZE_MIN + (tag_inside ? 4 : 0);
+	uint32_t start = f->csum_start + (tag_inside ? 4u : 0u);
+
+	if ((f->flags & FRAME_L4_VALID) != 0)
+		return true;
+	/* 1 KiB is the smallest buffer, so these bytes are in the first. */
+	if ((f->flags & FRAME_L4_CSUM) == 0)
+		return false;
+	if (f->ethertype == ETH_TYPE_IPV4)
+		return start == l3 + (out[l3] & 0xfu) * 4;
+	return f->ethertype == ETH_TYPE_IPV6 && start == l3 + 40;
+}
+
+static inline uint32_t status_of(const struct frame *f, const uint8_t *out, bool tag_beside,
+				 bool tag_inside)
+{
+	uint32_t status = RXD_STAT_DD | RXD_STAT_EOP;
+
+	if (tag_beside)
+		status |= RXD_STAT_VP;
+	if (unlikely((f->flags & (FRAME_L4_VALID | FRAME_L4_CSUM | FRAME_IP4_CSUM)) != 0)) {
+		if (l4_is_good(f, out, tag_inside))
+			status |= RXD_STAT_L4CS;
+		if ((f->flags & FRAME_IP4_CSUM) != 0)
+			status |= RXD_STAT_IPCS;
+	}
+	return status;
+}
+
+/* Hands one descriptor back. Two 8-byte stores and not one of 16: only the former are promised to
+ * become visible whole and in order on every x86-64, and they cost the same. */
+static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint32_t packet_info,
+			      uint32_t status_error, uint32_t size, uint16_t tci)
+{
+	uint64_t hi;
+
+	if (unlikely(b->legacy)) {
+		/* DS 7.1.5: the address stays; length, no fragment checksum, status, errors, tag. */
+		uint64_t error = (status_error & RXD_ERR_RXE) != 0 ? RXD_LEGACY_ERR_RXE : 0;
+
+		hi = size | (uint64_t)(status_error & 0xff) << 32 | error << 40 |
+		     (uint64_t)tci << 48;
+	} else {
+		__atomic_store_n(&d->lo, htole64(packet_info), __ATOMIC_RELAXED);
+		hi = status_error | (uint64_t)size << 32 | (uint64_t)tci << 48;
+	}
+	/* After the frame's bytes: the driver reads them once it sees DD. */
+	__atomic_store_n(&d->hi, htole64(hi), __ATOMIC_RELEASE);
+}
+
+static inline uint32_t next_idx(const struct ring_state *ring, uint32_t idx)
+{
+	return ++idx == ring->n_desc ? 0 : idx;
+}
+
+/* DS 7.1.6.2, packet type: what can be told without parsing. */
+static inline uint32_t packet_info(const struct frame *f)
+{
+	return f->ethertype == ETH_TYPE_IPV4   ? RXD_PKT_IPV4
+	       : f->ethertype == ETH_TYPE_IPV6 ? RXD_PKT_IPV6
+					       : 0;
+}
+
+/* A buffer that is not in the guest's memory: the descriptors up to it go back as one bad packet, so
+ * that the ring goes on behind it. */
+static void return_bad(struct rx_burst *b, uint32_t n)
+{
+	struct ring_state *ring = b->ring;
+
+	for (uint32_t i = 0; i < n; i++) {
+		bool last = i + 1 == n;
+
+		write_back(b, &b->desc[ring->head], 0,
+			   RXD_STAT_DD | (last ? RXD_STAT_EOP | RXD_ERR_RXE : 0),
+			   last ? FRAME_SIZE_MIN : b->buf_size, 0);
+		ring->head = next_idx(ring, ring->head);
+	}
+	b->avail -= n;
+}
+
+static void *buffer_at(const struct rx_burst *b, uint32_t idx)
+{
+	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
+
+	return mem_at(b->table, b->buf_hint, iova, b->buf_size, MEM_WRITE);
+}
+
+/* A frame that fills several buffers. */
+static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint32_t size,
+				 bool tag_beside, bool tag_inside)
+{
+	struct ring_state *ring = b->ring;
+	struct seg_out out[IXGBEVF_RX_SEGS];
+	uint32_t n = 0, idx = ring->head, left = size;
+
+	for (uint32_t room = 0; room < size; room += b->buf_size, n++) {
+		if (n == b->avail)
+			return DROP_NO_BUFFER;
+		if (n == IXGBEVF_RX_SEGS)
+			return DROP_TOO_LONG;
+		out[n] = (struct seg_out){ buffer_at(b, idx), b->buf_size };
+		if (out[n].va == NULL) {
+			return_bad(b, n + 1);
+			return DROP_BAD_BUFFER;
+		}
+		idx = next_idx(ring, idx);
+	}
+	frame_copy_slow(f, out, n, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
+	for (uint32_t i = 0; i < n; i++) {
+		bool last = i + 1 == n;
+		uint32_t status = last ? status_of(f, out[0].va, tag_beside, tag_inside)
+				       : RXD_STAT_DD;
+
+		write_back(b, &b->desc[ring->head], packet_info(f), status,
+			   last ? left : b->buf_size, last && tag_beside ? f->tci : 0);
+		left -= last ? 0 : b->buf_size;
+		ring->head = next_idx(ring, ring->head);
+	}
+	b->avail -= n;
+	return DROP_NONE;
+}
+
+static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
+{
+	struct ring_state *ring = b->ring;
+	bool tagged = f->vid != b->untagged_vid;
+	bool tag_inside = tagged && !b->strip;
+	bool tag_beside = tagged && b->strip;
+	uint32_t size = f->size + (tag_inside ? 4 : 0);
+	struct seg_out out;
+
+	if (unlikely(size > b->buf_size))
+		return put_long(b, f, size, tag_beside, tag_inside);
+	if (unlikely(b->avail == 0))
+		return DROP_NO_BUFFER;
+	out = (struct seg_out){ buffer_at(b, ring->head), b->buf_size };
+	if (unlikely(out.va == NULL)) {
+		return_bad(b, 1);
+		return DROP_BAD_BUFFER;
+	}
+	frame_copy(f, &out, 1, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
+	write_back(b, &b->desc[ring->head], packet_info(f),
+		   status_of(f, out.va, tag_beside, tag_inside), size, tag_beside ? f->tci : 0);
+	ring->head = next_idx(ring, ring->head);
+	b->avail--;
+	return DROP_NONE;
+}
+
+/* Reads the line's variable part; the ring is ready. */
+static void burst_init(struct rx_burst *b, struct ixgbevf *dev, unsigned int q,
+		       struct endpoint_stats *stats)
+{
+	const struct rx_line *line = rx_line(dev, q);
+	struct ring_state *ring = &dev->st->rx[q].ring;
+	/* Acquire: the descriptors behind it were written before the tail. */
+	uint32_t tail = shared_load_acquire(&line->rdt);
+	uint32_t srrctl = shared_load(&line->srrctl);
+	uint32_t rxdctl = shared_load(&line->rxdctl);
+
+	b->dev = dev;
+	b->ring = ring;
+	b->buf_hint = &dev->rxq[q].buf_hint;
+	b->buf_size = (srrctl & SRRCTL_BSIZEPACKET) << 10;
+	b->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
+	b->strip = (rxdctl & RXDCTL_VME) != 0;
+	b->lpe = __atomic_load_n(&dev->st->lpe, __ATOMIC_RELAXED);
+	b->rlpml = UINT32_MAX;
+	if (dev->has_rlpml && (rxdctl & RXDCTL_RLPML_EN) != 0)
+		b->rlpml = rxdctl & RXDCTL_RLPML;
+	if (likely(tail < ring->n_desc))
+		ring->tail = tail;
+	else
+		ring_bad_tail(ring, tail, &stats->bad_rx_desc);
+	b->avail = ring->tail >= ring->head ? ring->tail - ring->head
+					    : ring->n_desc - ring->head + ring->tail;
+	/* The guest changed SRRCTL under way: no buffers until it makes sense again. */
+	if (unlikely(b->buf_size == 0))
+		b->avail = 0;
+}
+
+/* Descriptors that this push will probably use, and the first buffers. */
+static inline void prefetch(const struct rx_burst *b, unsigned int n)
+{
+	const char *at = (const char *)&b->desc[b->ring->head];
+
+	for (unsigned int i = 0; i < n; i += CACHE_LINE / DESC_SIZE)
+		__builtin_prefetch(at + (size_t)i * DESC_SIZE, 1);
+}
+
+static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+		    uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	struct ixgbevf *dev =
+		container_of(container_of(ep, struct vf, endpoint), struct ixgbevf, vf);
+	const unsigned int q = 0; /* where the choice of a queue by RSS belongs */
+	struct rx_burst b = { .untagged_vid = untagged_vid };
+	uint64_t frames = 0, bytes = 0, group = 0;
+	uint32_t head;
+	uint8_t *desc;
+
+	b.table = mem_table(dev->vf.mem);
+	spin_lock(&dev->rxq[q].lock);
+	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
+		     !ring_rx_ready(dev, q, b.table, &desc))) {
+		spin_unlock(&dev->rxq[q].lock);
+		stats->drop[DROP_DOWN] += n;
+		return;
+	}
+	b.desc = (struct rx_desc *)(void *)desc;
+	burst_init(&b, dev, q, stats);
+	head = b.ring->head;
+	prefetch(&b, n);
+	for (unsigned int i = 0; i < n; i++) {
+		const struct frame *f = frame[i];
+		enum drop_reason reason = filter(&b, f);
+
+		if (likely(reason == DROP_NONE))
+			reason = put(&b, f);
+		if (unlikely(reason != DROP_NONE)) {
+			stats->drop[reason]++;
+			stats->bad_rx_desc += reason == DROP_BAD_BUFFER;
+			continue;
+		}
+		frames++;
+		bytes += f->size;
+		group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
+	}
+	b.ring->frames += frames;
+	b.ring->bytes += bytes + frames * FCS_SIZE;
+	b.ring->group_frames += group;
+	if (b.avail == 0 || ((b.ring->head ^ b.ring->head_shown) & ~63u) != 0)
+		ring_rx_show(dev, q);
+	head ^= b.ring->head; /* not 0: descriptors went back */
+	spin_unlock(&dev->rxq[q].lock);
+	stats->rx_frames += frames;
+	stats->rx_bytes += bytes;
+	if (head != 0)
+		stats->irqs += intr_rx(dev, q);
+}
+
+const struct endpoint_ops ixgbevf_endpoint_ops = { .push = rx_push };
