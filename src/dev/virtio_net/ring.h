@@ -40,13 +40,13 @@ static inline bool ring_runs(const struct virtio_ring *ring)
 	return atomic_load_explicit(&ring->state, memory_order_acquire) == RING_RUNNING;
 }
 
-/* Only from running to broken: control may have stopped the ring meanwhile. */
+/* Only from running to broken, counted once: control may have stopped the ring meanwhile. */
 static inline void ring_break(struct virtio_ring *ring, uint64_t *bad)
 {
 	unsigned int running = RING_RUNNING;
 
-	(*bad)++;
-	atomic_compare_exchange_strong(&ring->state, &running, RING_BROKEN);
+	if (atomic_compare_exchange_strong(&ring->state, &running, RING_BROKEN))
+		(*bad)++;
 }
 
 /* Entries that the guest has made available and we have not taken. Acquire: the guest wrote entries
