@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Devices: creation and end, and one client after the other. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -203,6 +204,15 @@ static void accept_failed(struct vfu_dev *dev, int err)
 	vfu_loop_arm(dev->loop, dev->listen_again_ns);
 }
 
+/* A client may have been killed with messages unread, and its successor must not be refused for
+ * the time it takes to come to their end. */
+static bool hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static void accept_ready(struct vfu_dev *dev, uint32_t events)
 {
 	int fd = vfu_listen_accept(dev->listen_fd);
@@ -213,6 +223,8 @@ static void accept_ready(struct vfu_dev *dev, uint32_t events)
 		accept_failed(dev, fd);
 		return;
 	}
+	if (dev->conn.fd >= 0 && hung_up(dev->conn.fd))
+		vfu_dev_detach(dev, "the client is gone");
 	if (dev->conn.fd < 0) {
 		attach(dev, fd);
 		return;
