@@ -4,6 +4,7 @@
 #define SOFTIOV_BASE_SPINLOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct spinlock {
 	atomic_uint held;
@@ -23,6 +24,12 @@ static inline void spin_lock(struct spinlock *l)
 	while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire) != 0)
 		while (atomic_load_explicit(&l->held, memory_order_relaxed) != 0)
 			cpu_relax();
+}
+
+/* True: the lock is the caller's now. */
+static inline bool spin_trylock(struct spinlock *l)
+{
+	return atomic_exchange_explicit(&l->held, 1, memory_order_acquire) == 0;
 }
 
 static inline void spin_unlock(struct spinlock *l)

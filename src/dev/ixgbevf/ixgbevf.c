@@ -100,9 +100,10 @@ static void op_bar_read(struct vf *vf, unsigned int bar, uint64_t offset, void *
 
 	vf->counters.traps++;
 	memset(buf, 0, size);
-	/* The MSI-X BAR: the client keeps table and pending bits (QEMU 11.1). */
+	/* The MSI-X BAR is kept by the vfio-user server and its client. */
 	if (bar != 0)
 		return;
+	ring_trap(dev);
 	if (offset % 4 + size <= 4) {
 		uint32_t word = htole32(regs_read(dev, (uint32_t)offset & ~3u));
 
@@ -114,7 +115,6 @@ static void op_bar_read(struct vf *vf, unsigned int bar, uint64_t offset, void *
 			memcpy(out + i, &word, sizeof(word));
 		}
 	}
-	ring_trap(dev);
 }
 
 static void op_bar_write(struct vf *vf, unsigned int bar, uint64_t offset, const void *buf,
@@ -177,14 +177,9 @@ static void op_set_policy(struct vf *vf, const struct vf_policy *policy)
 		restart |= withdraw_trust(dev);
 	if (restart)
 		vf->upcalls->macs_changed(vf->arg);
-	if (dev->st->lpe > policy->max_frame + FCS_SIZE) {
-		__atomic_store_n(&dev->st->lpe, policy->max_frame + FCS_SIZE, __ATOMIC_RELAXED);
-		restart = true;
-	}
+	__atomic_store_n(&dev->size_max, policy->max_frame + FCS_SIZE, __ATOMIC_RELAXED);
+	/* VLANs that were granted before and asked for come and go without the driver's help. */
 	ixgbevf_update_vlans(dev);
-	/* Newly granted VLANs were refused to the driver before: it has to ask again. */
-	restart |= policy->trunk &&
-		   (!old.trunk || memcmp(policy->vlans, old.vlans, sizeof(old.vlans)) != 0);
 	__atomic_store_n(&dev->link_up, policy->link_up, __ATOMIC_RELEASE);
 	spin_lock(&dev->rxq[0].lock);
 	ring_update_running(dev);

@@ -115,7 +115,8 @@ struct mbox_data {
 	uint32_t api;     /* enum mbox_api */
 	uint32_t cts;     /* clear to send: the VF has sent RESET and nothing has voided it since */
 	uint32_t signals; /* PFSTS, PFACK, RSTD: cleared by reading */
-	uint32_t ping;    /* a control message is due as soon as the buffer is free */
+	uint64_t posted_ns;            /* MBOX_POSTED: when */
+	uint32_t ping;                 /* a control message is due as soon as the buffer is free */
 	uint32_t reply[VFMBMEM_WORDS]; /* MBOX_REPLY_HELD */
 	uint32_t reply_words;          /* 0: none */
 };
@@ -176,9 +177,11 @@ struct ixgbevf_txq {
 struct ixgbevf {
 	struct vf vf;
 	struct ixgbevf_state *st;
-	uint8_t *pages;   /* page 1, page 2 */
-	bool has_rlpml;   /* X540 */
-	uint32_t link_up; /* policy.link_up for the workers */
+	uint8_t *pages; /* page 1, page 2 */
+	bool has_rlpml; /* X540 */
+	/* Of the policy, for the workers: */
+	uint32_t link_up;
+	uint32_t size_max; /* longest untagged frame, with FCS */
 	struct log_limit limit[IXGBEVF_TRACES], limit_mbox;
 	struct ixgbevf_rxq rxq[IXGBEVF_QUEUES_MAX];
 	struct ixgbevf_txq txq[IXGBEVF_QUEUES_MAX];

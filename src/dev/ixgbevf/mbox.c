@@ -16,6 +16,7 @@
  * The words stay in the buffer after they were read. Drivers of style 1 look into word 0 again and
  * again to see CTS, so each reply and control message carries it while the VF is clear to send.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "dev/ixgbevf/ixgbevf.h"
 
@@ -47,6 +48,7 @@
 
 #define MC_FILTER_TYPE 0 /* the hash takes bits 47:36 of an address */
 #define MC_ENTRIES_MAX 30
+#define FETCH_NS       100000000ull
 #define LPE_MIN        68 /* ETH_MIN_MTU: what Linux's PF takes at least */
 
 static const char *const state_names[] = {
@@ -327,6 +329,7 @@ static void signal_vf(struct ixgbevf *dev, uint32_t bits)
 static void post(struct ixgbevf *dev, const uint32_t *words, uint32_t n)
 {
 	memcpy(regs_word(dev, VFMBMEM), words, n * sizeof(*words));
+	dev->st->mbox.posted_ns = clock_ns();
 	mbox_set_state(dev, MBOX_POSTED);
 	signal_vf(dev, VFMAILBOX_PFSTS);
 }
@@ -340,6 +343,17 @@ static void post_ping(struct ixgbevf *dev)
 	post(dev, &word, 1);
 }
 
+/* Sends a control message that is due, if it overwrites nothing that the VF still wants. Old drivers
+ * do not fetch the replies to some requests; so what was not fetched for a while is not waited for. */
+static void ping_if_free(struct ixgbevf *dev)
+{
+	struct mbox_data *m = &dev->st->mbox;
+
+	if (m->ping && (m->state == MBOX_IDLE ||
+			(m->state == MBOX_POSTED && clock_ns() - m->posted_ns > FETCH_NS)))
+		post_ping(dev);
+}
+
 /* The VF let go of the buffer: what waited for that goes now. */
 static void buffer_free(struct ixgbevf *dev)
 {
@@ -350,8 +364,8 @@ static void buffer_free(struct ixgbevf *dev)
 	m->reply_words = 0;
 	if (n > 0)
 		post(dev, m->reply, n);
-	else if (m->ping)
-		post_ping(dev);
+	else
+		ping_if_free(dev);
 }
 
 static void request(struct ixgbevf *dev, bool keeps_buffer)
@@ -391,8 +405,10 @@ static void acknowledged(struct ixgbevf *dev, bool keeps_buffer)
 uint32_t mbox_read(struct ixgbevf *dev, unsigned int n)
 {
 	struct mbox_data *m = &dev->st->mbox;
-	uint32_t value = m->signals;
+	uint32_t value;
 
+	ping_if_free(dev);
+	value = m->signals;
 	m->signals = 0; /* DS 8.3.5.1.5: all three are cleared by reading */
 	if (m->state == MBOX_VF_OWNS || m->state == MBOX_REPLY_HELD)
 		value |= VFMAILBOX_VFU;
@@ -424,10 +440,8 @@ void mbox_notify(struct ixgbevf *dev, bool restart)
 		return; /* it will ask for everything when it resets the VF */
 	if (restart)
 		m->cts = 0;
-	if (m->state == MBOX_IDLE || m->state == MBOX_POSTED)
-		post_ping(dev);
-	else
-		m->ping = 1;
+	m->ping = 1;
+	ping_if_free(dev);
 }
 
 void mbox_reset(struct ixgbevf *dev, bool power_on)

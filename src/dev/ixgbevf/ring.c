@@ -202,16 +202,26 @@ void ring_tx_show(struct ixgbevf *dev, unsigned int q)
 	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
 }
 
+/* Takes the lock only where it must, so that a preempted device I/O thread seldom holds up a worker. */
 static void trap_rx(struct ixgbevf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->rx[q].ring;
+	struct spinlock *lock = &dev->rxq[q].lock;
+	uint8_t status = __atomic_load_n(&ring->status, __ATOMIC_ACQUIRE);
+	bool enable = (shared_load(&rx_line(dev, q)->rxdctl) & RXDCTL_ENABLE) != 0;
 	uint8_t *desc;
 
-	spin_lock(&dev->rxq[q].lock);
-	ring_rx_ready(dev, q, mem_table(dev->vf.mem), &desc);
+	if ((status != RING_OFF) == (enable && ixgbevf_may_dma(dev))) {
+		/* Nothing new: only what the guest may want to read now. */
+		if (status != RING_ON || !spin_trylock(lock))
+			return;
+	} else {
+		spin_lock(lock);
+		ring_rx_ready(dev, q, mem_table(dev->vf.mem), &desc);
+	}
 	if (ring->status == RING_ON)
 		ring_rx_show(dev, q);
-	spin_unlock(&dev->rxq[q].lock);
+	spin_unlock(lock);
 }
 
 void ring_trap(struct ixgbevf *dev)

@@ -23,6 +23,9 @@ struct rx_burst {
 	struct rx_desc *desc;
 	uint32_t *buf_hint;
 	uint32_t buf_size;
+	/* Buffers translated and prefetched at the start; the ring's head is at buf[buf_next]. */
+	uint32_t n_buf, buf_next;
+	uint8_t *buf[BURST_MAX];
 	uint32_t avail; /* descriptors that the guest has posted and we have not used */
 	uint32_t lpe;   /* longest frame, with FCS, without tag */
 	uint32_t rlpml; /* longest frame, with FCS and tag */
@@ -148,6 +151,27 @@ static inline uint32_t packet_info(const struct frame *f)
 					       : 0;
 }
 
+static uint8_t *translate(const struct rx_burst *b, uint32_t idx)
+{
+	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
+
+	return mem_at(b->table, b->buf_hint, iova, b->buf_size, MEM_WRITE);
+}
+
+/* The buffer of descriptor `idx`, the n-th behind the head. */
+static inline uint8_t *buffer_at(const struct rx_burst *b, uint32_t n, uint32_t idx)
+{
+	if (likely(b->buf_next + n < b->n_buf))
+		return b->buf[b->buf_next + n];
+	return translate(b, idx);
+}
+
+static inline void consume(struct rx_burst *b, uint32_t n)
+{
+	b->avail -= n;
+	b->buf_next += n;
+}
+
 /* A buffer that is not in the guest's memory: the descriptors up to it go back as one bad packet, so
  * that the ring goes on behind it. */
 static void return_bad(struct rx_burst *b, uint32_t n)
@@ -162,14 +186,7 @@ static void return_bad(struct rx_burst *b, uint32_t n)
 			   last ? FRAME_SIZE_MIN : b->buf_size, 0);
 		ring->head = next_idx(ring, ring->head);
 	}
-	b->avail -= n;
-}
-
-static void *buffer_at(const struct rx_burst *b, uint32_t idx)
-{
-	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
-
-	return mem_at(b->table, b->buf_hint, iova, b->buf_size, MEM_WRITE);
+	consume(b, n);
 }
 
 /* A frame that fills several buffers. */
@@ -185,7 +202,7 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 			return DROP_NO_BUFFER;
 		if (n == IXGBEVF_RX_SEGS)
 			return DROP_TOO_LONG;
-		out[n] = (struct seg_out){ buffer_at(b, idx), b->buf_size };
+		out[n] = (struct seg_out){ buffer_at(b, n, idx), b->buf_size };
 		if (out[n].va == NULL) {
 			return_bad(b, n + 1);
 			return DROP_BAD_BUFFER;
@@ -203,7 +220,7 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 		left -= last ? 0 : b->buf_size;
 		ring->head = next_idx(ring, ring->head);
 	}
-	b->avail -= n;
+	consume(b, n);
 	return DROP_NONE;
 }
 
@@ -220,7 +237,7 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
 		return put_long(b, f, size, tag_beside, tag_inside);
 	if (unlikely(b->avail == 0))
 		return DROP_NO_BUFFER;
-	out = (struct seg_out){ buffer_at(b, ring->head), b->buf_size };
+	out = (struct seg_out){ buffer_at(b, 0, ring->head), b->buf_size };
 	if (unlikely(out.va == NULL)) {
 		return_bad(b, 1);
 		return DROP_BAD_BUFFER;
@@ -229,7 +246,7 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
 	write_back(b, &b->desc[ring->head], packet_info(f),
 		   status_of(f, out.va, tag_beside, tag_inside), size, tag_beside ? f->tci : 0);
 	ring->head = next_idx(ring, ring->head);
-	b->avail--;
+	consume(b, 1);
 	return DROP_NONE;
 }
 
@@ -243,14 +260,19 @@ static void burst_init(struct rx_burst *b, struct ixgbevf *dev, unsigned int q,
 	uint32_t tail = shared_load_acquire(&line->rdt);
 	uint32_t srrctl = shared_load(&line->srrctl);
 	uint32_t rxdctl = shared_load(&line->rxdctl);
+	uint32_t size_max;
 
 	b->dev = dev;
+	b->buf_next = 0;
 	b->ring = ring;
 	b->buf_hint = &dev->rxq[q].buf_hint;
 	b->buf_size = (srrctl & SRRCTL_BSIZEPACKET) << 10;
 	b->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
 	b->strip = (rxdctl & RXDCTL_VME) != 0;
 	b->lpe = __atomic_load_n(&dev->st->lpe, __ATOMIC_RELAXED);
+	size_max = __atomic_load_n(&dev->size_max, __ATOMIC_RELAXED);
+	if (size_max < b->lpe)
+		b->lpe = size_max;
 	b->rlpml = UINT32_MAX;
 	if (dev->has_rlpml && (rxdctl & RXDCTL_RLPML_EN) != 0)
 		b->rlpml = rxdctl & RXDCTL_RLPML;
@@ -265,13 +287,24 @@ static void burst_init(struct rx_burst *b, struct ixgbevf *dev, unsigned int q,
 		b->avail = 0;
 }
 
-/* Descriptors that this push will probably use, and the first buffers. */
-static inline void prefetch(const struct rx_burst *b, unsigned int n)
+/* The guest's CPU wrote the descriptors last, and may have the buffers in its cache: ask for all that
+ * this push will probably use at once, instead of waiting for each in turn. */
+static inline void look_ahead(struct rx_burst *b, unsigned int n)
 {
-	const char *at = (const char *)&b->desc[b->ring->head];
+	uint32_t idx = b->ring->head;
 
+	if (n > b->avail)
+		n = b->avail;
+	if (n > BURST_MAX)
+		n = BURST_MAX;
 	for (unsigned int i = 0; i < n; i += CACHE_LINE / DESC_SIZE)
-		__builtin_prefetch(at + (size_t)i * DESC_SIZE, 1);
+		__builtin_prefetch(&b->desc[idx] + i, 1);
+	for (unsigned int i = 0; i < n; i++) {
+		b->buf[i] = translate(b, idx);
+		__builtin_prefetch(b->buf[i], 1);
+		idx = next_idx(b->ring, idx);
+	}
+	b->n_buf = n;
 }
 
 static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
@@ -280,11 +313,12 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	struct ixgbevf *dev =
 		container_of(container_of(ep, struct vf, endpoint), struct ixgbevf, vf);
 	const unsigned int q = 0; /* where the choice of a queue by RSS belongs */
-	struct rx_burst b = { .untagged_vid = untagged_vid };
+	struct rx_burst b;
 	uint64_t frames = 0, bytes = 0, group = 0;
 	uint32_t head;
 	uint8_t *desc;
 
+	b.untagged_vid = untagged_vid;
 	b.table = mem_table(dev->vf.mem);
 	spin_lock(&dev->rxq[q].lock);
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
@@ -296,7 +330,7 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	b.desc = (struct rx_desc *)(void *)desc;
 	burst_init(&b, dev, q, stats);
 	head = b.ring->head;
-	prefetch(&b, n);
+	look_ahead(&b, n);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct frame *f = frame[i];
 		enum drop_reason reason = filter(&b, f);
