@@ -12,7 +12,8 @@
 
 #include "mem/mem.h"
 
-#define GUARD_SLOTS 16384
+/* The windows of 512 ports with two adapters each, so that no guest can use up another's room. */
+#define GUARD_SLOTS (2 * 512 * MEM_MAX_WINDOWS)
 
 struct guard_slot {
 	atomic_uintptr_t va; /* 0: free */
@@ -20,12 +21,14 @@ struct guard_slot {
 };
 
 static struct guard_slot slots[GUARD_SLOTS];
-static atomic_uint n_slots; /* slots ever used */
+static atomic_uint n_slots;     /* slots ever used */
+static unsigned int first_free; /* no free slot below it; under guard_lock */
 static _Atomic uint64_t hits;
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER; /* writers of slots[] */
 
 /* Private zero pages in the place of the whole range; the wider alignments are for files on huge
- * pages, whose mappings can only be replaced by whole huge pages. */
+ * pages, whose mappings can only be replaced by whole huge pages (else EINVAL: only then is the wider
+ * range known to be the same mapping, and nobody else's). */
 static bool replace(uintptr_t va, uint64_t size)
 {
 	static const uintptr_t align[] = { 4096, 2 << 20, 1 << 30 };
@@ -38,6 +41,8 @@ static bool replace(uintptr_t va, uint64_t size)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 			 0) != MAP_FAILED)
 			return true;
+		if (errno != EINVAL)
+			return false;
 	}
 	return false;
 }
@@ -70,19 +75,22 @@ int mem_guard_init(void)
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
 }
 
-void mem_guard_add(const void *va, uint64_t size)
+bool mem_guard_add(const void *va, uint64_t size)
 {
+	unsigned int i;
+
 	pthread_mutex_lock(&guard_lock);
-	for (unsigned int i = 0; i < GUARD_SLOTS; i++) {
-		if (atomic_load(&slots[i].va) != 0)
-			continue;
+	for (i = first_free; i < GUARD_SLOTS && atomic_load(&slots[i].va) != 0; i++)
+		;
+	first_free = i;
+	if (i < GUARD_SLOTS) {
 		atomic_store(&slots[i].size, size);
 		atomic_store(&slots[i].va, (uintptr_t)va);
 		if (i >= atomic_load(&n_slots))
 			atomic_store(&n_slots, i + 1);
-		break;
 	}
 	pthread_mutex_unlock(&guard_lock);
+	return i < GUARD_SLOTS;
 }
 
 void mem_guard_del(const void *va)
@@ -92,6 +100,8 @@ void mem_guard_del(const void *va)
 		if (atomic_load(&slots[i].va) != (uintptr_t)va)
 			continue;
 		atomic_store(&slots[i].va, 0);
+		if (i < first_free)
+			first_free = i;
 		break;
 	}
 	pthread_mutex_unlock(&guard_lock);

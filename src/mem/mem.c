@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "mem/mem.h"
@@ -114,12 +116,35 @@ static void publish(struct mem *mem, struct mem_table *next)
 	free(old);
 }
 
+/* mmap wants offsets and sizes in whole pages of the file, and on hugetlbfs these are huge, while a
+ * guest's windows are not (the legacy hole below 1 MiB cuts memory at 0xa0000). So the whole pages
+ * around a window are mapped, and window_bounds finds them again. */
+static unsigned int file_page_shift(int fd)
+{
+	struct statfs fs;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		page = (uint64_t)fs.f_bsize;
+	return (unsigned int)__builtin_ctzll(page);
+}
+
+static uint8_t *window_bounds(const struct mem_window *w, uint64_t *size)
+{
+	uint64_t mask = (1ull << w->map_shift) - 1;
+	uint64_t lead = (uintptr_t)w->va & mask;
+
+	*size = (lead + w->size + mask) & ~mask;
+	return w->va - lead;
+}
+
 static int window_map(struct mem_window *w, int fd, uint64_t fd_offset)
 {
 	int prot = ((w->prot & MEM_READ) != 0 ? PROT_READ : 0) |
 		   ((w->prot & MEM_WRITE) != 0 ? PROT_READ | PROT_WRITE : 0);
+	uint64_t lead, size;
 	struct stat st;
-	void *va;
+	uint8_t *va;
 
 	if (fd < 0)
 		return 0;
@@ -128,20 +153,30 @@ static int window_map(struct mem_window *w, int fd, uint64_t fd_offset)
 	if (!S_ISREG(st.st_mode) || fd_offset > (uint64_t)st.st_size ||
 	    w->size > (uint64_t)st.st_size - fd_offset)
 		return -ENXIO;
-	va = mmap(NULL, w->size, prot, MAP_SHARED, fd, (off_t)fd_offset);
+	w->map_shift = file_page_shift(fd);
+	lead = fd_offset & ((1ull << w->map_shift) - 1);
+	va = mmap(NULL, lead + w->size, prot, MAP_SHARED, fd, (off_t)(fd_offset - lead));
 	if (va == MAP_FAILED)
 		return -errno;
-	w->va = va;
-	mem_guard_add(va, w->size);
+	w->va = va + lead;
+	va = window_bounds(w, &size);
+	if (!mem_guard_add(va, size)) {
+		munmap(va, size);
+		return -ENOSPC;
+	}
 	return 0;
 }
 
 static void window_unmap(const struct mem_window *w)
 {
+	uint64_t size;
+	uint8_t *va;
+
 	if (w->va == NULL)
 		return;
-	mem_guard_del(w->va);
-	munmap(w->va, w->size);
+	va = window_bounds(w, &size);
+	mem_guard_del(va);
+	munmap(va, size);
 }
 
 int mem_map(struct mem *mem, uint64_t iova, uint64_t size, int fd, uint64_t fd_offset,
@@ -255,7 +290,8 @@ struct mem_table *mem_table_new(const struct mem_window *windows, uint32_t n_win
 	if (table == NULL)
 		return NULL;
 	table->n_windows = n_windows;
-	memcpy(table->window, windows, n_windows * sizeof(*windows));
+	if (n_windows > 0)
+		memcpy(table->window, windows, n_windows * sizeof(*windows));
 	qsort(table->window, n_windows, sizeof(*windows), window_compare);
 	for (uint32_t i = 0; i < n_windows; i++) {
 		const struct mem_window *w = &table->window[i];
@@ -266,9 +302,17 @@ struct mem_table *mem_table_new(const struct mem_window *windows, uint32_t n_win
 			return NULL;
 		}
 	}
-	for (uint32_t i = 0; i < n_windows; i++)
-		if (table->window[i].va != NULL)
-			mem_guard_add(table->window[i].va, table->window[i].size);
+	for (uint32_t i = 0; i < n_windows; i++) {
+		const struct mem_window *w = &table->window[i];
+
+		if (w->va == NULL || mem_guard_add(w->va, w->size))
+			continue;
+		while (i-- > 0)
+			if (table->window[i].va != NULL)
+				mem_guard_del(table->window[i].va);
+		free(table);
+		return NULL;
+	}
 	return table;
 }
 

@@ -36,7 +36,7 @@ struct mem_window {
 	uint64_t size;
 	uint8_t *va; /* NULL: reachable by DMA messages only */
 	uint32_t prot;
-	uint32_t id; /* private to mem.c */
+	uint32_t map_shift; /* private to mem.c: log2 of the file's page size */
 };
 
 struct mem_table {
@@ -81,7 +81,7 @@ void mem_free(struct mem *mem); /* accepts NULL; unmaps all */
 
 /* Maps a window. fd may be -1 (message-only); it stays the caller's, who may close it at once.
  * -EINVAL: size 0, wrap-around, offset not on a page, or no permission asked for.
- * -EEXIST: overlaps a window. -ENOSPC: MEM_MAX_WINDOWS reached.
+ * -EEXIST: overlaps a window. -ENOSPC: MEM_MAX_WINDOWS reached, or the guard's room is used up.
  * -ENXIO: the file is shorter than offset + size. Others: as mmap(2), e.g. -EACCES. */
 int mem_map(struct mem *mem, uint64_t iova, uint64_t size, int fd, uint64_t fd_offset,
 	    uint32_t prot);
@@ -95,16 +95,18 @@ void mem_unmap_all(struct mem *mem);
 const struct mem_table *mem_table(const struct mem *mem);
 
 /* Tables of memory that somebody else mapped (rte_vhost). The windows need not be sorted; they are
- * the caller's to unmap, after mem_table_free. NULL: they overlap or wrap, or no memory. */
+ * the caller's to unmap, after mem_table_free. NULL: they overlap or wrap, or there is no memory or
+ * no room in the guard. */
 struct mem_table *mem_table_new(const struct mem_window *windows, uint32_t n_windows);
 void mem_table_free(struct mem_table *table);
 
 /* Installs the SIGBUS guard for the process. Once, before the first mapping. */
 int mem_guard_init(void);
-/* Registers foreign mappings with the guard; mem_map and mem_table_new do it by themselves. */
-void mem_guard_add(const void *va, uint64_t size);
+/* Registers foreign mappings with the guard; mem_map and mem_table_new do it by themselves. False:
+ * no room, and the mapping must not be used. */
+bool mem_guard_add(const void *va, uint64_t size);
 void mem_guard_del(const void *va);
-/* Pages that the guard replaced since the start. */
+/* Windows that the guard has replaced with zero pages since the start. */
 uint64_t mem_guard_hits(void);
 
 #endif
