@@ -41,7 +41,7 @@ format: packages
 
 .PHONY: reference
 reference: build
-	@build/cli/softiov reference > docs/reference.md
+	@build/cli/softiov help --markdown > docs/reference.md
 
 clean:
 	@scripts/setup.sh clean
