@@ -112,13 +112,14 @@ static void print_verb(const struct object_type *type, const struct verb *verb, 
 {
 	static const char *const names[] = { "", " [NAME]", " NAME" };
 	static const char *const fields[] = { "", " [FIELD VALUE]...", " FIELD VALUE..." };
-	bool cli = !(type->flags & OBJECT_API_ONLY);
 
-	fprintf(out, "\n- `%s%s%s%s%s` (API: `%s.%s`): %s\n", cli ? "softiov " : "", type->name,
-		cli ? " " : ".", verb->name, cli ? names[verb->name_rule] : "", type->name,
-		verb_method(verb), verb->help);
-	if (verb->takes != TAKES_PARAMS)
-		fprintf(out, "  Takes%s.\n", fields[verb->takes]);
+	if (type->flags & OBJECT_API_ONLY)
+		fprintf(out, "\n- API `%s.%s`: %s\n", type->name, verb_method(verb), verb->help);
+	else
+		fprintf(out, "\n- `softiov %s %s%s%s%s`: %s (API `%s.%s`)\n", type->name,
+			verb->name, names[verb->name_rule], fields[verb->takes],
+			verb->params ? " [PARAMETER VALUE]..." : "", verb->help, type->name,
+			verb_method(verb));
 	if (!verb->params)
 		return;
 	fputs("\n  | parameter | type | default | allowed | |\n  | --- | --- | --- | --- | --- |\n",

@@ -117,7 +117,7 @@ static const struct field vport_fields[] = {
 static const struct field uplink_fields[] = {
 	KEY("name of the uplink", 0),
 	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
-	{ "device", TYPE_STRING, REQ | NEW | COL, .unique = "*",
+	{ "device", TYPE_STRING, REQ | NEW | COL, 1, 255, .unique = "*",
 	  .help = "Linux interface (eth0), PCI address, or a DPDK device string (net_tap0,iface=t0)" },
 	{ "driver", TYPE_ENUM, NEW, .def = "auto", .words = words_driver,
 	  .help = "how the device is driven; auto takes what fits its name" },
