@@ -15,6 +15,7 @@ import atexit
 import base64
 import concurrent.futures
 import ctypes
+import glob
 import json
 import math
 import os
@@ -30,7 +31,14 @@ import threading
 import time
 
 PR_SET_PDEATHSIG = 1
-KERNEL_ARGUMENTS = "console=ttyS0 quiet nokaslr mitigations=off tsc=reliable no_timer_check panic=-1"
+FOLDER_PREFIX = "softiov-lab-"
+# Chosen by the time to the agent's first word under TCG, which they bring from 3.1 to 2.5 s.
+KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check "
+                    "cryptomgr.notests rcupdate.rcu_expedited=1 lsm=capability audit=0 "
+                    "i8042.noaux i8042.nokbd")
+# Of TCG's models, one with AES, SHA and SSE4 but without "fast string" moves: the kernel copies with
+# REP MOVSB where it sees those, and TCG runs that byte by byte (loopback TCP 1.3 instead of 4.8 Gbit/s).
+TCG_CPU = "EPYC"
 PUSH_CHUNK = 3000  # base64 characters a line: below the 4096 bytes that a tty holds back
 
 
@@ -53,7 +61,7 @@ def accelerator():
         wanted = "kvm" if flags and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
     if wanted == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]
 
 
 # --- QEMU arguments for softiov's sockets ---
@@ -121,6 +129,10 @@ def _arrange_cleanup():
     if getattr(_arrange_cleanup, "done", False):
         return
     _arrange_cleanup.done = True
+    for path in glob.glob(os.path.join(tempfile.gettempdir(), FOLDER_PREFIX + "*")):
+        owner = path.rsplit(FOLDER_PREFIX, 1)[1].split("-")[0]
+        if not os.path.exists(f"/proc/{owner}"):  # it was killed before it could tidy up
+            shutil.rmtree(path, ignore_errors=True)
     atexit.register(_kill_all)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -217,7 +229,8 @@ class Job:
 
     def kill(self):
         """End the command and its children."""
-        self.guest.call(f"kill -9 -{self.pid}")
+        self.guest.run(f"kill -9 -{self.pid} 2>/dev/null; "
+                       f"while kill -0 {self.pid} 2>/dev/null; do usleep 10000; done")
 
 
 def shell_quote(text):
@@ -245,10 +258,10 @@ class Guest:
         self.n_jobs = 0
         self.boot_id = None
         self._qmp = None
-        self.folder = tempfile.mkdtemp(prefix=f"softiov-lab-{name}-")  # a short path, for sockets
+        self.folder = tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")  # short, for sockets
         self.qmp_path = os.path.join(self.folder, "qmp.sock")
-        self.console = setup.log_path(f"{name}.console")
-        self.stderr = setup.log_path(f"{name}.qemu")
+        self.console = setup.log_path(f"{name}-{os.getpid()}.console")
+        self.stderr = setup.log_path(f"{name}-{os.getpid()}.qemu")
         self.channel, theirs = socket.socketpair()
         argv = setup.qemu + accelerator() + qemu_base(machine, mem, cpus, share)
         argv += ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
@@ -278,9 +291,10 @@ class Guest:
         for title, path in (("QEMU", self.stderr), ("console", self.console)):
             try:
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    tail = [line for line in file.read().splitlines() if line.strip()][-15:]
+                    lines = file.read().splitlines()
             except OSError:
                 continue
+            tail = [line for line in lines if line.strip() and "TCG doesn't support" not in line][-15:]
             if tail:
                 text += f"\n--- {title} of {self.name} ({path}):\n" + "\n".join(tail)
         return GuestError(f"guest {self.name}: {text}")

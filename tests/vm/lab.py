@@ -25,6 +25,7 @@ from guest import (Guest, GuestError, Qmp, accelerator, kernel_args, qemu_base, 
                    spawn_process, syn_args, vf_args, vf_device)
 from labfetch import LabError, say
 
+LOGS_KEPT = 100
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -70,8 +71,13 @@ class Lab:
         return os.path.join(self.folder, f"initramfs-{version}-{labinit.recipe_digest()}.cpio")
 
     def log_path(self, name):
-        os.makedirs(os.path.join(self.folder, "log"), exist_ok=True)
-        return os.path.join(self.folder, "log", name)
+        """Where a guest's log goes; the oldest logs make room."""
+        folder = os.path.join(self.folder, "log")
+        os.makedirs(folder, exist_ok=True)
+        logs = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime)
+        for entry in logs[:-LOGS_KEPT]:
+            os.unlink(entry.path)
+        return os.path.join(folder, name)
 
     def guest(self, name, **options):
         """Start a guest; the options are Guest's. Does not wait for it."""
@@ -94,6 +100,9 @@ def read_state(folder):
 
 def fetch(folder):
     """Fetch all parts; nothing counts as there until lab.json is written, at the end."""
+    path = os.path.join(folder, "lab.json")
+    if os.path.exists(path):
+        os.unlink(path)
     for name in ("tools", "kernels"):
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
     host = labfetch.host_qemu()
@@ -116,7 +125,6 @@ def fetch(folder):
         raise LabError(f"{labfetch.SUITE} has no linux-image-amd64 for this mirror")
     apt.forget()
     state = {"recipe": fetch_recipe(), "qemu": host and host["argv"][0], "kernels": kernels}
-    path = os.path.join(folder, "lab.json")
     with open(path + ".part", "w", encoding="utf-8") as file:
         json.dump(state, file, indent=1)
     os.rename(path + ".part", path)
@@ -127,7 +135,11 @@ def setup(folder):
     """Make a lab complete, one process at a time; returns it."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that sets up {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         lab = Lab(folder, read_state(folder) or fetch(folder))
         for version in lab.kernels:
             path = lab.initramfs(version)
@@ -182,7 +194,7 @@ def main():
         lab = Lab.open(arguments.dir)
         {"setup": command_setup, "info": command_info, "shell": command_shell}[arguments.command](
             lab, arguments)
-    except (LabError, GuestError) as error:
+    except (LabError, GuestError, OSError) as error:
         print(f"lab: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

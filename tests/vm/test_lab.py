@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import GuestError, Lab, root_port
+from lab import GuestError, Lab, LabError, root_port, syn_args, vf_args
 
 MAC = {"a": "52:54:00:00:00:0a", "b": "52:54:00:00:00:0b"}
 
@@ -162,3 +162,34 @@ def test_no_guest_outlives_its_program(lab, ending):
             return
         time.sleep(0.05)
     pytest.fail("QEMU still runs")
+
+
+@pytest.mark.parametrize("devices", [vf_args("/nonexistent/vf.sock"),
+                                     syn_args("/nonexistent/syn.sock", MAC["a"]).copy()])
+def test_refused_device_is_reported_in_qemus_words(lab, devices):
+    devices = [item.replace(",reconnect-ms=500", "") for item in devices]  # or it would wait
+    with lab.guest("refused", devices=devices) as guest:
+        with pytest.raises(GuestError, match="/nonexistent/.*No such file"):
+            guest.wait_ready()
+
+
+def test_pair_of_synthetic_and_vf_parses(lab):
+    """QEMU accepts a failover pair's arguments up to the VF's socket, the last thing it looks at."""
+    devices = syn_args("/nonexistent/syn.sock", MAC["a"], failover=True)
+    start = devices.index("-chardev")
+    devices[start:start + 4] = ["-netdev", "hubport,hubid=0,id=net-syn0"]
+    devices += vf_args("/nonexistent/vf.sock", failover_pair_id="syn0")
+    with lab.guest("pair", devices=devices) as guest:
+        guest.wait_ready()
+        assert len(guest.netdevs()) == 2  # net_failover's own and the standby
+
+
+def test_unknown_kernel_is_refused(lab):
+    with pytest.raises(LabError, match="no kernel 1.2 in the lab: there are 6"):
+        lab.guest("x", kernel="1.2")
+
+
+def test_setup_is_done_once(lab):
+    start = time.monotonic()
+    assert Lab.open(lab.folder).kernels == lab.kernels
+    assert time.monotonic() - start < 1
