@@ -59,10 +59,10 @@ class VfioUser:
 
     def __init__(self, path, negotiate=True, timeout=10):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout)
         self.last_id = 0
         try:
             self.socket.connect(path)
+            self.socket.settimeout(timeout)
             if negotiate:
                 self.negotiate()
         except BaseException:
