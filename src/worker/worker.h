@@ -14,7 +14,7 @@
 
 #include "switch/switch.h"
 
-#define WORKER_IDLE_US_DEFAULT 500
+#define WORKER_IDLE_US_DEFAULT 1000
 
 struct workers;
 
