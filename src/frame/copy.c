@@ -26,11 +26,11 @@ static void put(struct writer *w, const uint8_t *src, uint32_t size)
 	}
 }
 
-/* The sender's bytes from f->body to the end. */
+/* The sender's bytes from behind the ethertype to the end. */
 static void put_body(struct writer *w, const struct frame *f)
 {
-	uint32_t skip = f->body;
-	uint32_t left = f->size - ETH_ADDRS_SIZE;
+	uint32_t skip = f->body + 2u;
+	uint32_t left = f->size - FRAME_SIZE_MIN;
 	const uint8_t *va = f->va;
 	uint32_t size = f->seg_size;
 
@@ -195,7 +195,7 @@ unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, u
 			     unsigned int copy_flags)
 {
 	struct writer w = { .out = out };
-	uint8_t tag[4];
+	uint8_t tag[4], ethertype[2];
 	uint32_t shift = 0;
 
 	put(&w, f->mac, ETH_ADDRS_SIZE);
@@ -205,6 +205,8 @@ unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, u
 		put(&w, tag, sizeof(tag));
 		shift = sizeof(tag);
 	}
+	store_be16(ethertype, f->ethertype);
+	put(&w, ethertype, sizeof(ethertype));
 	put_body(&w, f);
 	if ((copy_flags & COPY_CSUM) != 0)
 		finish_csums(f, out, shift);

@@ -55,8 +55,10 @@ static inline void frame_copy(const struct frame *f, const struct seg_out *out, 
 		   ((copy_flags & COPY_TAG) == 0) &&
 		   (f->flags & (FRAME_L4_CSUM | FRAME_IP4_CSUM)) == 0)) {
 		copy_bytes(out->va, f->va, f->size);
-		/* The addresses that were checked, not those that the sender may have put there since. */
+		/* What was decided on, not what the sender may have put there since: with another
+		 * ethertype the frame would have a VLAN tag that nobody checked. */
 		memcpy(out->va, f->mac, ETH_ADDRS_SIZE);
+		store_be16(out->va + ETH_ADDRS_SIZE, f->ethertype);
 		return;
 	}
 	frame_copy_slow(f, out, n_out, copy_flags);

@@ -50,7 +50,8 @@ static bool parse_offloads(struct frame *f)
 	if ((f->flags & FRAME_TSO) != 0) {
 		f->flags |= FRAME_L4_CSUM | ((f->flags & FRAME_TSO4) != 0 ? FRAME_IP4_CSUM : 0);
 		f->csum_offset = 16;
-		if (f->mss == 0 || f->hdr_size > GSO_HDR_MAX || f->hdr_size >= f->size ||
+		if (f->n_segs > FRAME_SEGS || f->hdr_size > GSO_HDR_MAX || f->hdr_size >= f->size ||
+		    f->size - f->hdr_size > (uint32_t)f->mss * GSO_PIECES_MAX ||
 		    f->l3_start + ((f->flags & FRAME_TSO4) != 0 ? 20 : 40) > f->csum_start ||
 		    f->csum_start + 20 > f->hdr_size)
 			return refuse(f, DROP_BAD_OFFLOAD);

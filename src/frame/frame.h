@@ -68,12 +68,13 @@ enum drop_reason {
 	DROP_SPOOFED_MAC, /* source address is not the vport's */
 	DROP_BAD_SOURCE,  /* source address is a group address */
 	DROP_VLAN,        /* sender may not send in this VLAN */
-	DROP_NO_ROUTE,    /* unicast to an address that is reserved or on the ingress port itself */
-	DROP_FILTERED,    /* the receiver's own address and VLAN filters do not want it */
-	DROP_NO_BUFFER,   /* the receiver has posted no buffer */
-	DROP_DOWN,        /* the receiver's queue is not enabled, or its link is down */
-	DROP_BAD_BUFFER,  /* the receiver posted a buffer outside its memory */
-	DROP_UPLINK,      /* the uplink's transmit queue took no more */
+	DROP_NO_ROUTE, /* nobody is to get it: to a reserved address, to the ingress port itself, or
+			     no other port is in the VLAN */
+	DROP_FILTERED, /* the receiver's own address and VLAN filters do not want it */
+	DROP_NO_BUFFER,  /* the receiver has posted no buffer */
+	DROP_DOWN,       /* the receiver's queue is not enabled, or its link is down */
+	DROP_BAD_BUFFER, /* the receiver posted a buffer outside its memory */
+	DROP_UPLINK,     /* the uplink's transmit queue took no more */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);
@@ -129,7 +130,8 @@ static inline bool frame_parse(struct frame *f)
 {
 	uint8_t head[16];
 
-	if (unlikely(f->seg_size < sizeof(head) || (f->flags & (FRAME_WORK | FRAME_TAGGED)) != 0))
+	if (unlikely(f->seg_size < sizeof(head) || f->size > FRAME_SIZE_MAX ||
+		     (f->flags & (FRAME_WORK | FRAME_TAGGED)) != 0))
 		return frame_parse_slow(f);
 	memcpy(head, f->va, sizeof(head));
 	f->ethertype = load_be16(head + ETH_ADDRS_SIZE);

@@ -35,7 +35,11 @@ bool gso_start(struct gso *gso, struct frame *f)
 	gso->payload = f->size - f->hdr_size;
 	memcpy(gso->hdr, f->mac, ETH_ADDRS_SIZE);
 	frame_read(f, f->body, gso->hdr + ETH_ADDRS_SIZE, f->hdr_size - ETH_ADDRS_SIZE);
-	if (gso->hdr[f->l3_start] >> 4 != ((f->flags & FRAME_TSO4) != 0 ? 4 : 6) ||
+	/* The ethertype that was decided on, not what the sender may have put there since. */
+	store_be16(gso->hdr + ETH_ADDRS_SIZE, f->ethertype);
+	size = gso->payload < f->mss ? gso->payload : f->mss;
+	if (f->hdr_size - f->l3_start + size > UINT16_MAX || /* IP's length field */
+	    gso->hdr[f->l3_start] >> 4 != ((f->flags & FRAME_TSO4) != 0 ? 4 : 6) ||
 	    (tcp[12] >> 4) * 4 != f->hdr_size - f->csum_start) {
 		f->drop = DROP_BAD_OFFLOAD;
 		return false;

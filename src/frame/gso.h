@@ -12,6 +12,11 @@
 #define GSO_HDR_MAX \
 	192 /* Ethernet + IP + TCP with all options, untagged; more is DROP_BAD_OFFLOAD */
 
+/* Pieces of one frame; more is DROP_BAD_OFFLOAD. Room for 64 KiB at the smallest MSS that Linux
+ * sends with (TCP_MIN_SND_MSS, 48, in 6.12); without a limit, a guest that asks for pieces of one byte
+ * would keep its worker from everybody else for a second with each burst. */
+#define GSO_PIECES_MAX 2048
+
 struct gso_piece {
 	uint8_t hdr[GSO_HDR_MAX];
 	struct seg seg[FRAME_SEGS];
