@@ -55,6 +55,7 @@ struct vhost {
 	bool attached; /* slot[0]'s rings are ours: started, call fds and memory table taken */
 	bool swapping; /* inside SET_VRING_CALL */
 	struct mem_table *mem;
+	const uint8_t *log; /* the dirty log's mapping, while the guard knows it */
 
 	/* For vhost_get_info; written in rte_vhost's thread. */
 	atomic_bool closing;
@@ -151,6 +152,15 @@ static struct mem_table *memory_of(int vid)
 	return table;
 }
 
+static void release_memory(struct vhost *v)
+{
+	mem_table_free(v->mem);
+	v->mem = NULL;
+	if (v->log != NULL)
+		mem_guard_del(v->log);
+	v->log = NULL;
+}
+
 static void ring_of(int vid, uint16_t idx, struct virtio_ring_setup *s)
 {
 	struct rte_vhost_vring vring;
@@ -195,6 +205,10 @@ static void attach(struct vhost *v)
 		setup.log =
 			(struct dirty_log){ (uint8_t *)(uintptr_t)log_base, /* NOLINT: as above */
 					    log_size };
+	if (setup.log.bits != NULL) {
+		v->log = setup.log.bits;
+		mem_guard_add(v->log, setup.log.size);
+	}
 	v->mem = memory_of(vid);
 	setup.mem = v->mem;
 	for (uint16_t i = 0; i < VIRTIO_NET_N_RINGS; i++) {
@@ -210,8 +224,7 @@ static void attach(struct vhost *v)
 			log_warn(AREA, "%s: the client's memory or rings cannot be used: %s",
 				 v->path, strerror(-ret));
 		virtio_net_stop(&v->net);
-		mem_table_free(v->mem);
-		v->mem = NULL;
+		release_memory(v);
 		return;
 	}
 	atomic_store(&v->features, setup.features);
@@ -236,8 +249,7 @@ static void detach(struct vhost *v)
 			rte_vhost_set_vring_base(v->slot[0].vid, i, ring->avail_idx,
 						 ring->used_idx);
 	}
-	mem_table_free(v->mem);
-	v->mem = NULL;
+	release_memory(v);
 }
 
 static void stop(struct vhost *v)
@@ -281,31 +293,45 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
+/* QEMU moves interrupts between its own eventfd and the guest's while the guest masks and unmasks,
+ * often. The rings go on meanwhile. What was written to the old one after QEMU's last look at it is
+ * made good by one interrupt too many. */
+static void call_swap(struct vhost *v, uint64_t payload)
+{
+	unsigned int ring = payload & 0xff; /* vhost-user, "Vring descriptor indices" */
+	int fd;
+
+	if (!v->attached || ring >= VIRTIO_NET_N_RINGS)
+		return;
+	call_take(v, ring);
+	fd = atomic_load(&virtio_net_ring(&v->net, ring)->call_fd);
+	if (fd >= 0 && write(fd, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
+		log_debug(AREA, "%s: interrupt: %s", v->path, strerror(errno));
+}
+
 /* Not reached after a message that failed: then the rings stay paused. */
 static enum rte_vhost_msg_result after_message(int vid, void *msg)
 {
 	struct vhost *v = find_by_vid(vid);
-	uint32_t request;
-	uint64_t ring;
+	struct {
+		uint32_t request, flags, size;
+		uint64_t payload[2];
+	} __attribute__((packed)) m;
 
 	if (v == NULL || v->slot[0].vid != vid)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	memcpy(&request, msg, sizeof(request));
-	if (v->swapping && v->attached) {
-		/* QEMU moves interrupts between its own eventfd and the guest's while the guest masks
-		 * and unmasks, often. The rings go on meanwhile. What was written to the old one after
-		 * QEMU's last look at it is made good by one interrupt too many. */
-		memcpy(&ring, (const uint8_t *)msg + 12, sizeof(ring));
-		ring &= 0xff;
-		if (ring < VIRTIO_NET_N_RINGS) {
-			int fd;
-
-			call_take(v, (unsigned int)ring);
-			fd = atomic_load(&virtio_net_ring(&v->net, (unsigned int)ring)->call_fd);
-			if (fd >= 0 && write(fd, &(uint64_t){ 1 }, 8) < 0)
-				log_debug(AREA, "%s: interrupt: %s", v->path, strerror(errno));
-		}
+	memcpy(&m, msg, sizeof(m));
+	/* The library (22.11 to 25.11) adds the offset to where it mapped the file from the offset on,
+	 * so the log it tells of would lie behind its mapping. QEMU's offset is always 0. */
+	if (m.request == SET_LOG_BASE && m.payload[1] != 0) {
+		atomic_fetch_add(&v->n_bad_setups, 1);
+		if (log_limit_pass(&warnings, AREA))
+			log_warn(AREA, "%s: a dirty log at an offset of its file is not supported",
+				 v->path);
+		return RTE_VHOST_MSG_RESULT_ERR;
 	}
+	if (v->swapping)
+		call_swap(v, m.payload[0]);
 	v->swapping = false;
 	start(v);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
