@@ -7,6 +7,7 @@
  * 2. No message is read while output waits. So at most one reply and a bounded number of our own
  *    requests are kept for a client that does not read.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +77,13 @@ void *vfu_conn_room(struct vfu_conn *conn, size_t size)
 	return conn->out + conn->out_end;
 }
 
-/* `size` bytes at vfu_conn_room() become output; `fd`, if not -1, goes with them. */
+/* `size` bytes at vfu_conn_room() become output; `fd`, if not -1, goes with their first. Only replies
+ * carry one, and those are made when no output waits. */
 void vfu_conn_commit(struct vfu_conn *conn, size_t size, int fd)
 {
-	if (fd >= 0) {
+	assert(fd < 0 || conn->out_end == 0);
+	if (fd >= 0)
 		conn->out_fd = fd;
-		conn->out_fd_at = conn->out_end;
-	}
 	conn->out_end += size;
 }
 
@@ -92,7 +93,7 @@ static ssize_t send_some(struct vfu_conn *conn)
 	struct iovec iov = { .iov_base = conn->out + conn->out_start,
 			     .iov_len = vfu_conn_unsent(conn) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	bool with_fd = conn->out_fd >= 0 && conn->out_fd_at == conn->out_start;
+	bool with_fd = conn->out_fd >= 0;
 	ssize_t n;
 
 	if (with_fd) {
@@ -106,8 +107,6 @@ static ssize_t send_some(struct vfu_conn *conn)
 		cmsg->cmsg_type = SCM_RIGHTS;
 		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cmsg), &conn->out_fd, sizeof(int));
-	} else if (conn->out_fd >= 0) {
-		iov.iov_len = conn->out_fd_at - conn->out_start; /* up to where it belongs */
 	}
 	n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n > 0 && with_fd)

@@ -149,6 +149,15 @@ release:
 	return r;
 }
 
+void vfu_dev_free_locked(struct vfu_dev *dev)
+{
+	dev->loop->n_removed++;
+	vfu_dev_detach(dev, "the device is removed");
+	dev->desc.ops->quiesce(dev->priv);
+	LIST_REMOVE(dev, entry);
+	dev_release(dev);
+}
+
 void vfu_dev_free(struct vfu_dev *dev)
 {
 	struct vfu_loop *loop;
@@ -157,11 +166,7 @@ void vfu_dev_free(struct vfu_dev *dev)
 		return;
 	loop = dev->loop;
 	vfu_lock(loop);
-	vfu_dev_detach(dev, "the device is removed");
-	dev->desc.ops->quiesce(dev->priv);
-	LIST_REMOVE(dev, entry);
-	dev_release(dev);
-	loop->n_removed++;
+	vfu_dev_free_locked(dev);
 	vfu_unlock(loop);
 }
 
@@ -241,6 +246,7 @@ void vfu_dev_agreed(struct vfu_dev *dev)
 	dev->conn.agreed = true;
 	dev->conn.hello_ns = 0;
 	atomic_store(&dev->attached, true);
+	vfu_irq_forget_kept(dev); /* raised while nobody was there */
 	vfu_count(dev, n_sessions);
 	if (log_limit_pass(&dev->log_limit, "vfu"))
 		log_info("vfu", "%s: process %d attached", dev->path, (int)atomic_load(&dev->peer));

@@ -359,8 +359,10 @@ static void test_region_data(void **state)
 	assert_int_equal(got, 0x11223344);
 	/* Less or more data than announced. */
 	assert_int_equal(call(k, VFU_REGION_WRITE, &short_write, 20, &reply), -EINVAL);
+	short_write.a.region = 7;
 	short_write.a.count = 2;
 	assert_int_equal(call(k, VFU_REGION_WRITE, &short_write, 20, &reply), -EINVAL);
+	short_write.a.region = 0;
 	short_write.a.count = 4;
 	assert_int_equal(call(k, VFU_REGION_WRITE, &short_write, 20, &reply), 16);
 	assert_int_equal(k->fake.regs[0], 1);

@@ -353,6 +353,7 @@ static void test_timeout(void **state)
 {
 	struct kit *k = *state;
 	struct done early = { .n = 0 }, late = { .n = 0, .buf = "untouched" };
+	uint8_t body[24];
 	uint16_t id;
 
 	assert_int_equal(vfu_dma_read(k->dev, 0x1000, early.buf, 8, on_done, &early), 0);
@@ -373,8 +374,21 @@ static void test_timeout(void **state)
 	assert_int_equal(early.n, 1);
 	kit_now_ns += 3000000000ull;
 	pump(k);
+	/* Too late, and another request has the slot meanwhile. */
+	for (unsigned int i = 0; i < VFU_MAX_DMA_QUEUED; i++)
+		assert_int_equal(vfu_dma_read(k->dev, 0x1000, early.buf, 8, on_done, &early), 0);
+	memset(body, 0, sizeof(body));
+	body[1] = 0x10;
+	body[8] = 8;
+	answer(k, id, VFU_DMA_READ, 0, 0, body, sizeof(body));
+	assert_int_equal(early.n, 1);
+	answer(k, (uint16_t)(id + VFU_MAX_DMA_QUEUED), VFU_DMA_READ, 0, 0, body, sizeof(body));
+	assert_int_equal(early.n, 2);
+	assert_int_equal(early.err, 0);
 	assert_int_equal(late.n, 1);
 	assert_string_equal((char *)late.buf, "untouched");
+	client_close(k); /* ends the others while their buffers live */
+	assert_int_equal(early.n, 1 + VFU_MAX_DMA_QUEUED);
 }
 
 static void ask_from_callback(void *arg)

@@ -100,8 +100,7 @@ struct vfu_conn {
 
 	uint8_t *out; /* bytes out_start..out_end wait to be sent */
 	size_t out_capacity, out_start, out_end;
-	int out_fd; /* borrowed; goes with the byte at out_fd_at; -1: none */
-	size_t out_fd_at;
+	int out_fd; /* borrowed; goes with the first byte of the output; -1: none */
 };
 
 struct vfu_dev {
@@ -144,6 +143,7 @@ int vfu_listen_accept(int listen_fd);
 void vfu_dev_agreed(struct vfu_dev *dev); /* the version was negotiated */
 void vfu_dev_reset(struct vfu_dev *dev, enum vfu_reset why);
 void vfu_dev_detach(struct vfu_dev *dev, const char *why);
+void vfu_dev_free_locked(struct vfu_dev *dev); /* vfu_dev_free() for who holds the lock */
 void vfu_dev_timers(struct vfu_dev *dev, uint64_t now_ns);
 
 /* conn.c */

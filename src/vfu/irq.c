@@ -125,7 +125,6 @@ void vfu_irq_release(struct vfu_dev *dev)
 		dev->vectors[i].masked = false;
 	install(dev, 0, dev->desc.n_vectors, NULL);
 	install_err(dev, NULL);
-	vfu_irq_forget_kept(dev);
 }
 
 /* ---- messages ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Interrupts: SET_IRQS in all its forms, kept interrupts, and eventfds replaced under fire. */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -232,6 +233,10 @@ static void test_kept(void **state)
 	assert_int_equal(stats.n_irqs_latched, 2);
 	assert_int_equal(stats.n_irqs, 1);
 
+	assert_int_equal(set_irqs(k, EVENTFD | TRIGGER, MSIX, 1, 1, NULL, 0, &fds[1], 1), 0);
+	assert_int_equal(count_of(fds[1]), 0); /* once only */
+	k->fake.n_quiesce = 0;
+
 	/* De-assigned, raised, assigned again. */
 	assert_int_equal(set_irqs(k, EVENTFD | TRIGGER, MSIX, 0, 2, NULL, 0, NULL, 0), 0);
 	assert_int_equal(k->fake.n_quiesce, 1);
@@ -266,6 +271,7 @@ static void test_kept(void **state)
 	client_hello(k);
 	assert_int_equal(set_irqs(k, EVENTFD | TRIGGER, MSIX, 0, 3, NULL, 0, fds, 3), 0);
 	assert_int_equal(count_of(fds[1]), 0);
+	assert_int_equal(count_of(fds[2]), 0);
 	close_all(fds, 3);
 }
 
@@ -374,6 +380,54 @@ static void test_replaced_under_fire(void **state)
 	close_all(fds, 2);
 }
 
+/* ---- one interrupt against one installation ---- */
+
+struct duel {
+	struct vfu_dev *dev;
+	atomic_uint round; /* of the installer: the worker raises once in each */
+	atomic_uint done;
+};
+
+static void *raise_once_a_round(void *arg)
+{
+	struct duel *duel = arg;
+
+	for (unsigned int round = 1;; round++) {
+		unsigned int now;
+
+		while ((now = atomic_load(&duel->round)) < round)
+			;
+		if (now == UINT_MAX)
+			return NULL;
+		for (volatile unsigned int delay = round * 37 % 4000; delay > 0; delay--)
+			;
+		vfu_irq_trigger(duel->dev, 0);
+		atomic_store(&duel->done, round);
+	}
+}
+
+/* However the two meet, the interrupt arrives, exactly once. */
+static void test_raised_while_installed(void **state)
+{
+	struct kit *k = *state;
+	struct duel duel = { .dev = k->dev };
+	int fd = new_eventfd();
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, raise_once_a_round, &duel), 0);
+	for (unsigned int round = 1; round <= 5000; round++) {
+		atomic_store(&duel.round, round);
+		assert_int_equal(set_irqs(k, EVENTFD | TRIGGER, MSIX, 0, 1, NULL, 0, &fd, 1), 0);
+		while (atomic_load(&duel.done) < round)
+			sched_yield();
+		assert_int_equal(count_of(fd), 1);
+		assert_int_equal(set_irqs(k, EVENTFD | TRIGGER, MSIX, 0, 1, NULL, 0, NULL, 0), 0);
+	}
+	atomic_store(&duel.round, UINT_MAX);
+	pthread_join(thread, NULL);
+	close(fd);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_setup_agreed, kit_teardown)
@@ -386,6 +440,7 @@ int main(void)
 		T(test_kept),
 		T(test_mask),
 		T(test_replaced_under_fire),
+		T(test_raised_while_installed),
 	};
 
 	return cmocka_run_group_tests_name("vfu irq", tests, NULL, NULL);

@@ -14,11 +14,6 @@
 
 #define N_EVENTS 64
 
-static uint64_t real_now_ns(void)
-{
-	return clock_ns();
-}
-
 struct vfu_loop *vfu_loop_new(void)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
@@ -27,7 +22,7 @@ struct vfu_loop *vfu_loop_new(void)
 
 	if (loop == NULL)
 		return NULL;
-	loop->now_ns = real_now_ns;
+	loop->now_ns = clock_ns;
 	loop->deadline_ns = UINT64_MAX;
 	LIST_INIT(&loop->devs);
 	pthread_mutex_init(&loop->lock, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -558,6 +559,7 @@ static void test_unread_replies(void **state)
 		assert_int_equal(reply.hdr.id, (uint16_t)received++);
 		assert_int_equal(reply.size, 16 + 4096);
 		pump(k);
+		assert_in_range(vfu_conn_unsent(&k->dev->conn), 0, 4096 + 32);
 	}
 	assert_int_equal(received, sent);
 	assert_int_equal(call(k, VFU_DEVICE_RESET, NULL, 0, &reply), 0);
@@ -733,6 +735,34 @@ static void test_threads(void **state)
 	assert_true(k->fake.n_resets[VFU_RESET_MESSAGE] > 0);
 }
 
+/* A device that is freed after its events were fetched and before they are served. */
+static void test_stale_events(void **state)
+{
+	struct kit *k = *state;
+	static struct kit other;
+	pthread_t loop;
+	void *result;
+
+	neighbour_setup(k, &other);
+	assert_int_equal(pthread_create(&loop, NULL, loop_main, k), 0);
+	vfu_lock(k->loop);
+	client_send(&other, VFU_DEVICE_RESET, VFU_HDR_NO_REPLY, NULL, 0, NULL, 0);
+	while (pthread_mutex_trylock(&k->loop->gate) == 0) { /* until the loop stands in it */
+		pthread_mutex_unlock(&k->loop->gate);
+		sched_yield();
+	}
+	vfu_dev_free_locked(other.dev);
+	vfu_unlock(k->loop);
+	vfu_lock(k->loop); /* behind the loop's turn */
+	vfu_unlock(k->loop);
+	vfu_loop_stop(k->loop);
+	pthread_join(loop, &result);
+	assert_ptr_equal(result, k);
+	assert_int_equal(other.fake.n_resets[VFU_RESET_MESSAGE], 0);
+	other.dev = NULL;
+	neighbour_teardown(&other);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
@@ -742,7 +772,7 @@ int main(void)
 		T(test_framing_lost),   T(test_in_pieces),       T(test_cut_everywhere),
 		T(test_scattered_fds),  T(test_unread_replies),  T(test_turns),
 		T(test_no_descriptors), T(test_no_room_for_fds), T(test_kick),
-		T(test_threads),
+		T(test_threads),        T(test_stale_events),
 	};
 
 	return cmocka_run_group_tests_name("vfu session", tests, NULL, NULL);
