@@ -168,9 +168,14 @@ def command_shell(lab, arguments):
     """Become a QEMU with the guest's console on this terminal; Ctrl-A X ends it."""
     kernel = lab.kernel(arguments.kernel)
     argv = lab.qemu + accelerator() + qemu_base("q35", arguments.mem, arguments.cpus, True)
-    argv += ["-serial", "mon:stdio"] + kernel_args(lab, kernel, "lab.name=shell")
+    argv += ["-serial", "mon:stdio", "-serial", "null"] + kernel_args(lab, kernel, "lab.name=shell")
     if arguments.vf:
-        argv += vf_args(arguments.vf, "vf0", 1)
+        argv += vf_args(arguments.vf)
+    if arguments.syn:
+        path, _, mac = arguments.syn.rpartition(",")
+        if not path:
+            raise LabError(f"--syn {arguments.syn}: give SOCKET,MAC")
+        argv += syn_args(path, mac)
     argv += [item for item in arguments.qemu if item != "--"]
     say("the guest's console; Ctrl-A X ends it, Ctrl-A C is QEMU's monitor")
     sys.stdout.flush()
@@ -188,6 +193,7 @@ def main():
     shell.add_argument("--mem", type=int, default=256, metavar="MIB")
     shell.add_argument("--cpus", type=int, default=1)
     shell.add_argument("--vf", metavar="SOCKET", help="add a VF from this vfio-user socket")
+    shell.add_argument("--syn", metavar="SOCKET,MAC", help="add a synthetic from a vhost-user socket")
     shell.add_argument("qemu", nargs=argparse.REMAINDER, help="-- and more QEMU arguments")
     arguments = parser.parse_args()
     try:

@@ -171,11 +171,11 @@ Acquire::Retries "3";
             file.write(text)
 
     def update(self):
-        output = run(["apt-get", "-c", self.config, "-q", "update"])
-        for line in output.splitlines():
-            if line.startswith(("Err:", "E:")):
-                raise LabError(f"apt-get update: {line}\nIf a key is missing: apt-get install "
-                               f"debian-archive-keyring (it must know {SUITE}'s keys)")
+        try:
+            run(["apt-get", "-c", self.config, "-q", "-o", "APT::Update::Error-Mode=any", "update"])
+        except LabError as error:
+            raise LabError(f"{error}\nIs the mirror reachable (SOFTIOV_LAB_MIRROR names another)? If a "
+                           "key is missing: apt-get install debian-archive-keyring")
 
     def forget(self):
         """Drop what only resolving needed: the package lists and apt's indexes of them."""
