@@ -176,7 +176,7 @@ static bool msix_fits(const struct pci_desc *d)
 	uint64_t bar_size = d->msix.bar < PCI_N_BARS ? d->bars[d->msix.bar].size : 0;
 	uint64_t table = d->msix.table_offset, pba = d->msix.pba_offset;
 	uint64_t table_end = table + (uint64_t)d->msix.n_vectors * PCI_MSIX_ENTRY_SIZE;
-	uint64_t pba_end = pba + (d->msix.n_vectors + 63u) / 64 * 8;
+	uint64_t pba_end = pba + (d->msix.n_vectors + 63ull) / 64 * 8;
 
 	return d->msix.n_vectors <= PCI_MSIX_MAX_VECTORS && table % 8 == 0 && pba % 8 == 0 &&
 	       table_end <= bar_size && pba_end <= bar_size &&

@@ -42,7 +42,7 @@ static bool region_valid(const struct vfu_region *r)
 
 static bool desc_valid(const struct vfu_dev_desc *d)
 {
-	uint64_t table_size = d->n_vectors * 16u, pba_size = (d->n_vectors + 63u) / 64 * 8;
+	uint64_t table_size = d->n_vectors * 16ull, pba_size = (d->n_vectors + 63ull) / 64 * 8;
 	uint64_t bar_size;
 
 	for (size_t i = 0; i < ARRAY_SIZE(d->bars); i++)
@@ -92,7 +92,7 @@ static void dev_unlisten(struct vfu_dev *dev)
 {
 	struct stat st;
 
-	if (dev->listen_fd < 0)
+	if (dev->listen_fd < 0 || dev->path == NULL)
 		return;
 	if (lstat(dev->path, &st) == 0 && st.st_dev == dev->sock_dev && st.st_ino == dev->sock_ino)
 		unlink(dev->path);

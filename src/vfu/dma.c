@@ -15,7 +15,6 @@
 #include "vfu/internal.h"
 
 static_assert(MEM_READ == VFU_DMA_MAP_READ && MEM_WRITE == VFU_DMA_MAP_WRITE, "same bits");
-static_assert(VFU_MAX_DMA <= VFU_MAX_DATA, "an answer must fit into a message");
 static_assert((VFU_MAX_DMA_QUEUED & (VFU_MAX_DMA_QUEUED - 1)) == 0, "low bits of an id");
 
 /* ---- mappings ---- */

@@ -24,8 +24,8 @@
 #include "vfu/proto.h"
 #include "vfu/vfu.h"
 
-#define VFU_MAX_FDS      8          /* descriptors in one message: announced as max_msg_fds */
-#define VFU_MAX_DATA     (64 << 10) /* announced as max_data_xfer_size */
+#define VFU_MAX_FDS      8           /* descriptors in one message: announced as max_msg_fds */
+#define VFU_MAX_DATA     VFU_MAX_DMA /* announced as max_data_xfer_size; answers to us must fit */
 #define VFU_MAX_MSG      (sizeof(struct vfu_hdr) + 16 + VFU_MAX_DATA)
 #define VFU_MAX_OUT_DMA  (256 << 10) /* unsent bytes beyond which no DMA request is accepted */
 #define VFU_BATCH        64          /* messages of one client before the others get their turn */
@@ -47,7 +47,7 @@ struct vfu_loop {
 	uint64_t n_removed;   /* devices freed so far: events fetched before are stale */
 	uint64_t deadline_ns; /* no timer of any device is due earlier */
 	uint64_t (*now_ns)(void);
-	LIST_HEAD(, vfu_dev) devs;
+	LIST_HEAD(vfu_dev_list, vfu_dev) devs;
 };
 
 /* The MSI-X vector as workers see it (`live`, `kept`) and as the client set it (`fd`, `masked`). */

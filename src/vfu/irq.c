@@ -170,7 +170,7 @@ static bool is_eventfd(int fd)
 	char path[32], name[sizeof(want)];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, name, sizeof(name));
 	if (n < 0)
 		return errno == ENOENT || errno == EACCES;
@@ -192,16 +192,18 @@ static int check_eventfds(const struct vfu_msg *msg)
 
 static int set_eventfds(struct vfu_dev *dev, const struct vfu_irq_set *set, struct vfu_msg *msg)
 {
-	int *fds = msg->n_fds > 0 ? msg->fds : NULL;
+	int *fds = NULL;
 	int r;
 
 	if ((set->flags & ACTION_MASK) != VFU_IRQ_ACTION_TRIGGER)
 		return -ENOTSUP;
-	if (fds != NULL && msg->n_fds != set->count)
+	if (msg->n_fds > 0 && msg->n_fds != set->count)
 		return -EINVAL;
 	r = check_eventfds(msg);
 	if (r < 0)
 		return r;
+	if (msg->n_fds > 0)
+		fds = msg->fds;
 	if (set->index == VFU_IRQ_MSIX)
 		install(dev, set->start, set->count, fds);
 	else

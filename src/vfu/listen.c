@@ -104,7 +104,7 @@ int vfu_listen_open(const char *path, const struct vfu_access *access, struct er
 		return err_set(err, -ENAMETOOLONG,
 			       "socket path %s has %zu bytes: 1 to %zu are possible", path,
 			       strlen(path), sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	r = make_way(&addr, err);
 	if (r < 0)
 		return r;

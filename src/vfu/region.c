@@ -7,7 +7,7 @@
 #include "pci/pci.h"
 #include "vfu/internal.h"
 
-#define MSIX_ENTRY 16
+#define MSIX_ENTRY 16ull
 
 /* ---- information ---- */
 
@@ -47,7 +47,8 @@ static void put_areas(const struct vfu_region *r, struct vfu_region_info *info)
 int vfu_do_region_info(struct vfu_dev *dev, struct vfu_msg *msg)
 {
 	const struct vfu_region_info *in = (const void *)msg->body;
-	const struct vfu_region *bar = NULL;
+	static const struct vfu_region nothing = { .size = 0 };
+	const struct vfu_region *bar = &nothing;
 	struct vfu_region_info *out;
 	size_t full = sizeof(*out);
 	bool with_areas;
@@ -56,8 +57,8 @@ int vfu_do_region_info(struct vfu_dev *dev, struct vfu_msg *msg)
 		return -EINVAL;
 	if (is_bar(dev, in->index))
 		bar = &dev->desc.bars[in->index];
-	if (bar != NULL && bar->n_areas > 0 && dev->conn.max_fds > 0)
-		full += sizeof(struct vfu_sparse_cap) + bar->n_areas * 2 * sizeof(uint64_t);
+	if (bar->n_areas > 0 && dev->conn.max_fds > 0)
+		full += sizeof(struct vfu_sparse_cap) + 2 * sizeof(uint64_t) * bar->n_areas;
 	with_areas = full > sizeof(*out) && in->argsz >= full;
 	out = vfu_reply(dev, msg, with_areas ? full : sizeof(*out));
 	if (out == NULL)

@@ -171,7 +171,7 @@ void vfu_unlock(struct vfu_loop *loop);
  *
  * A socket that is there already is replaced if nobody listens on it any more.
  *
- * @devp: receives the device. @desc is copied (what it points to is borrowed). @dev is handed to
+ * @devp: receives the device. @desc is copied (what it points to is borrowed). @priv is handed to
  * the callbacks. @err: never NULL; says what was refused and what to do, if it was.
  *
  * Returns 0; -EINVAL if the description contradicts itself; -ENAMETOOLONG if @path does not fit a
@@ -179,7 +179,7 @@ void vfu_unlock(struct vfu_loop *loop);
  * socket; -ENOMEM, or what socket(), bind(), chmod() or chown() said.
  */
 int vfu_dev_new(struct vfu_dev **devp, struct vfu_loop *loop, const char *path,
-		const struct vfu_access *access, const struct vfu_dev_desc *desc, void *dev,
+		const struct vfu_access *access, const struct vfu_dev_desc *desc, void *priv,
 		struct err *err);
 
 /**
