@@ -35,16 +35,23 @@ void intr_reset(struct ixgbevf *dev)
 static bool fire(struct ixgbevf *dev, unsigned int vector)
 {
 	uint32_t bit = 1u << vector;
+	bool clear = (peek(dev, VTEIAC) & bit) != 0;
 
 	/* PCI 3.0, 6.2.2: an MSI is a memory write. The cause stays latched. */
 	if (!__atomic_load_n(&dev->vf.bus_master, __ATOMIC_RELAXED))
 		return false;
-	/* DS 8.3.5.3: a VTEIAM bit clears the mask as the message goes; whoever clears it sends. */
-	if ((peek(dev, VTEIAM) & bit) != 0 && (fetch_clear(dev, VTEIMS, bit) & bit) == 0)
+	/* DS 8.3.5.2.6: a VTEIAM bit clears the mask as the message goes; DS 8.3.5.2.5: a VTEIAC bit
+	 * clears the cause. Whoever clears the first of them that applies sends. The second claim must
+	 * not decide anything: with the mask cleared and no message sent the driver would never unmask
+	 * again. (The cause may be gone where a message for it went before; then this one is spurious.) */
+	if ((peek(dev, VTEIAM) & bit) != 0) {
+		if ((fetch_clear(dev, VTEIMS, bit) & bit) == 0)
+			return false;
+		if (clear)
+			fetch_clear(dev, VTEICR, bit);
+	} else if (clear && (fetch_clear(dev, VTEICR, bit) & bit) == 0) {
 		return false;
-	/* DS 7.3.1.4.1: a VTEIAC bit clears the cause as the message goes. */
-	if ((peek(dev, VTEIAC) & bit) != 0 && (fetch_clear(dev, VTEICR, bit) & bit) == 0)
-		return false;
+	}
 	dev->vf.upcalls->irq(dev->vf.arg, vector);
 	return true;
 }
@@ -60,7 +67,7 @@ static bool raise_entry(struct ixgbevf *dev, uint32_t entry)
 	return (peek(dev, VTEIMS) & bit) != 0 && fire(dev, vector);
 }
 
-/* DS 8.3.5.4.1: VTIVAR[n] has four bytes: receive and transmit of queue 2n, then of 2n + 1. */
+/* DS 8.3.5.2.8: VTIVAR[n] has four bytes: receive and transmit of queue 2n, then of 2n + 1. */
 static uint32_t ivar_entry(struct ixgbevf *dev, unsigned int q, unsigned int tx)
 {
 	uint32_t word = __atomic_load_n(regs_word(dev, VTIVAR + 4 * (q / 2)), __ATOMIC_RELAXED);

@@ -397,8 +397,8 @@ static void acknowledged(struct ixgbevf *dev, bool keeps_buffer)
 	buffer_free(dev);
 	/* A driver that reads without being clear to send has missed that it must reset: a refusal
 	 * without CTS is what makes it (ixgbe_rcv_ack_from_vf; ixgbevf_check_mac_link_vf). Not if
-	 * that is what it has just read. */
-	if (!m->cts && m->state == MBOX_IDLE && *regs_word(dev, VFMBMEM) != lost)
+	 * it has just read a refusal. */
+	if (!m->cts && m->state == MBOX_IDLE && (*regs_word(dev, VFMBMEM) & MSG_FAILURE) == 0)
 		post(dev, &lost, 1);
 }
 
