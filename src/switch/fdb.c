@@ -4,10 +4,10 @@
 #include "switch/fdb.h"
 
 #define BUCKET_WAYS 4
-#define FDB_PORTS   1024
+#define KEY_USED    (1ull << 63) /* so that MAC 0 in VLAN 0 is not an empty way */
 
 struct fdb_bucket {
-	_Atomic uint64_t key[BUCKET_WAYS]; /* mac | vid << 48; 0 = empty */
+	_Atomic uint64_t key[BUCKET_WAYS]; /* KEY_USED | mac | vid << 48; 0 = empty */
 	_Atomic uint32_t heard_s[BUCKET_WAYS];
 	_Atomic uint16_t port[BUCKET_WAYS];
 	atomic_uint seq; /* odd: a writer is inside */
@@ -21,7 +21,7 @@ struct fdb {
 	atomic_uint count;
 	_Atomic uint64_t refused;
 	struct spinlock lock;
-	uint32_t n_of_port[FDB_PORTS]; /* under lock */
+	_Atomic uint32_t n_of_port[FDB_PORTS]; /* written under lock */
 	struct fdb_bucket bucket[];
 };
 
@@ -33,9 +33,12 @@ struct fdb_static *fdb_static_new(uint32_t n)
 	/* At most a quarter full: a look-up is nearly always one probe. */
 	while (n_slots < 4 * n)
 		n_slots *= 2;
-	fdb = calloc(1, sizeof(*fdb) + n_slots * sizeof(fdb->slot[0]));
-	if (fdb != NULL)
-		fdb->mask = n_slots - 1;
+	fdb = malloc(sizeof(*fdb) + n_slots * sizeof(fdb->slot[0]));
+	if (fdb == NULL)
+		return NULL;
+	fdb->mask = n_slots - 1;
+	for (uint32_t i = 0; i < n_slots; i++)
+		fdb->slot[i] = FDB_STATIC_EMPTY;
 	return fdb;
 }
 
@@ -45,7 +48,7 @@ bool fdb_static_add(struct fdb_static *fdb, uint64_t mac, uint16_t port)
 
 	if (fdb_static_find(fdb, mac) != FDB_NONE)
 		return false;
-	while (fdb->slot[i] != 0)
+	while (fdb->slot[i] != FDB_STATIC_EMPTY)
 		i = (i + 1) & fdb->mask;
 	fdb->slot[i] = mac | (uint64_t)port << 48;
 	return true;
@@ -81,7 +84,7 @@ void fdb_set_limit(struct fdb *fdb, uint32_t limit)
 
 static uint64_t key_of(uint64_t mac, uint16_t vid)
 {
-	return mac | (uint64_t)vid << 48;
+	return KEY_USED | mac | (uint64_t)vid << 48;
 }
 
 uint16_t fdb_find(const struct fdb *fdb, uint64_t mac, uint16_t vid)
@@ -117,7 +120,7 @@ static void way_clear(struct fdb *fdb, struct fdb_bucket *b, unsigned int way)
 {
 	if (b->key[way] == 0)
 		return;
-	fdb->n_of_port[b->port[way]]--;
+	atomic_fetch_sub(&fdb->n_of_port[b->port[way]], 1);
 	atomic_fetch_sub(&fdb->count, 1);
 	atomic_store_explicit(&b->key[way], 0, memory_order_relaxed);
 }
@@ -152,15 +155,16 @@ static void learn_locked(struct fdb *fdb, struct fdb_bucket *b, uint64_t key, ui
 		atomic_fetch_add(&fdb->refused, 1);
 		return;
 	}
-	bucket_begin(b);
-	if (!same) {
-		way_clear(fdb, b, (unsigned int)way);
-		fdb->n_of_port[port]++;
-		atomic_fetch_add(&fdb->count, 1);
-		atomic_store_explicit(&b->port[way], port, memory_order_relaxed);
-		atomic_store_explicit(&b->key[way], key, memory_order_relaxed);
-	}
+	/* Readers do not look at heard_s, so hearing an address again disturbs none of them. */
 	atomic_store_explicit(&b->heard_s[way], now_s, memory_order_relaxed);
+	if (same)
+		return;
+	bucket_begin(b);
+	way_clear(fdb, b, (unsigned int)way);
+	atomic_fetch_add(&fdb->n_of_port[port], 1);
+	atomic_fetch_add(&fdb->count, 1);
+	atomic_store_explicit(&b->port[way], port, memory_order_relaxed);
+	atomic_store_explicit(&b->key[way], key, memory_order_relaxed);
 	bucket_end(b);
 }
 
@@ -228,7 +232,7 @@ uint32_t fdb_count(const struct fdb *fdb)
 
 uint32_t fdb_count_of(const struct fdb *fdb, uint16_t port)
 {
-	return __atomic_load_n(&fdb->n_of_port[port], __ATOMIC_RELAXED);
+	return atomic_load(&fdb->n_of_port[port]);
 }
 
 uint64_t fdb_refused(const struct fdb *fdb)

@@ -26,8 +26,10 @@
 
 struct fdb_static {
 	uint32_t mask;
-	uint64_t slot[]; /* mac | port << 48; 0 = empty (the MAC 0 is no address) */
+	/* mac | port << 48; all ones = empty, which reads as "FDB_NONE has the broadcast address" */
+	uint64_t slot[];
 };
+#define FDB_STATIC_EMPTY UINT64_MAX
 
 static inline uint32_t fdb_hash(uint64_t key)
 {
@@ -46,7 +48,7 @@ static inline uint16_t fdb_static_find(const struct fdb_static *fdb, uint64_t ma
 
 		if (likely((slot & 0xffffffffffffull) == mac))
 			return (uint16_t)(slot >> 48);
-		if (slot == 0)
+		if (slot == FDB_STATIC_EMPTY)
 			return FDB_NONE;
 	}
 }
@@ -55,6 +57,8 @@ static inline uint16_t fdb_static_find(const struct fdb_static *fdb, uint64_t ma
 
 struct fdb;
 
+#define FDB_PORTS 1024
+
 /* Holds at most n_max addresses (rounded up to a power of two); `limit` for each port. */
 struct fdb *fdb_new(uint32_t n_max, uint32_t limit);
 void fdb_free(struct fdb *fdb); /* accepts NULL */
@@ -62,7 +66,7 @@ void fdb_set_limit(struct fdb *fdb, uint32_t limit);
 
 /* Any worker. FDB_NONE if unknown. */
 uint16_t fdb_find(const struct fdb *fdb, uint64_t mac, uint16_t vid);
-/* Any worker: `mac` was a source in `vid` on `port` at `now_s`. */
+/* Any worker: `mac` was a source in `vid` on `port` (below FDB_PORTS) at `now_s`. */
 void fdb_learn(struct fdb *fdb, uint64_t mac, uint16_t vid, uint16_t port, uint32_t now_s);
 
 /* Control: forgets what was last heard before now_s - age_s; age_s 0 forgets nothing. */

@@ -27,6 +27,16 @@ static inline bool vlan_member(const struct port_config *port, uint16_t vid)
 	return port->pvid == vid || (port->trunk && bitmap_test(port->vlans, vid));
 }
 
+/* Whether a port gets frames of this VLAN. One with a second tag inside leaves with its first, or not
+ * at all: without it the receiver would take the inner tag for the frame's VLAN, which is how a
+ * guest would reach VLANs that are closed to it. */
+static inline bool may_leave(const struct port_config *out, const struct frame *f)
+{
+	if (likely(out->pvid == f->vid))
+		return likely(f->ethertype != ETH_TYPE_VLAN);
+	return out->trunk && bitmap_test(out->vlans, f->vid);
+}
+
 static bool source_allowed_slow(const struct port_config *in, uint64_t source)
 {
 	if (in->spoofing)
@@ -65,19 +75,22 @@ static inline void group_add(struct forwarder *fw, uint16_t port, const struct f
 	fw->group[g][fw->group_n[g]++] = f;
 }
 
-static void flood(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port,
-		  const struct frame *f, bool unicast)
+static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot *s,
+			      uint16_t in_port, const struct frame *f, bool unicast)
 {
 	bool from_uplink = s->port[in_port].uplink;
+	enum drop_reason reason = DROP_NO_ROUTE;
 
 	for (unsigned int i = 0; i < s->n_ports; i++) {
 		const struct port_config *p = &s->port[i];
 
 		if (!p->used || i == in_port || (from_uplink && p->uplink) ||
-		    (unicast && !p->unknown_unicast) || !vlan_member(p, f->vid))
+		    (unicast && !p->unknown_unicast) || !may_leave(p, f))
 			continue;
 		group_add(fw, (uint16_t)i, f);
+		reason = DROP_NONE;
 	}
+	return reason;
 }
 
 /* Ingress checks and forwarding decision. Anything but DROP_NONE: the frame goes nowhere. */
@@ -103,21 +116,19 @@ static inline enum drop_reason decide(struct forwarder *fw, const struct switch_
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
 			return DROP_NO_ROUTE;
-		flood(fw, s, in_port, f, false);
-		return DROP_NONE;
+		return flood(fw, s, in_port, f, false);
 	}
 	out = fdb_static_find(s->macs, dest);
 	if (unlikely(out == FDB_NONE)) {
 		out = in->uplink ? FDB_NONE : fdb_find(s->learned, dest, f->vid);
-		/* A learned port may have gone from the snapshot since. */
-		if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used) {
-			flood(fw, s, in_port, f, true);
-			return DROP_NONE;
-		}
+		/* A learned port may have gone since, and another one have got its number. */
+		if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used ||
+		    !s->port[out].uplink)
+			return flood(fw, s, in_port, f, true);
 	}
 	if (unlikely(out == in_port))
 		return DROP_NO_ROUTE;
-	if (unlikely(!vlan_member(&s->port[out], f->vid)))
+	if (unlikely(!may_leave(&s->port[out], f)))
 		return DROP_VLAN;
 	group_add(fw, out, f);
 	return DROP_NONE;
@@ -199,9 +210,12 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	unsigned int flags = 0;
 	uint64_t bytes = 0;
 
+	stats->tx_frames += burst->n;
 	/* The port left the switch after the worker took up its queue. */
-	if (unlikely(in_port >= s->n_ports || !s->port[in_port].used))
+	if (unlikely(in_port >= s->n_ports || !s->port[in_port].used)) {
+		stats->drop[DROP_DOWN] += burst->n;
 		return;
+	}
 	fw->n_groups = 0;
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
@@ -212,7 +226,6 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		if (unlikely(reason != DROP_NONE))
 			stats->drop[reason]++;
 	}
-	stats->tx_frames += burst->n;
 	stats->tx_bytes += bytes;
 	for (unsigned int g = 0; g < fw->n_groups; g++)
 		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Control's half: snapshots. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -37,6 +38,7 @@ struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_con
 	*ret = -ENOMEM;
 	if (s == NULL)
 		return NULL;
+	assert(n <= SWITCH_PORTS_MAX);
 	for (unsigned int i = 0; i < n; i++)
 		n_macs += port[i].used ? port[i].n_macs : 0;
 	s->macs = fdb_static_new(n_macs);

@@ -14,7 +14,8 @@
  *     them (mac-spoofing or trust on). A vport's device filters further.
  *  4. 802.1Q, 8.6.3: the reserved group addresses 01-80-C2-00-00-00 to -0F are not forwarded.
  *  5. VLANs: an access port (no trunk) sends and receives untagged in its pvid and nothing else. A
- *     trunk port also sends and receives tagged in its list; its pvid is the native VLAN.
+ *     trunk port also sends and receives tagged in its list; its pvid is the native VLAN. A frame
+ *     with two tags never leaves without the outer one.
  */
 #ifndef SOFTIOV_SWITCH_SWITCH_H
 #define SOFTIOV_SWITCH_SWITCH_H
@@ -65,7 +66,7 @@ struct vswitch {
 int switch_init(struct vswitch *sw, uint32_t fdb_limit);
 /* Waits for nobody: the caller has seen to it that no worker uses the switch. */
 void switch_fini(struct vswitch *sw);
-/* Builds and publishes a snapshot of port[0..n). The old one is returned for switch_snapshot_free
+/* Builds and publishes a snapshot of port[0..n), n <= SWITCH_PORTS_MAX. The old one is returned for switch_snapshot_free
  * after quiescence; NULL (and *ret = -ENOMEM) if it could not be built. */
 struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_config *port,
 				       unsigned int n, int *ret);
