@@ -6,9 +6,10 @@
         dev = a.netdev(driver="ixgbevf")
         a.run(f"ip link set {dev} up")
 
-Commands travel over the guest's second serial port (see guest/agent), so that no network and no PCI
-device of the lab's own disturbs what is tested. One Guest is used by one thread at a time; different
-Guests may be used by different threads. A guest dies with the process that started it, however that ends.
+Commands travel over the guest's second serial port (see guest/agent), so that no network and no
+PCI device of the lab's own disturbs what is tested. One Guest is used by one thread at a time;
+different Guests may be used by different threads. A guest dies with the process that started it,
+however that ends.
 """
 
 import atexit
@@ -36,8 +37,9 @@ FOLDER_PREFIX = "softiov-lab-"
 KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check "
                     "cryptomgr.notests rcupdate.rcu_expedited=1 lsm=capability audit=0 "
                     "i8042.noaux i8042.nokbd")
-# Of TCG's models, one with AES, SHA and SSE4 but without "fast string" moves: the kernel copies with
-# REP MOVSB where it sees those, and TCG runs that byte by byte (loopback TCP 1.3 instead of 4.8 Gbit/s).
+# Of TCG's models, one with AES, SHA and SSE4 but without "fast string" moves: the kernel copies
+# with REP MOVSB where it sees those, and TCG runs that byte by byte (loopback TCP 1.3 instead of
+# 4.8 Gbit/s).
 # What TCG lacks of the model is taken off, or QEMU warns of each at every start.
 TCG_CPU = "EPYC," + ",".join(flag + "=off" for flag in (
     "fxsr-opt", "misalignsse", "osvw", "topoext", "nrip-save", "xsavec"))
@@ -51,8 +53,8 @@ class GuestError(Exception):
 def accelerator():
     """QEMU arguments for the fastest accelerator that can run a stock kernel here.
 
-    /dev/kvm alone does not say so: nested hosts offer one by page-table virtualization, without VMX or
-    SVM, and a stock kernel does not start on it.
+    /dev/kvm alone does not say so: nested hosts offer one by page-table virtualization, without VMX
+    or SVM, and a stock kernel does not start on it.
     """
     wanted = os.environ.get("SOFTIOV_LAB_ACCEL", "")
     if wanted not in ("", "kvm", "tcg"):
@@ -70,7 +72,7 @@ def accelerator():
 
 
 def root_port(port_id, slot):
-    """A slot that a device can be plugged into; both numbers must differ between a guest's ports."""
+    """A slot that a device can be plugged into; ids and slots differ between a guest's ports."""
     return ["-device", f"pcie-root-port,id={port_id},chassis={slot},slot={slot}"]
 
 
@@ -174,7 +176,7 @@ class Qmp:
         return json.loads(line)
 
     def command(self, name, timeout=10, **arguments):
-        """Execute one command; its return value. Keywords with a dash: command("x", **{"a-b": 1})."""
+        """Execute one command; its return value. Names with a dash: command("x", **{"a-b": 1})."""
         text = json.dumps({"execute": name, "arguments": arguments}) + "\n"
         self.socket.sendall(text.encode())
         deadline = time.monotonic() + timeout
@@ -222,7 +224,8 @@ class Job:
         status, _ = self.guest.call(
             f"while ! test -s {self.base}.rc; do usleep 50000; done", timeout=timeout)
         if status != 0:
-            raise self.guest.error(f"job still runs after {timeout} s; so far it said:\n{self.output()}")
+            raise self.guest.error(
+                f"job still runs after {timeout} s; so far it said:\n{self.output()}")
         status = int(self.guest.run(f"cat {self.base}.rc"))
         output = self.output()
         if check and status != 0:
@@ -242,7 +245,7 @@ def shell_quote(text):
 
 
 class Guest:
-    """A QEMU process with the lab's kernel and initramfs. Made by Lab.guest(); a context manager."""
+    """A QEMU process with the lab's kernel and initramfs; made by Lab.guest(). A context manager."""
 
     def __init__(self, setup, name, kernel=None, mem=256, cpus=1, devices=(), share=True, append="",
                  machine="q35", extra=()):
@@ -260,7 +263,8 @@ class Guest:
         self.n_jobs = 0
         self.boot_id = None
         self._qmp = None
-        self.folder = tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")  # short, for sockets
+        # Short, because a socket's path has at most 107 bytes.
+        self.folder = tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")
         self.qmp_path = os.path.join(self.folder, "qmp.sock")
         self.console = setup.log_path(f"{name}-{os.getpid()}.console")
         self.stderr = setup.log_path(f"{name}-{os.getpid()}.qemu")
@@ -337,7 +341,7 @@ class Guest:
         return status
 
     def kill(self):
-        """SIGKILL, as a crashed or killed QEMU looks to the daemon. Harmless if it is dead already."""
+        """SIGKILL: what a crashed QEMU looks like to the daemon. Harmless if it is dead already."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -21,8 +21,8 @@ import sys
 
 import labfetch
 import labinit
-from guest import (Guest, GuestError, Qmp, accelerator, kernel_args, qemu_base, root_port,  # noqa: F401
-                   spawn_process, syn_args, vf_args, vf_device)
+from guest import (Guest, GuestError, Qmp, accelerator,  # noqa: F401 (for those who import lab)
+                   kernel_args, qemu_base, root_port, spawn_process, syn_args, vf_args, vf_device)
 from labfetch import LabError, say
 
 LOGS_KEPT = 100
@@ -34,7 +34,7 @@ def default_folder():
 
 
 def fetch_recipe():
-    """Changes when what is to be fetched does; what was fetched for another recipe is thrown away."""
+    """Changes when what is to be fetched does; a lab made by another recipe is made anew."""
     parts = [labfetch.SUITE, *labfetch.TOOL_PACKAGES, *labfetch.QEMU_PACKAGES]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
@@ -52,7 +52,7 @@ class Lab:
 
     @classmethod
     def open(cls, folder=None):
-        """The lab in a folder, made complete first: at once if it is, else in about half a minute."""
+        """The lab in a folder, made complete first, which takes about half a minute once."""
         return setup(os.path.realpath(folder or default_folder()))
 
     def kernel(self, version=None):
@@ -193,7 +193,8 @@ def main():
     shell.add_argument("--mem", type=int, default=256, metavar="MIB")
     shell.add_argument("--cpus", type=int, default=1)
     shell.add_argument("--vf", metavar="SOCKET", help="add a VF from this vfio-user socket")
-    shell.add_argument("--syn", metavar="SOCKET,MAC", help="add a synthetic from a vhost-user socket")
+    shell.add_argument("--syn", metavar="SOCKET,MAC",
+                       help="add a synthetic adapter from this vhost-user socket")
     shell.add_argument("qemu", nargs=argparse.REMAINDER, help="-- and more QEMU arguments")
     arguments = parser.parse_args()
     try:

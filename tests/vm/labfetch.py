@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fetch what the VM lab needs: QEMU, kernels and guest tools, all from Debian, without root.
 
-apt resolves and verifies packages against an empty dpkg status in the lab's own folder, and dpkg-deb
-unpacks them there. No maintainer script runs and nothing outside the folder changes, so neither root nor
-a chroot is needed. The mirror, proxies and credentials are those the host's own apt is configured with.
+apt resolves and verifies packages against an empty dpkg status in the lab's own folder, and
+dpkg-deb unpacks them there. No maintainer script runs and nothing outside the folder changes, so
+neither root nor a chroot is needed. The mirror, proxies and credentials are those that the host's
+own apt is configured with.
 
 An unpacked QEMU runs as an ordinary process through its own dynamic loader (see `qemu_command`).
 """
@@ -78,7 +79,7 @@ def host_qemu():
 
 
 def tool(root, path):
-    """The argument vector that runs an unpacked program on this host, whatever libc this host has."""
+    """The argument vector that runs an unpacked program here, whatever libc this host has."""
     return [os.path.join(root, LOADER), "--library-path", os.path.join(root, LIBRARIES),
             os.path.join(root, path)]
 
@@ -114,7 +115,7 @@ def host_mirror():
             if wanted and release == wanted:
                 return uri
     raise LabError("apt has no Debian archive configured (apt-get indextargets shows none with a "
-                   "component main); add one to /etc/apt/sources.list, or set SOFTIOV_LAB_MIRROR=URI")
+                   "component main); add one to /etc/apt/sources.list or set SOFTIOV_LAB_MIRROR=URI")
 
 
 class Apt:
@@ -174,8 +175,8 @@ Acquire::Retries "3";
         try:
             run(["apt-get", "-c", self.config, "-q", "-o", "APT::Update::Error-Mode=any", "update"])
         except LabError as error:
-            raise LabError(f"{error}\nIs the mirror reachable (SOFTIOV_LAB_MIRROR names another)? If a "
-                           "key is missing: apt-get install debian-archive-keyring")
+            raise LabError(f"{error}\nIs the mirror reachable (SOFTIOV_LAB_MIRROR names another)? "
+                           "If a key is missing: apt-get install debian-archive-keyring")
 
     def forget(self):
         """Drop what only resolving needed: the package lists and apt's indexes of them."""
@@ -202,7 +203,7 @@ Acquire::Retries "3";
         return rows
 
     def download(self, rows):
-        """Fetch exactly these packages (kept ones are not fetched again); returns the .deb paths."""
+        """Fetch exactly these packages, but not again those that are kept; returns the paths."""
         archives = os.path.join(self.folder, "archives")
         run(["apt-get", "-c", self.config, "-q", "download"] +
             [f"{name}={version}" for name, version, _ in rows], cwd=archives)
@@ -242,7 +243,7 @@ def fetch_tools(apt, root, with_qemu):
 
 
 def fetch_kernel(apt, folder, release, tools):
-    """Unpack the generic kernel of a release to folder/VERSION; returns VERSION, or None if it has none."""
+    """Unpack a release's generic kernel to folder/VERSION; VERSION, or None if it has none."""
     rows = apt.install_list(["linux-image-amd64"], release)
     rows = [row for row in rows if re.match(r"linux-(image|binary|modules|base)-\d", row[0])]
     version = next((re.sub(r"^linux-image-", "", row[0]) for row in rows
@@ -281,7 +282,7 @@ def extract_vmlinux(vmlinuz, vmlinux, tools):
     """Unpack a bzImage's ELF kernel, so that no guest spends its boot on decompressing.
 
     Offsets by the x86 boot protocol (Linux Documentation/arch/x86/boot.rst): setup_sects 0x1f1,
-    payload_offset 0x248, payload_length 0x24c. The last four bytes of the payload are its unpacked size.
+    payload_offset 0x248, payload_length 0x24c. The payload's last four bytes are its unpacked size.
     A payload in a format other than zstd leaves no vmlinux, and the guests boot the bzImage.
     """
     with open(vmlinuz, "rb") as file:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Build a guest's initramfs: busybox, network tools and the modules that tests need, as a newc cpio.
+"""Build a guest's initramfs: busybox, network tools and the modules that tests need.
 
-The archive is not compressed: under TCG unpacking costs more than reading. It is written here rather
-than by cpio(1), because that way device nodes and root's ownership need no root.
+It is a newc cpio, not compressed: under TCG unpacking costs more than reading. It is written here
+rather than by cpio(1), because that way device nodes and root's ownership need no root.
 Layout of the format: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
@@ -18,8 +18,8 @@ import tempfile
 from labfetch import LIBRARIES, LOADER, LabError, run, tool
 
 GUEST_FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest")
-PROGRAMS = ["usr/bin/busybox", "usr/bin/ip", "usr/sbin/tc", "usr/sbin/bridge", "usr/sbin/ethtool", "usr/bin/iperf3",
-            "usr/bin/tcpdump", "usr/bin/lspci", "usr/bin/ping"]
+PROGRAMS = ["usr/bin/busybox", "usr/bin/ip", "usr/sbin/tc", "usr/sbin/bridge",
+            "usr/sbin/ethtool", "usr/bin/iperf3", "usr/bin/tcpdump", "usr/bin/lspci", "usr/bin/ping"]
 # libgcc_s is opened at run time, by pthread_cancel.
 EXTRA_LIBRARIES = ["libgcc_s.so.1"]
 EXTRA_FILES = ["usr/share/misc/pci.ids"]
@@ -44,7 +44,7 @@ def read_module(path):
 
 
 def module_depends(data):
-    """The names that .modinfo lists: hard dependencies and what should be loaded before or after."""
+    """The names in .modinfo: hard dependencies and what should be loaded before or after."""
     names = []
     for match in re.finditer(rb"\0(?:depends=|softdep=)([^\0]*)\0", data):
         names += re.split(r"[,\s]+|pre:|post:", match[1].decode())
@@ -52,7 +52,7 @@ def module_depends(data):
 
 
 def collect_modules(tree):
-    """{path in tree without the compression's suffix: module} for MODULES and their dependencies."""
+    """{path in tree, uncompressed: contents} for MODULES and their dependencies."""
     paths = {module_name(path): path
              for path in glob.glob(os.path.join(tree, "kernel/**/*.ko*"), recursive=True)}
     with open(os.path.join(tree, "modules.builtin"), encoding="utf-8") as file:
@@ -130,7 +130,7 @@ class Archive:
 
 
 def add_busybox(archive, root, taken):
-    """Links for what no real program does. Debian's busybox-static would prefer its own ip and ping."""
+    """Links for what no real program does. busybox-static would prefer its own ip and ping."""
     for name in run(tool(root, "usr/bin/busybox") + ["--list"]).split():
         if name not in taken:
             archive.link("usr/bin/" + name, "busybox")
@@ -194,9 +194,9 @@ def build(root, kernel_home, version, path):
         archive.device("dev/console", 5, 1)
         archive.link("init", "usr/bin/busybox")
         for source in sorted(os.listdir(GUEST_FILES)):
-            target = {"inittab": "etc/inittab", "passwd": "etc/passwd", "mdev.conf": "etc/mdev.conf"}
-            archive.copy(target.get(source, "lab/" + source), os.path.join(GUEST_FILES, source),
-                         0o644 if source in target else 0o755)
+            is_script = source in ("agent", "boot", "netdevs")
+            archive.copy(("lab/" if is_script else "etc/") + source,
+                         os.path.join(GUEST_FILES, source), 0o755 if is_script else 0o644)
         add_programs(archive, root)
         add_busybox(archive, root, {os.path.basename(program) for program in PROGRAMS})
         add_modules(archive, root, kernel_home, version)
