@@ -50,6 +50,7 @@ struct client {
 
 struct api_server {
 	int epoll_fd, listen_fd, again_fd;
+	bool observes; /* the events; false until it listens */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct mgmt *mgmt;
 	struct events *events;
@@ -433,6 +434,7 @@ struct api_server *api_listen(const struct api_options *opts, struct refusal *wh
 		goto fail;
 	}
 	events_observe(server->events, observe, server);
+	server->observes = true;
 	return server;
 fail:
 	api_close(server);
@@ -443,7 +445,8 @@ void api_close(struct api_server *server)
 {
 	if (!server)
 		return;
-	events_observe(server->events, NULL, NULL);
+	if (server->observes)
+		events_observe(server->events, NULL, NULL);
 	for (size_t i = 0; i < MAX_CLIENTS; i++) {
 		if (server->clients[i].fd < 0)
 			continue;

@@ -40,7 +40,10 @@ static bool next(struct reader *r)
 		set_pos(r, r->event.start_mark);
 		return true;
 	}
-	set_pos(r, r->parser.problem_mark);
+	/* Where a `:` is missing, the word before it is the place to look at, not what comes after. */
+	set_pos(r, r->parser.context && strstr(r->parser.context, "simple key")
+			   ? r->parser.context_mark
+			   : r->parser.problem_mark);
 	refuse(r->why, -EINVAL, NULL, NULL, "not YAML: %s%s%s",
 	       r->parser.problem ? r->parser.problem : "out of memory",
 	       r->parser.context ? " " : "", r->parser.context ? r->parser.context : "");
