@@ -24,6 +24,7 @@ static struct guard_slot slots[GUARD_SLOTS];
 static atomic_uint n_slots;     /* slots ever used */
 static unsigned int first_free; /* no free slot below it; under guard_lock */
 static _Atomic uint64_t hits;
+static _Thread_local bool guard_everything;
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER; /* writers of slots[] */
 
 /* Private zero pages in the place of the whole range; the wider alignments are for files on huge
@@ -62,6 +63,11 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 			return;
 		}
 	}
+	if (guard_everything && replace(at, 1)) {
+		atomic_fetch_add(&hits, 1);
+		errno = saved_errno;
+		return;
+	}
 	/* Not guest memory: our own bug. Die as if there were no handler. */
 	signal(sig, SIG_DFL);
 	errno = saved_errno;
@@ -73,6 +79,11 @@ int mem_guard_init(void)
 				    .sa_flags = SA_SIGINFO | SA_NODEFER };
 
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+void mem_guard_thread(void)
+{
+	guard_everything = true;
 }
 
 bool mem_guard_add(const void *va, uint64_t size)

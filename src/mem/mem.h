@@ -106,6 +106,9 @@ int mem_guard_init(void);
  * no room, and the mapping must not be used. */
 bool mem_guard_add(const void *va, uint64_t size);
 void mem_guard_del(const void *va);
+/* For a thread of a library that maps guests' files itself and reads them before anybody can
+ * register them: from now on whatever page it loses is replaced, one at a time. */
+void mem_guard_thread(void);
 /* Windows that the guard has replaced with zero pages since the start. */
 uint64_t mem_guard_hits(void);
 

@@ -85,7 +85,7 @@ static void test_bad_memory(void **state)
 		{ FRONT_IOVA + 4096, FRONT_MEM_SIZE, FRONT_USER_ADDRESS + (1ull << 30), 0 },
 	};
 	int fds[2] = { a->memfd, a->memfd };
-	uint64_t before;
+	uint64_t before, hits;
 
 	side_run(&sides[0], FEATURES);
 	side_run(&sides[1], FEATURES);
@@ -113,6 +113,17 @@ static void test_bad_memory(void **state)
 	guard_on();
 	assert_int_equal(ftruncate(a->memfd, 0), 0);
 	usleep(10000);
+	front_disconnect(a);
+	wait_for(vhost_state(sides[0].vhost) == VHOST_DETACHED);
+	assert_int_equal(ftruncate(a->memfd, FRONT_MEM_SIZE), 0);
+	after_nonsense();
+
+	/* Memory that is not there when the rings are moved to it. */
+	assert_int_equal(ftruncate(a->memfd, 0), 0);
+	region[0].offset = 0;
+	hits = mem_guard_hits();
+	front_set_memory(a, region, fds, 1);
+	wait_for(mem_guard_hits() > hits);
 	front_disconnect(a);
 	wait_for(vhost_state(sides[0].vhost) == VHOST_DETACHED);
 	assert_int_equal(ftruncate(a->memfd, FRONT_MEM_SIZE), 0);

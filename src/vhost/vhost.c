@@ -205,18 +205,16 @@ static void attach(struct vhost *v)
 		setup.log =
 			(struct dirty_log){ (uint8_t *)(uintptr_t)log_base, /* NOLINT: as above */
 					    log_size };
-	if (setup.log.bits != NULL) {
-		v->log = setup.log.bits;
-		mem_guard_add(v->log, setup.log.size);
-	}
 	v->mem = memory_of(vid);
 	setup.mem = v->mem;
+	if (setup.log.bits != NULL && mem_guard_add(setup.log.bits, setup.log.size))
+		v->log = setup.log.bits;
 	for (uint16_t i = 0; i < VIRTIO_NET_N_RINGS; i++) {
 		ring_of(vid, i, &setup.ring[i]);
 		atomic_store(&v->size[i], setup.ring[i].size);
 		call_take(v, i);
 	}
-	if (v->mem != NULL)
+	if (v->mem != NULL && v->log == setup.log.bits)
 		ret = virtio_net_start(&v->net, &setup);
 	if (ret < 0) {
 		atomic_fetch_add(&v->n_bad_setups, 1);
@@ -346,6 +344,8 @@ static int on_connection(int vid)
 	char path[4096];
 	struct vhost *v;
 
+	/* The library reads rings while it takes over memory, before anybody else knows of it. */
+	mem_guard_thread();
 	if (vid < 0 || vid >= RTE_MAX_VHOST_DEVICE ||
 	    rte_vhost_get_ifname(vid, path, sizeof(path)) < 0)
 		return -1;
