@@ -15,6 +15,18 @@
 #define SLEEP_US_MIN 20
 #define CLOCK_ROUNDS 1024 /* rounds between two looks at the coarse clock */
 
+/* ThreadSanitizer does not see into liburcu: it is told that what a worker did before its quiescent
+ * point comes before what follows a wait for it. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+static char quiescence;
+#define QUIESCENT()     __tsan_release(&quiescence)
+#define AFTER_QUIESCE() __tsan_acquire(&quiescence)
+#else
+#define QUIESCENT()
+#define AFTER_QUIESCE()
+#endif
+
 struct poll_entry {
 	struct txq *txq;
 	struct vswitch *sw;
@@ -89,10 +101,24 @@ static unsigned int round_of(struct worker *w)
 	return n;
 }
 
+static void pass_quiescent_point(void)
+{
+	QUIESCENT();
+	rcu_quiescent_state();
+}
+
+/* Waits until every worker has passed one. */
+static void wait_for_all(void)
+{
+	synchronize_rcu();
+	AFTER_QUIESCE();
+}
+
 static void sleep_us(struct worker *w, unsigned int us)
 {
-	struct timespec t = { .tv_nsec = (long)us * 1000 };
+	struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
 
+	QUIESCENT();
 	rcu_thread_offline();
 	nanosleep(&t, NULL);
 	rcu_thread_online();
@@ -103,7 +129,9 @@ static void loop(struct worker *w)
 {
 	uint64_t spin_cycles = clock_hz() / 1000000 * SPIN_US;
 	uint64_t last_busy = clock_cycles();
-	unsigned int next_sleep_us = SLEEP_US_MIN;
+	unsigned int first_sleep_us = w->all->idle_us < SLEEP_US_MIN ? w->all->idle_us
+								     : SLEEP_US_MIN;
+	unsigned int next_sleep_us = first_sleep_us;
 	unsigned int rounds = 0;
 
 	while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
@@ -111,11 +139,11 @@ static void loop(struct worker *w)
 			w->fw->now_s = (uint32_t)(clock_ns() / 1000000000);
 		if (round_of(w) > 0) {
 			last_busy = clock_cycles();
-			next_sleep_us = SLEEP_US_MIN;
-			rcu_quiescent_state();
+			next_sleep_us = first_sleep_us;
+			pass_quiescent_point();
 			continue;
 		}
-		rcu_quiescent_state();
+		pass_quiescent_point();
 		if (clock_cycles() - last_busy < spin_cycles) {
 			cpu_relax();
 			continue;
@@ -192,9 +220,13 @@ static int worker_spawn(struct worker *w)
 int workers_start(struct workers **workers, const struct worker_options *options,
 		  unsigned int *bad_cpu)
 {
-	struct workers *all = calloc(1, sizeof(*all));
-	int ret = -ENOMEM;
+	struct workers *all;
+	int ret = 0;
 
+	*bad_cpu = 0;
+	if (options->n_cpus == 0 || options->n_cpus > WORKERS_MAX)
+		return -EINVAL;
+	all = calloc(1, sizeof(*all));
 	if (all == NULL)
 		return -ENOMEM;
 	all->idle_us = options->idle_us;
@@ -231,7 +263,7 @@ void workers_stop(struct workers *workers)
 void worker_quiesce(struct workers *workers)
 {
 	if (workers != NULL)
-		synchronize_rcu();
+		wait_for_all();
 }
 
 /* Replaces a worker's list by one without `gone` and with `added`; either may be NULL. */
@@ -248,7 +280,7 @@ static int relist(struct worker *w, const struct endpoint *gone, const struct po
 	if (added != NULL)
 		next->entry[next->n++] = *added;
 	atomic_store(&w->list, next);
-	synchronize_rcu();
+	wait_for_all();
 	free(old);
 	return 0;
 }

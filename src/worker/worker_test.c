@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "worker/worker.h"
+
+#define N_EPS       6
+#define N_TXQ       3
+#define MAC_A       0x1102ull
+#define MAC_B       0x2202ull
+#define PATIENCE_NS 20000000000ull /* on a machine that is busy with something else */
+
+/* A device whose guest sends frames for ever, and which checks how it is called. */
+struct source {
+	struct txq txq;
+	atomic_int supply;  /* frames left to give; < 0: without end */
+	atomic_bool gone;   /* must not be pulled any more */
+	atomic_bool hold;   /* pull waits here while it is set */
+	atomic_bool held;   /* it does */
+	atomic_uint inside; /* pulls without their done */
+	atomic_uint errors;
+	_Atomic uint64_t pulled, pulls, done;
+};
+
+struct device {
+	struct endpoint ep;
+	struct source source[N_TXQ];
+	_Atomic uint64_t received;
+};
+
+static struct device *devices;
+static struct vswitch sw;
+static uint8_t frame_bytes[64];
+
+static unsigned int source_pull(struct txq *txq, struct burst *burst)
+{
+	struct source *s = container_of(txq, struct source, txq);
+	int supply = atomic_load(&s->supply);
+
+	if (atomic_load(&s->gone) || burst->n != 0 || burst->n_segs != 0)
+		atomic_fetch_add(&s->errors, 1);
+	while (atomic_load(&s->hold)) {
+		atomic_store(&s->held, true);
+		usleep(100);
+	}
+	if (supply == 0)
+		return 0;
+	if (atomic_fetch_add(&s->inside, 1) != 0)
+		atomic_fetch_add(&s->errors, 1);
+	burst->n = supply < 0 || supply > 4 ? 4 : (unsigned int)supply;
+	for (unsigned int i = 0; i < burst->n; i++)
+		burst->frame[i] = (struct frame){
+			.va = frame_bytes, .seg_size = 64, .size = 64, .n_segs = 1
+		};
+	if (supply > 0)
+		atomic_fetch_sub(&s->supply, (int)burst->n);
+	atomic_fetch_add(&s->pulls, 1);
+	atomic_fetch_add(&s->pulled, burst->n);
+	return burst->n;
+}
+
+static void source_done(struct txq *txq)
+{
+	struct source *s = container_of(txq, struct source, txq);
+
+	if (atomic_load(&s->gone) || atomic_fetch_sub(&s->inside, 1) != 1)
+		atomic_fetch_add(&s->errors, 1);
+	atomic_fetch_add(&s->done, 1);
+}
+
+static const struct txq_ops source_ops = { .pull = source_pull, .done = source_done };
+
+static void device_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+			uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	atomic_fetch_add(&container_of(ep, struct device, ep)->received, n);
+	stats->rx_frames += n;
+}
+
+static const struct endpoint_ops device_ops = { .push = device_push };
+
+/* Device 0 is port 0 and sends to device 1, port 1; the others send as port 0 as well. */
+static int setup(void **state)
+{
+	struct port_config port[2] = { 0 };
+	int ret;
+
+	devices = calloc(N_EPS, sizeof(*devices));
+	mac_store(frame_bytes, MAC_B);
+	mac_store(frame_bytes + 6, MAC_A);
+	store_be16(frame_bytes + 12, 0x88b5);
+	for (unsigned int i = 0; i < N_EPS; i++) {
+		struct endpoint *ep = &devices[i].ep;
+
+		ep->ops = &device_ops;
+		ep->stats = endpoint_stats_new();
+		ep->n_txq = N_TXQ;
+		atomic_store(&ep->running, 1);
+		for (unsigned int q = 0; q < N_TXQ; q++) {
+			devices[i].source[q].txq = (struct txq){ &source_ops, ep, q };
+			ep->txq[q] = &devices[i].source[q].txq;
+		}
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		port[i].used = true;
+		port[i].n_macs = 1;
+		port[i].mac[0] = i == 0 ? MAC_A : MAC_B;
+		port[i].endpoint[0] = &devices[i].ep;
+		port[i].stats = devices[i].ep.stats;
+	}
+	assert_int_equal(switch_init(&sw, 10), 0);
+	switch_snapshot_free(switch_publish(&sw, port, 2, &ret));
+	return ret;
+}
+
+static int teardown(void **state)
+{
+	for (unsigned int i = 0; i < N_EPS; i++)
+		free(devices[i].ep.stats);
+	free(devices);
+	switch_fini(&sw);
+	return 0;
+}
+
+static unsigned int errors(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < N_EPS; i++)
+		for (unsigned int q = 0; q < N_TXQ; q++)
+			n += atomic_load(&devices[i].source[q].errors);
+	return n;
+}
+
+static void supply_all(unsigned int device, int supply)
+{
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		atomic_store(&devices[device].source[q].supply, supply);
+}
+
+static void gone_all(unsigned int device, bool gone)
+{
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		atomic_store(&devices[device].source[q].gone, gone);
+}
+
+/* Up to two CPUs that this process may use; one, given twice, is as good. */
+static struct workers *start(unsigned int n, unsigned int idle_us)
+{
+	struct worker_options options = { .n_cpus = n, .idle_us = idle_us };
+	struct workers *workers = NULL;
+	unsigned int bad = 0, k = 0;
+	cpu_set_t may;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(may), &may), 0);
+	for (unsigned int cpu = 0; k < n; cpu = (cpu + 1) % CPU_SETSIZE)
+		if (CPU_ISSET(cpu, &may))
+			options.cpu[k++] = cpu;
+	assert_int_equal(workers_start(&workers, &options, &bad), 0);
+	assert_int_equal(workers_count(workers), n);
+	return workers;
+}
+
+static bool reaches(_Atomic uint64_t *counter, uint64_t value)
+{
+	uint64_t end = clock_ns() + PATIENCE_NS;
+
+	while (atomic_load(counter) < value) {
+		if (clock_ns() > end)
+			return false;
+		usleep(200);
+	}
+	return true;
+}
+
+static atomic_uint n_started;
+
+static void count_start(void)
+{
+	atomic_fetch_add(&n_started, 1);
+}
+
+static void test_start_stop(void **state)
+{
+	struct worker_options options = { .n_cpus = 2,
+					  .idle_us = 100,
+					  .thread_start = count_start };
+	struct workers *workers;
+	unsigned int bad = 77;
+	cpu_set_t may;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(may), &may), 0);
+	while (!CPU_ISSET(options.cpu[0], &may))
+		options.cpu[0]++;
+	options.cpu[1] = options.cpu[0];
+	for (unsigned int i = 0; i < 20; i++) {
+		atomic_store(&n_started, 0);
+		assert_int_equal(workers_start(&workers, &options, &bad), 0);
+		workers_stop(workers);
+		assert_int_equal(n_started, 2);
+	}
+	workers_stop(NULL);
+	worker_quiesce(NULL);
+	/* The second CPU is none: the first worker is stopped again. */
+	options.cpu[1] = CPU_SETSIZE - 1;
+	assert_int_equal(workers_start(&workers, &options, &bad), -EINVAL);
+	assert_int_equal(bad, CPU_SETSIZE - 1);
+	options.cpu[1] = 100000;
+	assert_int_equal(workers_start(&workers, &options, &bad), -EINVAL);
+	assert_int_equal(bad, 100000);
+	options.n_cpus = 0;
+	assert_int_equal(workers_start(&workers, &options, &bad), -EINVAL);
+	options.n_cpus = WORKERS_MAX + 1;
+	assert_int_equal(workers_start(&workers, &options, &bad), -EINVAL);
+}
+
+static void test_forwards_and_counts(void **state)
+{
+	struct workers *workers = start(2, 500);
+	uint64_t frames = 0, rounds = 0, pulls = 0;
+	struct endpoint_stats sum;
+	struct worker_stats stats;
+
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		atomic_store(&devices[0].source[q].supply, 1000 + (int)q);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	assert_true(reaches(&devices[1].received, 3003));
+	workers_del(workers, &devices[0].ep); /* now the last round is counted, too */
+	for (unsigned int i = 0; i < 2; i++) {
+		worker_stats(workers, i, &stats);
+		assert_int_equal(stats.n_queues, 0);
+		assert_true(stats.frames == 0 || stats.cycles_busy > 0);
+		frames += stats.frames;
+		rounds += stats.rounds_busy;
+	}
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		assert_int_equal(devices[0].source[q].pulls, devices[0].source[q].done);
+		pulls += devices[0].source[q].pulls;
+	}
+	assert_int_equal(frames, 3003);
+	assert_true(rounds > 0 && rounds <= pulls);
+	assert_int_equal(devices[1].received, 3003);
+	workers_stop(workers);
+	endpoint_stats_sum(&devices[0].ep, &sum);
+	assert_int_equal(sum.tx_frames, 3003);
+	assert_int_equal(sum.tx_bytes, 3003 * 64);
+	endpoint_stats_sum(&devices[1].ep, &sum);
+	assert_int_equal(sum.rx_frames, 3003);
+	assert_int_equal(errors(), 0);
+}
+
+/* Queues go to the worker that has the fewest. */
+static void test_placement(void **state)
+{
+	struct workers *workers = start(2, 100);
+	struct worker_stats a, b;
+
+	for (unsigned int i = 0; i < N_EPS; i++) {
+		assert_int_equal(workers_add(workers, &devices[i].ep, &sw, 0), 0);
+		worker_stats(workers, 0, &a);
+		worker_stats(workers, 1, &b);
+		assert_int_equal(a.n_queues + b.n_queues, (i + 1) * N_TXQ);
+		assert_true(a.n_queues - b.n_queues <= 1);
+	}
+	for (unsigned int i = 0; i < N_EPS; i++) {
+		workers_del(workers, &devices[i].ep);
+		workers_del(workers, &devices[i].ep); /* unknown by now */
+		worker_stats(workers, 0, &a);
+		worker_stats(workers, 1, &b);
+		assert_int_equal(a.n_queues + b.n_queues, (N_EPS - 1 - i) * N_TXQ);
+	}
+	workers_stop(workers);
+}
+
+/* After workers_del nobody touches the queues, however busy they are. */
+static void test_add_del_in_traffic(void **state)
+{
+	struct workers *workers = start(2, 100);
+
+	supply_all(0, -1);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	for (unsigned int round = 0; round < 60; round++) {
+		unsigned int i = 2 + round % (N_EPS - 2);
+		uint64_t before = atomic_load(&devices[i].source[0].pulled);
+
+		gone_all(i, false);
+		supply_all(i, -1);
+		assert_int_equal(workers_add(workers, &devices[i].ep, &sw, 0), 0);
+		assert_true(reaches(&devices[i].source[0].pulled, before + 1));
+		workers_del(workers, &devices[i].ep);
+		gone_all(i, true);
+		for (unsigned int q = 0; q < N_TXQ; q++) {
+			assert_int_equal(devices[i].source[q].inside, 0);
+			assert_int_equal(devices[i].source[q].pulls, devices[i].source[q].done);
+		}
+	}
+	/* The other one was served all the while, and stopping in full traffic is clean. */
+	assert_true(reaches(&devices[0].source[0].pulled,
+			    atomic_load(&devices[0].source[0].pulled) + 1));
+	workers_stop(workers);
+	assert_int_equal(devices[0].source[0].pulls, devices[0].source[0].done);
+	assert_int_equal(errors(), 0);
+}
+
+/* A new snapshot is used, and the old one may be freed once quiesce has returned. */
+static void test_snapshots_in_traffic(void **state)
+{
+	struct workers *workers = start(1, 100);
+	struct port_config port[2];
+	int ret;
+
+	memcpy(port, sw.snapshot->port, sizeof(port));
+	supply_all(0, -1);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	for (unsigned int round = 0; round < 200; round++) {
+		struct switch_snapshot *old;
+
+		port[1].endpoint[0] = round % 2 ? &devices[1].ep : &devices[2].ep;
+		old = switch_publish(&sw, port, 2, &ret);
+		assert_int_equal(ret, 0);
+		worker_quiesce(workers);
+		memset(old->port, 0xee, sizeof(port)); /* whoever still reads it comes to grief */
+		switch_snapshot_free(old);
+		if (round % 50 < 2)
+			assert_true(reaches(&devices[1 + (round + 1) % 2].received,
+					    devices[1 + (round + 1) % 2].received + 1));
+	}
+	workers_stop(workers);
+	assert_int_equal(errors(), 0);
+}
+
+static void test_quiesce_does_not_wait_for_sleepers(void **state)
+{
+	struct workers *workers = start(1, 400000);
+	struct worker_stats stats;
+	uint64_t from;
+
+	/* Steps of 20 us that double: from the 15th on it sleeps for 0.4 s at a time. */
+	do {
+		usleep(1000);
+		worker_stats(workers, 0, &stats);
+	} while (stats.sleeps < 15);
+	from = clock_ns();
+	for (unsigned int i = 0; i < 10; i++)
+		worker_quiesce(workers);
+	/* If it waited, this would take 4 s. */
+	assert_true(clock_ns() - from < 2000000000);
+	worker_stats(workers, 0, &stats);
+	assert_int_equal(stats.frames, 0);
+	assert_int_equal(stats.rounds_busy, 0);
+	workers_stop(workers);
+}
+
+static atomic_bool quiesced;
+
+static void *quiesce_main(void *arg)
+{
+	worker_quiesce(arg);
+	atomic_store(&quiesced, true);
+	return NULL;
+}
+
+static void test_quiesce_waits_for_busy(void **state)
+{
+	struct workers *workers = start(1, 100);
+	struct source *s = &devices[0].source[0];
+	uint64_t end = clock_ns() + PATIENCE_NS;
+	pthread_t thread;
+
+	supply_all(0, -1);
+	atomic_store(&s->hold, true);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	while (!atomic_load(&s->held) && clock_ns() < end)
+		usleep(100);
+	assert_true(atomic_load(&s->held));
+	atomic_store(&quiesced, false);
+	assert_int_equal(pthread_create(&thread, NULL, quiesce_main, workers), 0);
+	usleep(50000);
+	assert_false(atomic_load(&quiesced)); /* the worker still holds what it saw */
+	atomic_store(&s->hold, false);
+	pthread_join(thread, NULL);
+	/* And one that always finds frames does not keep anybody waiting. */
+	for (unsigned int i = 0; i < 100; i++)
+		worker_quiesce(workers);
+	workers_stop(workers);
+	assert_int_equal(errors(), 0);
+}
+
+/* Several threads may wait at the same time. */
+static void test_quiesce_in_parallel(void **state)
+{
+	struct workers *workers = start(2, 100);
+	pthread_t thread[4];
+
+	supply_all(0, -1);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	for (unsigned int round = 0; round < 20; round++) {
+		for (unsigned int i = 0; i < 4; i++)
+			assert_int_equal(pthread_create(&thread[i], NULL, quiesce_main, workers),
+					 0);
+		for (unsigned int i = 0; i < 4; i++)
+			pthread_join(thread[i], NULL);
+	}
+	workers_stop(workers);
+}
+
+static void test_idle_sleeps_and_wakes(void **state)
+{
+	struct workers *workers = start(1, 1000);
+	struct worker_stats stats;
+	uint64_t end = clock_ns() + PATIENCE_NS;
+
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	do {
+		usleep(1000);
+		worker_stats(workers, 0, &stats);
+	} while (stats.sleeps < 20 && clock_ns() < end);
+	assert_true(stats.sleeps >= 20);
+	supply_all(0, 1);
+	assert_true(reaches(&devices[1].received, N_TXQ));
+	workers_stop(workers);
+	assert_int_equal(devices[1].received, N_TXQ);
+}
+
+int main(void)
+{
+#define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_start_stop),
+		TEST(test_forwards_and_counts),
+		TEST(test_placement),
+		TEST(test_add_del_in_traffic),
+		TEST(test_snapshots_in_traffic),
+		TEST(test_quiesce_does_not_wait_for_sleepers),
+		TEST(test_quiesce_waits_for_busy),
+		TEST(test_quiesce_in_parallel),
+		TEST(test_idle_sleeps_and_wakes),
+	};
+
+	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+}
