@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -153,6 +154,10 @@ static int window_map(struct mem_window *w, int fd, uint64_t fd_offset)
 	if (!S_ISREG(st.st_mode) || fd_offset > (uint64_t)st.st_size ||
 	    w->size > (uint64_t)st.st_size - fd_offset)
 		return -ENXIO;
+	/* Only memfd, tmpfs and hugetlbfs know seals. A file elsewhere (FUSE, a network) could make a
+	 * worker wait for as long as its owner likes, so it is reached by messages. */
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return 0;
 	w->map_shift = file_page_shift(fd);
 	lead = fd_offset & ((1ull << w->map_shift) - 1);
 	va = mmap(NULL, lead + w->size, prot, MAP_SHARED, fd, (off_t)(fd_offset - lead));

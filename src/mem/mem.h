@@ -9,8 +9,8 @@
  *    its table between two of their quiescent points.
  *
  * Complications:
- *  1. A window may come without a file (QEMU without share=on): it has no `va`, and only
- *     DMA messages reach it. mem_at never returns it.
+ *  1. A window may come without a file (QEMU without share=on), or with one that is not memory
+ *     (see mem_map): it has no `va`, and only DMA messages reach it. mem_at never returns it.
  *  2. A buffer that crosses two windows is refused even where they touch. Operating systems place
  *     no buffer across the borders that cause windows (the legacy hole below 1 MiB, the PCI hole,
  *     memory modules), and one window's pages need not follow the other's.
@@ -79,7 +79,8 @@ struct mem;
 struct mem *mem_new(void (*quiesce)(void *arg), void *arg);
 void mem_free(struct mem *mem); /* accepts NULL; unmaps all */
 
-/* Maps a window. fd may be -1 (message-only); it stays the caller's, who may close it at once.
+/* Maps a window. fd may be -1 (message-only), and a file that is no memfd and not on tmpfs or hugetlbfs
+ * counts as none; it stays the caller's, who may close it at once.
  * -EINVAL: size 0, wrap-around, offset not on a page, or no permission asked for.
  * -EEXIST: overlaps a window. -ENOSPC: MEM_MAX_WINDOWS reached, or the guard's room is used up.
  * -ENXIO: the file is shorter than offset + size. Others: as mmap(2), e.g. -EACCES. */

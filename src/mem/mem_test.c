@@ -118,6 +118,12 @@ static void test_map_files(void **state)
 	/* The file is the caller's, who may close it. */
 	close(ro);
 	assert_int_equal(*(uint8_t *)mem_at(mem_table(mem), &(uint32_t){ 0 }, 0, 1, MEM_READ), 1);
+	/* A file that is no memory: messages only. */
+	ro = open("/proc/self/exe", O_RDONLY);
+	assert_int_equal(mem_map(mem, 0x1000, PAGE, ro, 0, MEM_READ), 0);
+	assert_int_equal(mem_at(mem_table(mem), &(uint32_t){ 0 }, 0x1000, 1, MEM_READ) == NULL,
+			 fcntl(ro, F_GET_SEALS) < 0);
+	close(ro);
 	close(pipes[0]);
 	close(pipes[1]);
 	close(fd);
