@@ -189,10 +189,14 @@ def test_the_queue_pages_can_be_mapped_and_nothing_else(client):
     try:
         # Whoever runs the VM gets this file: no byte of it may be the daemon's own.
         at, size = info.areas[0]
-        assert os.fstat(info.fd).st_size == size and info.offset + at == 0
+        assert os.fstat(info.fd).st_size == info.offset + at + size
         assert fcntl.fcntl(info.fd, F_GET_SEALS) & F_SEAL_SHRINK
         with pytest.raises(OSError):
             os.ftruncate(info.fd, 0)
+        os.pwrite(info.fd, b"\xa5" * (info.offset + at + size), 0)
+        assert client.read32(0, 0x1010) == 0xa5a5a5a5
+        assert [client.read32(0, at) for at in (0x100, 0x108, 0x120, 0x200, 0x2fc)] == [0, 0, 0, 0, 0x80]
+        os.pwrite(info.fd, bytes(info.offset + at + size), 0)
     finally:
         os.close(info.fd)
 

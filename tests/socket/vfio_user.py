@@ -229,7 +229,9 @@ class GuestMemory:
         return memoryview(self.map)[at:at + n * size].cast(kind)
 
     def close(self):
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
 
 
 def wait_eventfd(fd, seconds):
