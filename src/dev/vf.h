@@ -7,8 +7,8 @@
  *  - workers: the endpoint's queues, between two quiescent points, and `irq`.
  *
  * All that a guest can see of the device is in one plain struct without pointers, the `state`, at
- * the start of a memfd that outlives the process; the queue registers are in the same memfd, page
- * aligned, since the guest maps them. What is derived from it is rebuilt from it.
+ * a memfd that outlives the process. The queue registers, which the guest maps, are in a memfd of their
+ * own, since the client gets it whole. What is derived from them is rebuilt from them.
  */
 #ifndef SOFTIOV_DEV_VF_H
 #define SOFTIOV_DEV_VF_H

@@ -197,8 +197,10 @@ static void op_destroy(struct vf *vf)
 {
 	struct ixgbevf *dev = ixgbevf_of(vf);
 
-	munmap(dev->st, IXGBEVF_MEMFD_SIZE);
+	munmap(dev->pages, 2 * IXGBEVF_PAGE);
 	close(vf->memfd);
+	munmap(dev->st, sizeof(*dev->st));
+	close(dev->state_fd);
 	free(dev);
 }
 
@@ -212,14 +214,14 @@ static const struct vf_ops ops = {
 	.destroy = op_destroy,
 };
 
-/* Sealed: the guest's VMM gets the descriptor, and must not be able to take pages away. */
-static int memfd_new(const char *name)
+/* Sealed: the guest's VMM gets the queue pages' descriptor, and must not be able to take pages away. */
+static int memfd_new(const char *name, size_t size)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, IXGBEVF_MEMFD_SIZE) < 0 ||
+	if (ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		close(fd);
 		return -1;
@@ -254,14 +256,20 @@ static struct vf *create(const struct vf_model *model)
 	dev->vf.model = model;
 	dev->vf.state = VF_DETACHED;
 	dev->has_rlpml = model->device == 0x1515;
-	dev->vf.memfd = memfd_new("softiov-vf");
-	if (dev->vf.memfd < 0)
+	dev->state_fd = memfd_new("softiov-vf-state", sizeof(*dev->st));
+	if (dev->state_fd < 0)
 		goto free_dev;
-	dev->st = mmap(NULL, IXGBEVF_MEMFD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, dev->vf.memfd,
-		       0);
+	dev->st =
+		mmap(NULL, sizeof(*dev->st), PROT_READ | PROT_WRITE, MAP_SHARED, dev->state_fd, 0);
 	if (dev->st == MAP_FAILED)
+		goto close_state;
+	dev->vf.memfd = memfd_new("softiov-vf", IXGBEVF_SHARED_SIZE);
+	if (dev->vf.memfd < 0)
+		goto unmap_state;
+	dev->pages = mmap(NULL, 2 * IXGBEVF_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dev->vf.memfd,
+			  IXGBEVF_PAGE_RX);
+	if (dev->pages == MAP_FAILED)
 		goto close_memfd;
-	dev->pages = (uint8_t *)dev->st + IXGBEVF_QUEUES_AT;
 	dev->st->magic = IXGBEVF_STATE_MAGIC;
 	dev->st->device = model->device;
 	dev->st->n_queues = (uint16_t)model->n_queues;
@@ -273,6 +281,10 @@ static struct vf *create(const struct vf_model *model)
 
 close_memfd:
 	close(dev->vf.memfd);
+unmap_state:
+	munmap(dev->st, sizeof(*dev->st));
+close_state:
+	close(dev->state_fd);
 free_dev:
 	free(dev);
 	return NULL;
@@ -290,7 +302,7 @@ free_dev:
 			   .size = IXGBEVF_BAR_SIZE,                                  \
 			   .mmap_offset = IXGBEVF_PAGE_RX,                            \
 			   .mmap_size = 2 * IXGBEVF_PAGE,                             \
-			   .memfd_offset = IXGBEVF_QUEUES_AT },                       \
+			   .memfd_offset = IXGBEVF_PAGE_RX },                         \
 			 { .idx = 3, .size = IXGBEVF_BAR_SIZE } },                    \
 		.speed_max_mbit = 10000, .n_queues = 1, .create = create,             \
 	}

@@ -144,9 +144,9 @@ struct ixgbevf_state {
 	struct tx_state tx[IXGBEVF_QUEUES_MAX];
 } __attribute__((aligned(IXGBEVF_PAGE)));
 
-/* The memfd: state, then page 1, then page 2. */
-#define IXGBEVF_QUEUES_AT  (sizeof(struct ixgbevf_state))
-#define IXGBEVF_MEMFD_SIZE (IXGBEVF_QUEUES_AT + 2 * IXGBEVF_PAGE)
+/* Two memfds. The state is this process's alone: its indices and lengths are trusted. The other one goes
+ * to the client whole, so it holds nothing but the queue pages, at their offsets in the BAR. */
+#define IXGBEVF_SHARED_SIZE (IXGBEVF_PAGE_TX + IXGBEVF_PAGE)
 
 _Static_assert(sizeof(struct rx_state) == CACHE_LINE, "one line a ring");
 _Static_assert(sizeof(struct tx_state) == 2 * CACHE_LINE, "and one for its contexts");
@@ -177,6 +177,7 @@ struct ixgbevf_txq {
 struct ixgbevf {
 	struct vf vf;
 	struct ixgbevf_state *st;
+	int state_fd;
 	uint8_t *pages; /* page 1, page 2 */
 	bool has_rlpml; /* X540 */
 	/* Of the policy, for the workers: */

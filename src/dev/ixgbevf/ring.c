@@ -60,7 +60,7 @@ static void take_up(struct ring_state *ring, const struct ring_regs *r, uint64_t
 	ring->head = r->head;
 	ring->head_shown = r->head;
 	ring->tail = r->head;
-	ring->tail_bad = UINT32_MAX;
+	ring->tail_bad = 0; /* no bad one: 0 is below every length */
 	set_status(ring, regs_valid(r) ? RING_ON : RING_BAD);
 	*bad += !regs_valid(r);
 }
