@@ -13,7 +13,7 @@
 #define TCP_CWR        0x80
 
 /* Receive buffers that were looked at ahead, so that their cache misses overlap. slot[at] is the
- * ring's next available entry. Only chains of one plain descriptor have a va. */
+ * ring's next available entry. Only chains of one plain descriptor are told of; others have size 0. */
 struct rx_ahead {
 	unsigned int at, n;
 	struct rx_slot {
@@ -66,15 +66,17 @@ static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int w
 	for (i = 0; i < ahead->n; i++) {
 		struct rx_slot *slot = &ahead->slot[i];
 		struct desc d = desc_load(&ring->desc[slot->head]);
+		uint8_t *va = NULL;
 
-		slot->va = NULL;
 		if (likely(d.flags == VRING_DESC_F_WRITE))
-			slot->va = mem_at(p->net->mem, &ring->hint, d.iova, d.size, MEM_WRITE);
+			va = mem_at(p->net->mem, &ring->hint, d.iova, d.size, MEM_WRITE);
+		slot->va = va;
 		slot->iova = d.iova;
-		slot->size = d.size;
-		if (likely(slot->va != NULL)) {
-			__builtin_prefetch(slot->va, 1);
-			__builtin_prefetch(slot->va + CACHE_LINE, 1);
+		slot->size = 0;
+		if (likely(va != NULL)) {
+			slot->size = d.size;
+			__builtin_prefetch(va, 1);
+			__builtin_prefetch(va + CACHE_LINE, 1);
 		}
 	}
 }
@@ -315,39 +317,59 @@ static inline void put_plain_header(uint8_t *va, uint32_t hdr_size, uint8_t flag
 	memcpy(va + 8, &hi, hdr_size == 12 ? 4 : 2);
 }
 
+/* The fast path: one frame, one buffer, as long as both are simple. What guests share is written
+ * through `va` and `used` only, so all else can stay in the CPU's registers. Returns the frames done. */
+static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
+				const struct frame *const frame[], unsigned int n)
+{
+	struct virtio_ring *ring = p->ring;
+	const uint32_t hdr_size = p->net->hdr_size, max_frame = p->max_frame;
+	const uint8_t l4_valid_flag = p->net->l4_valid_flag;
+	const struct rx_slot *slot = &ahead->slot[ahead->at];
+	uint16_t used_idx = ring->used_idx;
+	uint64_t size = 0;
+	unsigned int i;
+
+	if (n > ahead->n - ahead->at)
+		n = ahead->n - ahead->at;
+	for (i = 0; i < n; i++, slot++) {
+		const struct frame *f = frame[i];
+		const struct seg_out out = { slot->va + hdr_size, f->size };
+		uint32_t f_size = f->size;
+		uint8_t flags = (f->flags & FRAME_L4_VALID) != 0 ? l4_valid_flag : 0;
+
+		if (unlikely(!is_simple(f, p->untagged_vid) || f_size > max_frame ||
+			     f_size + hdr_size > slot->size))
+			break;
+		frame_copy(f, &out, 1, 0);
+		put_plain_header(slot->va, hdr_size, flags);
+		ring_set_used(ring, used_idx++, slot->head, f_size + hdr_size);
+		size += f_size;
+		if (unlikely(p->net->log.bits != NULL))
+			dirty_log_mark(&p->net->log, slot->iova, f_size + hdr_size);
+	}
+	ahead->at += i;
+	ring->used_idx = used_idx;
+	ring->avail_idx += (uint16_t)i;
+	p->stats->rx_frames += i;
+	p->stats->rx_bytes += size;
+	return i;
+}
+
 static void push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n)
 {
-	const uint32_t hdr_size = p->net->hdr_size;
-	struct virtio_ring *ring = p->ring;
 	struct rx_ahead ahead;
 
 	ahead.at = ahead.n = 0;
-	for (unsigned int i = 0; i < n; i++) {
-		const struct frame *f = frame[i];
-		const struct rx_slot *slot;
-
+	for (unsigned int i = 0; i < n;) {
 		if (ahead.at == ahead.n)
 			look_ahead(p, &ahead, n - i);
-		slot = &ahead.slot[ahead.at];
-		if (likely(ahead.at < ahead.n && slot->va != NULL &&
-			   is_simple(f, p->untagged_vid) && f->size <= p->max_frame &&
-			   (uint64_t)f->size + hdr_size <= slot->size)) {
-			const struct seg_out out = { slot->va + hdr_size, f->size };
-
-			put_plain_header(slot->va, hdr_size,
-					 (f->flags & FRAME_L4_VALID) != 0 ? p->net->l4_valid_flag
-									  : 0);
-			frame_copy(f, &out, 1, 0);
-			ring_set_used(ring, ring->used_idx++, slot->head, f->size + hdr_size);
-			ring->avail_idx++;
-			ahead.at++;
-			p->stats->rx_frames++;
-			p->stats->rx_bytes += f->size;
-			if (unlikely(p->net->log.bits != NULL))
-				dirty_log_mark(&p->net->log, slot->iova, f->size + hdr_size);
+		i += push_simple(p, &ahead, frame + i, n - i);
+		/* Out of slots, or at something that is not simple; with no slot at all, the slow path
+		 * says what is wrong. */
+		if (i == n || (ahead.at == ahead.n && ahead.n > 0))
 			continue;
-		}
-		push_slow(p, f);
+		push_slow(p, frame[i++]);
 		ahead.at += p->n_taken;
 		if (ahead.at > ahead.n)
 			ahead.at = ahead.n = 0;

@@ -70,8 +70,8 @@ static bool take_offloads(const struct virtio_net *net, struct frame *f,
 }
 
 /* Appends the frame in burst->frame[burst->n] unless its header asks for what cannot be. */
-static inline void add_frame(struct virtio_net *net, struct burst *burst,
-			     const struct virtio_net_hdr_v1 *hdr)
+static void add_frame(struct virtio_net *net, struct burst *burst,
+		      const struct virtio_net_hdr_v1 *hdr)
 {
 	struct frame *f = &burst->frame[burst->n];
 
@@ -139,18 +139,12 @@ static int take_chain(struct virtio_net *net, struct virtio_ring *ring, uint16_t
 	return 0;
 }
 
-/* The usual: header and frame in one buffer. */
-static inline void take_buffer(struct virtio_net *net, const uint8_t *va, uint32_t size,
-			       struct burst *burst)
+/* Header and frame in one buffer, where the header asks for something. */
+static void take_buffer(struct virtio_net *net, struct burst *burst, const uint8_t *va)
 {
-	struct frame *f = &burst->frame[burst->n];
 	struct virtio_net_hdr_v1 hdr;
 
-	memcpy(&hdr, va, 10);
-	f->va = va + net->hdr_size;
-	f->seg_size = size - net->hdr_size;
-	f->size = size - net->hdr_size;
-	f->n_segs = 1;
+	memcpy(&hdr, va, offsetof(struct virtio_net_hdr_v1, num_buffers));
 	add_frame(net, burst, &hdr);
 }
 
@@ -188,6 +182,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	uint16_t head[BURST_MAX];
 	uint8_t *va[BURST_MAX];
 	uint32_t size[BURST_MAX];
+	const uint32_t hdr_size = net->hdr_size;
+	unsigned int n_frames;
 	uint32_t n, i;
 
 	if (!ring_runs(ring))
@@ -219,8 +215,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 
 		va[i] = NULL;
 		size[i] = d.size;
-		if (likely(d.flags == 0 && d.size > net->hdr_size &&
-			   d.size - net->hdr_size <= FRAME_SIZE_MAX))
+		if (likely(d.flags == 0 && d.size > hdr_size &&
+			   d.size - hdr_size <= FRAME_SIZE_MAX))
 			va[i] = mem_at(net->mem, &ring->hint, d.iova, d.size, MEM_READ);
 		if (likely(va[i] != NULL)) {
 			__builtin_prefetch(va[i]);
@@ -228,18 +224,36 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 		}
 		ring_set_used(ring, (uint16_t)(ring->used_idx + i), head[i], 0);
 	}
+	n_frames = burst->n;
 	for (i = 0; i < n; i++) {
+		struct frame *f = &burst->frame[n_frames];
+		uint16_t work = 1;
 		int ret = 0;
 
-		if (likely(va[i] != NULL))
-			take_buffer(net, va[i], size[i], burst);
+		if (likely(va[i] != NULL)) {
+			f->va = va[i] + hdr_size;
+			f->seg_size = size[i] - hdr_size;
+			f->size = size[i] - hdr_size;
+			f->n_segs = 1;
+			f->flags = 0;
+			memcpy(&work, va[i], sizeof(work)); /* flags and gso_type */
+		}
+		if (likely(work == 0)) {
+			n_frames++;
+			continue;
+		}
+		burst->n = n_frames;
+		if (va[i] != NULL)
+			take_buffer(net, burst, va[i]);
 		else
 			ret = take_chain(net, ring, head[i], burst);
+		n_frames = burst->n;
 		if (unlikely(ret == -ENOSPC))
 			break;
 		if (unlikely(ret < 0))
 			stats->bad_tx_desc++;
 	}
+	burst->n = n_frames;
 	ring->avail_idx += (uint16_t)i;
 	ring->used_idx += (uint16_t)i;
 	if (unlikely(burst->n == 0))
