@@ -214,12 +214,15 @@ static void test_offload_edges(void **state)
 static void test_offsets_in_the_tag(void **state)
 {
 	static const uint8_t rest[] = { 0x81, 0, 0, 5, 8, 0 };
-	uint8_t flat[100];
+	static uint8_t flat[70000]; /* so that an offset of -1 in 16 bits lies inside */
 
 	flat_make(flat, sizeof(flat), rest, sizeof(rest));
 	for (uint16_t at = 0; at < 24; at++)
 		for (unsigned int which = 0; which < 4; which++) {
-			struct frame f = { .va = flat, .seg_size = 100, .size = 100, .n_segs = 1 };
+			struct frame f = { .va = flat,
+					   .seg_size = sizeof(flat),
+					   .size = sizeof(flat),
+					   .n_segs = 1 };
 
 			f.flags = which == 0   ? FRAME_L4_CSUM
 				  : which == 1 ? FRAME_IP4_CSUM
@@ -227,7 +230,7 @@ static void test_offsets_in_the_tag(void **state)
 			f.csum_start = which == 1 || which == 2 ? 38 : at;
 			f.l3_start = which == 0 || which == 3 ? 18 : at;
 			f.hdr_size = 70;
-			f.mss = 10;
+			f.mss = 1000;
 			assert_int_equal(frame_parse(&f), which == 3   ? false
 							  : which == 2 ? at == 18
 								       : at >= 18);

@@ -242,7 +242,7 @@ struct race {
 	atomic_bool stop;
 	_Atomic uint64_t hits, wrong;
 };
-#define RACE_MACS 24
+#define RACE_MACS 8
 
 static void *race_reader(void *arg)
 {
@@ -275,7 +275,7 @@ static void *race_writer(void *arg)
 
 static void test_concurrent(void **state)
 {
-	struct race r = { .fdb = fdb_new(16, 100) };
+	struct race r = { .fdb = fdb_new(4, 100) };
 	struct timespec moment = { .tv_nsec = 1000000 };
 	uint64_t end = clock_ns() + 300000000;
 	pthread_t thread[3];
