@@ -520,6 +520,7 @@ static void test_large_sends(void **state)
 			uint32_t payload = piece - hdr_size - shift;
 			bool last = done + payload == l->payload;
 
+			assert_true(last || payload % l->mss == 0);
 			if (n == 0 && hdr.gso_type != l->gso_type)
 				fail_msg("%s: type %u", l->name, hdr.gso_type);
 			if (hdr.gso_type != 0) {

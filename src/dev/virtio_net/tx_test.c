@@ -146,6 +146,7 @@ struct raw {
 #define W      VRING_DESC_F_WRITE
 #define I      VRING_DESC_F_INDIRECT
 #define TABLE  0xabcd0000ull /* replaced by the address of the indirect table */
+#define INNER  0xabca0000ull /* by that of its third entry */
 #define BUFFER 0xabce0000ull /* replaced by the address of a good buffer */
 #define END    0xabcf0000ull /* replaced by the last 8 bytes of guest memory */
 
@@ -179,6 +180,7 @@ static const struct bad bads[] = {
 	{ "loop in the table", { { TABLE, 32, I, 0 } }, { { BUFFER, 64, N, 1 }, { BUFFER, 64, N, 0 } } },
 	{ "table in a table", { { TABLE, 32, I, 0 } }, { { TABLE, 32, I, 0 } } },
 	{ "table in a table, late", { { TABLE, 32, I, 0 } }, { { BUFFER, 64, N, 1 }, { TABLE, 16, I, 0 } } },
+	{ "table in a table, good else", { { TABLE, 16, I, 0 } }, { { INNER, 16, I, 0 }, { 0 }, { BUFFER, 64, 0, 0 } } },
 	{ "table's buffer outside", { { TABLE, 16, I, 0 } }, { { 8, 64, 0, 0 } } },
 };
 /* clang-format on */
@@ -187,6 +189,8 @@ static uint64_t replace(struct test_net *t, uint64_t iova, uint64_t table, uint6
 {
 	if (iova == TABLE)
 		return table;
+	if (iova == INNER)
+		return table + 2 * sizeof(struct vring_desc);
 	if (iova == BUFFER)
 		return buffer;
 	return iova == END ? t->guest.iova + t->guest.size - 8 : iova;
