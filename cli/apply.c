@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include "model/file.h"
+#include "model/text.h"
 #include "model/value.h"
 
 #include <assert.h>
@@ -29,7 +30,7 @@ static char *read_all(const char *path, size_t *size, struct refusal *why)
 		text = NULL;
 	}
 	if (in && in != stdin)
-		fclose(in);
+		(void)fclose(in);
 	return text;
 }
 
@@ -39,8 +40,8 @@ static int print_located(const struct cli *cli, const char *path, struct file_po
 	char line[REFUSAL_LINE_SIZE];
 
 	if (!cli->json) {
-		fprintf(stderr, "%s:%zu:%zu: %s\n", strcmp(path, "-") != 0 ? path : "stdin",
-			pos.line, pos.column, refusal_line(why, line, sizeof(line)));
+		emit(stderr, "%s:%zu:%zu: %s\n", strcmp(path, "-") != 0 ? path : "stdin", pos.line,
+		     pos.column, refusal_line(why, line, sizeof(line)));
 	} else {
 		json_t *error = json_pack("{s:{s:s, s:o, s:s, s:I, s:I}}", "error", "message",
 					  refusal_line(why, line, sizeof(line)), "data",
@@ -48,7 +49,7 @@ static int print_located(const struct cli *cli, const char *path, struct file_po
 					  (json_int_t)pos.line, "column", (json_int_t)pos.column);
 
 		json_dumpf(error, stderr, JSON_INDENT(2));
-		putc('\n', stderr);
+		emit(stderr, "\n");
 		json_decref(error);
 	}
 	return EXIT_REFUSED;
@@ -89,7 +90,7 @@ static int apply_file(const struct cli *cli, const char *path, const struct file
 	if (changes) {
 		any = json_array_size(changes) > 0;
 		print_changes(cli, changes);
-		fflush(stdout);
+		(void)fflush(stdout); /* main() checks it */
 		json_decref(changes);
 		if (any && !cli->dry_run) {
 			changes = call_apply(cli, client, path, file, false);
@@ -158,8 +159,7 @@ static void emit_fields(yaml_emitter_t *emitter, const struct object_type *type,
 	json_t *value;
 
 	emit_mapping(emitter, true);
-	json_object_foreach(fields, key, value)
-	{
+	json_object_foreach(fields, key, value) {
 		const struct field *field = type_field(type, key);
 		char *text = field ? value_format(field, value) : NULL;
 
@@ -179,16 +179,14 @@ static void emit_tree(yaml_emitter_t *emitter, const struct schema *schema, json
 	json_t *objects, *fields;
 
 	emit_mapping(emitter, true);
-	json_object_foreach(tree, key, objects)
-	{
+	json_object_foreach(tree, key, objects) {
 		const struct object_type *type = schema_type(schema, key);
 
 		if (!type)
 			continue;
 		emit_scalar(emitter, key, false);
 		emit_mapping(emitter, true);
-		json_object_foreach(objects, name, fields)
-		{
+		json_object_foreach(objects, name, fields) {
 			emit_scalar(emitter, name, false);
 			emit_fields(emitter, type, fields);
 		}

@@ -2,6 +2,7 @@
 /* One connection to the daemon: a line out, lines in. */
 #include "cli.h"
 
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ struct client *client_open(const struct cli *cli, struct refusal *why)
 		refuse_connect(cli->socket, ENAMETOOLONG, why);
 		return NULL;
 	}
-	strcpy(addr.sun_path, cli->socket);
+	memcpy(addr.sun_path, cli->socket, strlen(cli->socket) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
 		refuse_connect(cli->socket, errno, why);
@@ -76,12 +77,12 @@ void client_close(struct client *client)
 {
 	if (!client)
 		return;
-	fclose(client->in);
+	(void)fclose(client->in);
 	free(client->line);
 	free(client);
 }
 
-static int refuse_lost(struct client *client, struct refusal *why)
+static int refuse_lost(struct refusal *why)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return refuse(
@@ -116,7 +117,7 @@ static int send_line(struct client *client, json_t *request, struct refusal *why
 		at += (size_t)n;
 	}
 	free(text);
-	return at == size ? 0 : refuse_lost(client, why);
+	return at == size ? 0 : refuse_lost(why);
 }
 
 json_t *client_next(struct client *client)
@@ -150,7 +151,7 @@ static void refusal_from(const json_t *error, struct refusal *why)
 		text = message ? message : "softiovd refused without a reason";
 	refuse(why, -EREMOTEIO, field, value, "%s", text);
 	if (allowed)
-		snprintf(why->allowed, sizeof(why->allowed), "%s", allowed);
+		text_put(why->allowed, sizeof(why->allowed), "%s", allowed);
 }
 
 json_t *client_call(struct client *client, const char *method, json_t *params, json_t **error,
@@ -173,7 +174,7 @@ json_t *client_call(struct client *client, const char *method, json_t *params, j
 		answer = client_next(client);
 	} while (answer && json_object_get(answer, "method"));
 	if (!answer) {
-		refuse_lost(client, why);
+		refuse_lost(why);
 		return NULL;
 	}
 	result = json_incref(json_object_get(answer, "result"));

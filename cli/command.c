@@ -2,6 +2,7 @@
 /* `softiov OBJECT VERB [NAME] [FIELD VALUE]...` */
 #include "cli.h"
 
+#include "model/text.h"
 #include "model/value.h"
 
 #include <errno.h>
@@ -43,8 +44,9 @@ static const struct field *find_param(const struct command *cmd, const char *tex
 	/* Exact names of fields that cannot be set go to the daemon, which says why not. */
 	if (type_field(cmd->type, text))
 		return type_field(cmd->type, text);
-	foreach_field(field, cmd->type->fields) if (field_settable(cmd->type, field))
-		words_add(&words, field->name);
+	foreach_field(field, cmd->type->fields)
+		if (field_settable(cmd->type, field))
+			words_add(&words, field->name);
 	word = word_find(&words, text, "field", why);
 	return word ? type_field(cmd->type, word) : NULL;
 }
@@ -71,7 +73,7 @@ static int parse_pairs(const struct cli *cli, struct command *cmd, int at, struc
 			char allowed[sizeof(why->allowed)];
 
 			refuse(why, -EINVAL, field->name, NULL, "a value must follow");
-			snprintf(why->allowed, sizeof(why->allowed), "%s",
+			text_put(why->allowed, sizeof(why->allowed), "%s",
 				 value_allowed(field, allowed, sizeof(allowed)));
 			return EXIT_USAGE;
 		}
@@ -132,7 +134,7 @@ static int print_result(const struct cli *cli, const struct command *cmd, const 
 		if (cli->json)
 			print_json(result, 0);
 		else
-			fputs(json_string_value(result), stdout);
+			emit_text(stdout, json_string_value(result));
 		break;
 	case GIVES_NOTHING:
 		break;
@@ -153,10 +155,10 @@ static int watch_stream(const struct cli *cli, const struct command *cmd, struct
 		if (!note)
 			break;
 		print_event(cli, cmd->type, json_object_get(note, "params"));
-		fflush(stdout);
+		(void)fflush(stdout);
 		json_decref(note);
 	}
-	fputs("softiov: softiovd closed the connection\n", stderr);
+	emit(stderr, "softiov: softiovd closed the connection\n");
 	return EXIT_REFUSED;
 }
 
@@ -173,7 +175,7 @@ static int run_command(const struct cli *cli, const struct command *cmd, struct 
 	char method[80];
 	int code;
 
-	snprintf(method, sizeof(method), "%s.%s", cmd->type->name, verb_method(cmd->verb));
+	text_put(method, sizeof(method), "%s.%s", cmd->type->name, verb_method(cmd->verb));
 	for (;;) {
 		struct refusal why = REFUSAL_INIT;
 		json_t *result = client_call(client, method, json_incref(cmd->params), NULL, &why);
@@ -185,12 +187,12 @@ static int run_command(const struct cli *cli, const struct command *cmd, struct 
 			return watch_stream(cli, cmd, client);
 		}
 		if (cli->watch > 0 && cli->color) /* a terminal: start at the top again */
-			fputs("\033[H\033[2J", stdout);
+			emit(stdout, "\033[H\033[2J");
 		code = print_result(cli, cmd, result);
 		json_decref(result);
 		if (cli->watch <= 0)
 			return code;
-		fflush(stdout);
+		(void)fflush(stdout);
 		pause_for(cli->watch);
 		if (!cli->color && !cli->json)
 			putchar('\n');

@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include "model/manual.h"
+#include "model/text.h"
 #include "model/value.h"
 #include "softiov/api.h"
 
@@ -20,81 +21,80 @@ static const char options[] =
 
 void help_all(const struct cli *cli, FILE *out)
 {
-	fputs("Usage: softiov OBJECT VERB [NAME] [FIELD VALUE]...\n"
-	      "       softiov apply [--dry-run] FILE   print the difference between the running\n"
-	      "                                        configuration and a YAML file (- for standard\n"
-	      "                                        input), then make the running one equal to the\n"
-	      "                                        file, all or nothing; objects that are not in\n"
-	      "                                        the file are removed\n"
-	      "       softiov export                   print the configuration as such a file\n"
-	      "       softiov help [OBJECT [VERB]]\n"
-	      "       softiov completion bash          print the completion for bash\n"
-	      "\n"
-	      "Objects:\n",
-	      out);
-	foreach_type(type, cli->schema) if (!(type->flags & OBJECT_API_ONLY))
-		fprintf(out, "  %-10s %s\n", type->name, type->help);
-	fputs("\n"
-	      "Words may be abbreviated where that is clear: `softiov vp sh`.\n"
-	      "The value `default` sets a field to its default.\n"
-	      "Exit status: 0 done, 1 refused or failed, 2 the command line makes no sense.\n\n",
-	      out);
-	fprintf(out, options, cli->socket);
+	emit(out,
+	     "Usage: softiov OBJECT VERB [NAME] [FIELD VALUE]...\n"
+	     "       softiov apply [--dry-run] FILE   print the difference between the running\n"
+	     "                                        configuration and a YAML file (- for standard\n"
+	     "                                        input), then make the running one equal to the\n"
+	     "                                        file, all or nothing; objects that are not in\n"
+	     "                                        the file are removed\n"
+	     "       softiov export                   print the configuration as such a file\n"
+	     "       softiov help [OBJECT [VERB]]\n"
+	     "       softiov completion bash          print the completion for bash\n"
+	     "\n"
+	     "Objects:\n");
+	foreach_type(type, cli->schema)
+		if (!(type->flags & OBJECT_API_ONLY))
+			emit(out, "  %-10s %s\n", type->name, type->help);
+	emit(out,
+	     "\n"
+	     "Words may be abbreviated where that is clear: `softiov vp sh`.\n"
+	     "The value `default` sets a field to its default.\n"
+	     "Exit status: 0 done, 1 refused or failed, 2 the command line makes no sense.\n\n");
+	emit(out, options, cli->socket);
 }
 
 static void help_usage(const struct object_type *type, const struct verb *verb, FILE *out)
 {
 	static const char *const names[] = { "", " [NAME]", " NAME" };
 
-	fprintf(out, "  softiov %s %s%s%s\n      %s\n", type->name, verb->name,
-		names[verb->name_rule],
-		verb->takes != TAKES_PARAMS ? " [FIELD VALUE]..."
-		: verb->params              ? " [PARAMETER VALUE]..."
-					    : "",
-		verb->help);
+	emit(out, "  softiov %s %s%s%s\n      %s\n", type->name, verb->name, names[verb->name_rule],
+	     verb->takes != TAKES_PARAMS ? " [FIELD VALUE]..."
+	     : verb->params              ? " [PARAMETER VALUE]..."
+					 : "",
+	     verb->help);
 }
 
 static void help_field(const struct field *field, FILE *out)
 {
 	char allowed[512];
 
-	fprintf(out, "  %-14s %s\n", field->name, field->help);
+	emit(out, "  %-14s %s\n", field->name, field->help);
 	if (!(field->flags & FIELD_STATUS))
-		fprintf(out, "  %-14s %s", "", value_allowed(field, allowed, sizeof(allowed)));
+		emit(out, "  %-14s %s", "", value_allowed(field, allowed, sizeof(allowed)));
 	if (field->def)
-		fprintf(out, "; default %s", *field->def ? field->def : "\"\"");
+		emit(out, "; default %s", *field->def ? field->def : "\"\"");
 	if (field->flags & FIELD_REQUIRED)
-		fputs("; required", out);
+		emit(out, "; required");
 	if (field->flags & FIELD_GENERATED)
-		fputs("; generated", out);
+		emit(out, "; generated");
 	if (field->flags & FIELD_CREATE)
-		fputs("; fixed once the object exists", out);
+		emit(out, "; fixed once the object exists");
 	if (!(field->flags & FIELD_STATUS))
-		putc('\n', out);
+		emit(out, "\n");
 }
 
 void help_object(const struct object_type *type, FILE *out)
 {
 	bool any = false;
 
-	fprintf(out, "%s: %s\n\n%s\n\n", type->name, type->help, type->text);
-	foreach_verb(verb, type) help_usage(type, verb, out);
-	foreach_field(field, type->fields)
-	{
+	emit(out, "%s: %s\n\n%s\n\n", type->name, type->help, type->text);
+	foreach_verb(verb, type)
+		help_usage(type, verb, out);
+	foreach_field(field, type->fields) {
 		if (!field_settable(type, field))
 			continue;
 		if (!any)
-			fputs("\nFields:\n", out);
+			emit(out, "\nFields:\n");
 		any = true;
 		help_field(field, out);
 	}
 	any = false;
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		if (!(field->flags & FIELD_STATUS) || field == type->fields)
 			continue;
 		if (!any)
-			fputs("\nShown by `show`:\n", out);
+			emit(out, "\nShown by `show`:\n");
 		any = true;
 		help_field(field, out);
 	}
@@ -102,25 +102,27 @@ void help_object(const struct object_type *type, FILE *out)
 
 void help_verb(const struct object_type *type, const struct verb *verb, FILE *out)
 {
-	fputs("Usage:\n", out);
+	emit(out, "Usage:\n");
 	help_usage(type, verb, out);
 	if (verb->takes == TAKES_PARAMS) {
 		if (verb->params)
-			fputs("\nParameters:\n", out);
-		foreach_field(param, verb->params) help_field(param, out);
+			emit(out, "\nParameters:\n");
+		foreach_field(param, verb->params)
+			help_field(param, out);
 		return;
 	}
-	fputs("\nFields:\n", out);
-	foreach_field(field,
-		      type->fields) if (field_settable(type, field) &&
-					!(verb->takes == TAKES_SET && field->flags & FIELD_CREATE))
-		help_field(field, out);
+	emit(out, "\nFields:\n");
+	foreach_field(field, type->fields)
+		if (field_settable(type, field) &&
+		    !(verb->takes == TAKES_SET && field->flags & FIELD_CREATE))
+			help_field(field, out);
 }
 
 static void help_types(const struct cli *cli, struct words *words)
 {
-	foreach_type(type, cli->schema) if (!(type->flags & OBJECT_API_ONLY))
-		words_add(words, type->name);
+	foreach_type(type, cli->schema)
+		if (!(type->flags & OBJECT_API_ONLY))
+			words_add(words, type->name);
 }
 
 int command_help(const struct cli *cli)
@@ -229,11 +231,11 @@ static void print_values(const struct object_type *type, const struct verb *verb
 	if (field->type == TYPE_REF)
 		printf("@%s", field->ref);
 	else
-		fputs(verb->takes == TAKES_PARAMS ? "" : "default", stdout);
+		emit_text(stdout, verb->takes == TAKES_PARAMS ? "" : "default");
 	if (field->type == TYPE_BOOL)
-		fputs(" on off", stdout);
+		emit(stdout, " on off");
 	if (field->type == TYPE_VLANS)
-		fputs(" all none", stdout);
+		emit(stdout, " all none");
 	for (const char *const *word = field->words; word && *word; word++)
 		printf(" %s", *word);
 	puts("\"");
@@ -242,12 +244,10 @@ static void print_values(const struct object_type *type, const struct verb *verb
 static void print_completion_values(const struct cli *cli)
 {
 	puts("declare -gA _softiov_values=(");
-	foreach_type(type, cli->schema)
-	{
+	foreach_type(type, cli->schema) {
 		if (type->flags & OBJECT_API_ONLY)
 			continue;
-		foreach_verb(verb, type)
-		{
+		foreach_verb(verb, type) {
 			struct words words = { .n = 0 };
 
 			words_params(&words, type, verb);
@@ -265,8 +265,7 @@ static void print_completion_verbs(const struct cli *cli)
 {
 	puts("declare -gA _softiov_verbs=(");
 	puts("\t[completion]=\"bash\"");
-	foreach_type(type, cli->schema)
-	{
+	foreach_type(type, cli->schema) {
 		struct words words = { .n = 0 };
 
 		if (type->flags & OBJECT_API_ONLY)
@@ -277,10 +276,8 @@ static void print_completion_verbs(const struct cli *cli)
 		puts(" help\"");
 	}
 	puts(")\ndeclare -gA _softiov_params=(");
-	foreach_type(type, cli->schema)
-	{
-		foreach_verb(verb, type)
-		{
+	foreach_type(type, cli->schema) {
+		foreach_verb(verb, type) {
 			struct words words = { .n = 0 };
 
 			words_params(&words, type, verb);
@@ -293,9 +290,9 @@ static void print_completion_verbs(const struct cli *cli)
 	}
 	puts(")\ndeclare -gA _softiov_name=(");
 	foreach_type(type, cli->schema)
-		foreach_verb(verb, type) if (!(type->flags & OBJECT_API_ONLY) &&
-					     verb->name_rule != NAME_NONE)
-			printf("\t[\"%s %s\"]=1\n", type->name, verb->name);
+		foreach_verb(verb, type)
+			if (!(type->flags & OBJECT_API_ONLY) && verb->name_rule != NAME_NONE)
+				printf("\t[\"%s %s\"]=1\n", type->name, verb->name);
 	puts(")");
 }
 
@@ -309,16 +306,16 @@ int command_completion(const struct cli *cli)
 		       "`completion` knows one shell: softiov completion bash");
 		return print_refusal(cli, &why, EXIT_USAGE);
 	}
-	fputs(bash_head, stdout);
+	emit_text(stdout, bash_head);
 	help_types(cli, &words);
 	for (const char *const *command = cli_commands; *command; command++)
 		words_add(&words, *command);
-	fputs("_softiov_objects=\"", stdout);
+	emit(stdout, "_softiov_objects=\"");
 	print_words(&words);
 	puts("\"\n_softiov_options=\"--json -s --statistics -w --watch --socket -h --help -V --version "
 	     "--dry-run\"");
 	print_completion_verbs(cli);
 	print_completion_values(cli);
-	fputs(bash_tail, stdout);
+	emit_text(stdout, bash_tail);
 	return EXIT_OK;
 }

@@ -2,6 +2,7 @@
 /* softiov: options, and which command. */
 #include "cli.h"
 
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <errno.h>
@@ -147,7 +148,7 @@ int main(int argc, char **argv)
 	free(cli.args);
 	/* A full disk or a closed pipe must not look like success. */
 	if ((fflush(stdout) || ferror(stdout)) && code == EXIT_OK) {
-		fprintf(stderr, "softiov: standard output: %s\n", strerror(errno));
+		emit(stderr, "softiov: standard output: %s\n", strerror(errno));
 		code = EXIT_REFUSED;
 	}
 	return code;

@@ -2,6 +2,7 @@
 /* What people see. Colours only where cli->color says so; JSON goes out as it came. */
 #include "cli.h"
 
+#include "model/text.h"
 #include "model/value.h"
 
 #include <assert.h>
@@ -22,7 +23,7 @@ static void color_on(const struct cli *cli, const char *code)
 static void color_off(const struct cli *cli, const char *code)
 {
 	if (cli->color && code)
-		fputs("\033[0m", stdout);
+		emit(stdout, "\033[0m");
 }
 
 int print_refusal(const struct cli *cli, const struct refusal *why, int code)
@@ -35,10 +36,10 @@ int print_refusal(const struct cli *cli, const struct refusal *why, int code)
 					  refusal_json(why));
 
 		json_dumpf(error, stderr, JSON_INDENT(2));
-		putc('\n', stderr);
+		emit(stderr, "\n");
 		json_decref(error);
 	} else {
-		fprintf(stderr, "softiov: %s\n", line);
+		emit(stderr, "softiov: %s\n", line);
 	}
 	return code;
 }
@@ -105,7 +106,7 @@ static void print_padded(const char *text, int width, bool right)
 
 	if (right)
 		printf("%*s", pad > 0 ? pad : 0, "");
-	fputs(text, stdout);
+	emit_text(stdout, text);
 	if (!right)
 		printf("%*s", pad > 0 ? pad : 0, "");
 }
@@ -139,7 +140,10 @@ static bool column_used(const struct cli *cli, const struct field *field, const 
 
 	if (!(field->flags & FIELD_COLUMN) || (field->flags & FIELD_COUNTER && !cli->statistics))
 		return false;
-	json_array_foreach(objects, i, obj) if (json_object_get(obj, field->name)) return true;
+	json_array_foreach(objects, i, obj) {
+		if (json_object_get(obj, field->name))
+			return true;
+	}
 	return false;
 }
 
@@ -147,16 +151,14 @@ static void measure(const struct cli *cli, const struct object_type *type, const
 		    struct table *table)
 {
 	table->n_columns = 0;
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		int width = width_of(field->name);
 		size_t i;
 		json_t *obj;
 
 		if (!column_used(cli, field, objects) || table->n_columns == MAX_COLUMNS)
 			continue;
-		json_array_foreach(objects, i, obj)
-		{
+		json_array_foreach(objects, i, obj) {
 			char *text = cell(field, json_object_get(obj, field->name));
 
 			if (width_of(text) > width)
@@ -180,7 +182,7 @@ static void print_row(const struct cli *cli, const struct table *table, const js
 		color_on(cli, color);
 		print_padded(text, last ? 0 : table->widths[c], is_number(field));
 		color_off(cli, color);
-		fputs(c + 1 == table->n_columns ? "\n" : "  ", stdout);
+		emit_text(stdout, c + 1 == table->n_columns ? "\n" : "  ");
 		free(text);
 	}
 }
@@ -198,7 +200,9 @@ static void print_table(const struct cli *cli, const struct object_type *type,
 	}
 	measure(cli, type, objects, &table);
 	print_row(cli, &table, NULL);
-	json_array_foreach(objects, i, obj) print_row(cli, &table, obj);
+	json_array_foreach(objects, i, obj) {
+		print_row(cli, &table, obj);
+	}
 }
 
 /* --- blocks --- */
@@ -211,12 +215,14 @@ static void print_items(const struct field *field, const json_t *value, int inde
 	json_t *item;
 
 	if (field->type == TYPE_LIST) {
-		json_array_foreach(value, i, item)
+		json_array_foreach(value, i, item) {
 			printf("%*s%s\n", i ? indent : 0, "", json_string_value(item));
+		}
 	} else {
-		json_object_foreach((json_t *)value, key, item)
+		json_object_foreach((json_t *)value, key, item) {
 			printf("%*s%s %" JSON_INTEGER_FORMAT "\n", i++ ? indent : 0, "", key,
 			       json_integer_value(item));
+		}
 	}
 	if (!i)
 		puts("-");
@@ -227,15 +233,14 @@ static void print_block(const struct cli *cli, const struct object_type *type, c
 	const char *name = json_string_value(json_object_get(obj, type->fields->name));
 	int width = 0;
 
-	foreach_field(field, type->fields) if (json_object_get(obj, field->name) &&
-					       width_of(field->name) > width)
-		width = width_of(field->name);
+	foreach_field(field, type->fields)
+		if (json_object_get(obj, field->name) && width_of(field->name) > width)
+			width = width_of(field->name);
 	color_on(cli, BOLD);
 	printf("%s", name ? name : type->name);
 	color_off(cli, BOLD);
 	putchar('\n');
-	foreach_field(field, type->fields + 1)
-	{
+	foreach_field(field, type->fields + 1) {
 		const json_t *value = json_object_get(obj, field->name);
 		const char *color;
 		char *text;
@@ -251,7 +256,7 @@ static void print_block(const struct cli *cli, const struct object_type *type, c
 		text = cell(field, value);
 		color = word_color(field, text);
 		color_on(cli, color);
-		fputs(text, stdout);
+		emit_text(stdout, text);
 		color_off(cli, color);
 		/* Formats of the other types carry their unit. */
 		if (field->unit && (field->type == TYPE_UINT || field->type == TYPE_REAL))
@@ -275,7 +280,9 @@ void print_objects(const struct cli *cli, const struct object_type *type, const 
 		print_table(cli, type, objects);
 		return;
 	}
-	json_array_foreach(objects, i, obj) print_block(cli, type, obj);
+	json_array_foreach(objects, i, obj) {
+		print_block(cli, type, obj);
+	}
 }
 
 /* --- events, checks, changes --- */
@@ -286,8 +293,7 @@ void print_event(const struct cli *cli, const struct object_type *type, const js
 		print_json(event, JSON_COMPACT);
 		return;
 	}
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		const json_t *value = json_object_get(event, field->name);
 		char *text;
 
@@ -295,7 +301,7 @@ void print_event(const struct cli *cli, const struct object_type *type, const js
 			continue;
 		text = cell(field, value);
 		color_on(cli, word_color(field, text));
-		fputs(text, stdout);
+		emit_text(stdout, text);
 		color_off(cli, word_color(field, text));
 		free(text);
 		putchar(' ');
@@ -311,8 +317,7 @@ bool print_checks(const struct cli *cli, const json_t *checks)
 
 	if (cli->json)
 		print_json(checks, JSON_INDENT(2));
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		const char *result = json_string_value(json_object_get(check, "result"));
 		const char *fix = json_string_value(json_object_get(check, "fix"));
 		const char *name = json_string_value(json_object_get(check, "check"));
@@ -364,8 +369,7 @@ static void print_change(const struct cli *cli, const json_t *change)
 	       op && !strcmp(op, "replace") ? " (removed and added again)" : "");
 	color_off(cli, color);
 	putchar('\n');
-	json_object_foreach(json_object_get(change, "fields"), key, field_change)
-	{
+	json_object_foreach(json_object_get(change, "fields"), key, field_change) {
 		const struct field *field = type ? type_field(type, key) : NULL;
 
 		if (!field)
@@ -388,5 +392,7 @@ void print_changes(const struct cli *cli, const json_t *changes)
 	}
 	if (!json_array_size(changes))
 		puts("no difference");
-	json_array_foreach(changes, i, change) print_change(cli, change);
+	json_array_foreach(changes, i, change) {
+		print_change(cli, change);
+	}
 }

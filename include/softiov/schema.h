@@ -145,10 +145,12 @@ static inline bool field_settable(const struct object_type *type, const struct f
 	return field != type->fields && !(field->flags & FIELD_STATUS);
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): `var` is declared here */
 #define foreach_type(var, schema) \
 	for (const struct object_type *var = (schema)->types; var->name; var++)
 #define foreach_field(var, first) for (const struct field *var = (first); var && var->name; var++)
 #define foreach_verb(var, type) \
 	for (const struct verb *var = (type)->verbs; var && var->name; var++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

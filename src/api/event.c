@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "api/event.h"
+#include "model/text.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -37,9 +38,9 @@ void events_add(struct events *events, const char *kind, const char *object, con
 	va_list args;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)++events->n);
+	text_put(number, sizeof(number), "%llu", (unsigned long long)++events->n);
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	event = json_pack("{s:s, s:f, s:s, s:s*, s:s*}", "name", number, "time",
 			  (double)now.tv_sec + (double)now.tv_nsec / 1e9, "kind", kind, "object",

@@ -6,6 +6,7 @@
 #include "model/manual.h"
 #include "model/object.h"
 #include "model/suggest.h"
+#include "model/text.h"
 #include "model/value.h"
 #include "model/vm.h"
 
@@ -42,8 +43,9 @@ static int refuse_no_object(const struct call *call)
 	const char *name;
 	json_t *obj;
 
-	json_object_foreach((json_t *)mgmt_all(call->mgmt, call->type->name), name, obj)
+	json_object_foreach((json_t *)mgmt_all(call->mgmt, call->type->name), name, obj) {
 		words_add(&words, name);
+	}
 	return refuse_word(call->why, -ENOENT, NULL, NULL, call->type->name, call->name, &words);
 }
 
@@ -143,8 +145,10 @@ static int show_made(const struct call *call)
 		return 0;
 	}
 	*call->result = json_array();
-	json_array_foreach(all, i, obj) if (obj_is(obj, "name", call->name))
-		json_array_append(*call->result, obj);
+	json_array_foreach(all, i, obj) {
+		if (obj_is(obj, "name", call->name))
+			json_array_append(*call->result, obj);
+	}
 	json_decref(all);
 	if (json_array_size(*call->result))
 		return 0;
@@ -316,7 +320,7 @@ static int find_method(struct mgmt *mgmt, const char *method, struct call *call)
 	const char *dot = strchr(method, '.');
 	char type_name[32];
 
-	snprintf(type_name, sizeof(type_name), "%.*s",
+	text_put(type_name, sizeof(type_name), "%.*s",
 		 (int)(dot ? (size_t)(dot - method) : strlen(method)), method);
 	call->type = schema_type(mgmt->schema, type_name);
 	if (!call->type) {
@@ -355,8 +359,7 @@ static int take_params(struct call *call, json_t *given)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(given, key, value)
-	{
+	json_object_foreach(given, key, value) {
 		struct words words = { .n = 0 };
 
 		if (verb_param(call->verb, key) || (call->name && !strcmp(key, "name")))
@@ -364,8 +367,7 @@ static int take_params(struct call *call, json_t *given)
 		words_params(&words, call->type, call->verb);
 		return refuse_word(call->why, -EINVAL, key, NULL, "parameter", key, &words);
 	}
-	foreach_field(param, call->verb->params)
-	{
+	foreach_field(param, call->verb->params) {
 		json_t *text = json_object_get(given, param->name);
 
 		value = text && !json_is_null(text) ? value_check(param, text, call->why)
@@ -405,11 +407,12 @@ int mgmt_call(struct mgmt *mgmt, const struct caller *caller, const char *method
 	struct call call = {
 		.mgmt = mgmt, .caller = caller, .result = result, .subscribe = subscribe, .why = why
 	};
-	int rc = find_method(mgmt, method, &call);
+	int rc;
 
 	*result = NULL;
 	*subscribe = false;
-	if (rc)
+	rc = find_method(mgmt, method, &call);
+	if (!call.verb)
 		return rc;
 	rc = prepare(&call, params);
 	if (!rc)

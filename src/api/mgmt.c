@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/config.h"
 #include "model/diff.h"
+#include "model/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -76,18 +77,17 @@ static bool find_waiting(const struct mgmt *mgmt, const struct object_type *type
 	if (type->owner && slash) {
 		char owner[256];
 
-		snprintf(owner, sizeof(owner), "%.*s", (int)(slash - name), name);
-		snprintf(text, size, "its %s '%s' does not run", type->owner, owner);
+		text_put(owner, sizeof(owner), "%.*s", (int)(slash - name), name);
+		text_put(text, size, "its %s '%s' does not run", type->owner, owner);
 		if (mgmt_problem(mgmt, type->owner, owner))
 			return true;
 	}
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		const char *target = json_string_value(json_object_get(obj, field->name));
 
 		if (field->type != TYPE_REF || !target || !mgmt_problem(mgmt, field->ref, target))
 			continue;
-		snprintf(text, size, "its %s '%s' does not run", field->name, target);
+		text_put(text, size, "its %s '%s' does not run", field->name, target);
 		return true;
 	}
 	return false;
@@ -226,7 +226,7 @@ static void tell_change(struct mgmt *mgmt, const struct caller *caller, json_t *
 	char who[64] = "the daemon";
 
 	if (caller->uid >= 0)
-		snprintf(who, sizeof(who), "uid %ld (pid %d)", caller->uid, caller->pid);
+		text_put(who, sizeof(who), "uid %ld (pid %d)", caller->uid, caller->pid);
 	log_info(AREA, "%s '%s' %s by %s: %s", object, name, kind, who, fields);
 	events_add(mgmt->events, kind, object, name, "by %s", who);
 	free(fields);
@@ -237,7 +237,9 @@ static void tell_changes(struct mgmt *mgmt, const struct caller *caller, const j
 	json_t *changes = diff_json(mgmt->schema, old_tree, mgmt->tree), *change;
 	size_t i;
 
-	json_array_foreach(changes, i, change) tell_change(mgmt, caller, change);
+	json_array_foreach(changes, i, change) {
+		tell_change(mgmt, caller, change);
+	}
 	json_decref(changes);
 }
 
@@ -351,13 +353,11 @@ static int store_completed(struct mgmt *mgmt, const json_t *loaded, struct refus
 {
 	int rc = store_begin(mgmt->store, why);
 
-	foreach_type(type, mgmt->schema)
-	{
+	foreach_type(type, mgmt->schema) {
 		const char *name;
 		json_t *obj;
 
-		json_object_foreach((json_t *)config_all(mgmt->tree, type->name), name, obj)
-		{
+		json_object_foreach((json_t *)config_all(mgmt->tree, type->name), name, obj) {
 			json_t *was = (json_t *)config_get(loaded, type->name, name);
 
 			if (!rc && !json_equal(obj, was))
@@ -395,8 +395,7 @@ int mgmt_start(struct mgmt *mgmt, struct refusal *why)
 
 	if (rc)
 		return rc;
-	foreach_type(type, mgmt->schema)
-	{
+	foreach_type(type, mgmt->schema) {
 		const json_t *objects = config_all(mgmt->tree, type->name);
 		const char **names = config_names(objects);
 
@@ -412,18 +411,16 @@ unsigned int mgmt_retry(struct mgmt *mgmt)
 {
 	unsigned int n_left = 0, n_fixed = 0;
 
-	foreach_type(type, mgmt->schema)
-	{
+	foreach_type(type, mgmt->schema) {
 		json_t *problems = json_object_get(mgmt->problems, type->name), *text;
 		const char *name;
 		void *next;
 
-		json_object_foreach_safe(problems, next, name, text)
-		{
+		json_object_foreach_safe(problems, next, name, text) {
 			const json_t *obj = config_get(mgmt->tree, type->name, name);
 			char copy[256];
 
-			snprintf(copy, sizeof(copy), "%s", name);
+			text_put(copy, sizeof(copy), "%s", name);
 			if (!obj || !try_object(mgmt, type, copy, obj)) {
 				n_left++;
 				continue;

@@ -3,6 +3,7 @@
 #include "api/mgmt.h"
 
 #include "model/object.h"
+#include "model/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
 static char dir[64];
 static struct store *store;
@@ -33,7 +36,7 @@ static void note(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(calls + at, sizeof(calls) - at, fmt, args);
+	(void)vsnprintf(calls + at, sizeof(calls) - at, fmt, args);
 	va_end(args);
 }
 
@@ -123,7 +126,8 @@ static int teardown(void **state)
 	while (d && (entry = readdir(d)))
 		if (entry->d_name[0] != '.')
 			unlinkat(dirfd(d), entry->d_name, 0);
-	closedir(d);
+	if (d)
+		closedir(d);
 	return rmdir(dir);
 }
 
@@ -153,7 +157,9 @@ static unsigned int n_stored(void)
 	unsigned int n = 0;
 	const char *type;
 
-	json_object_foreach(tree, type, objects) n += (unsigned int)json_object_size(objects);
+	json_object_foreach(tree, type, objects) {
+		n += (unsigned int)json_object_size(objects);
+	}
 	json_decref(tree);
 	return n;
 }
@@ -166,7 +172,7 @@ static char *show(const char *type, const char *name, const char *field)
 	char method[32], *text;
 	bool subscribe;
 
-	snprintf(method, sizeof(method), "%s.show", type);
+	text_put(method, sizeof(method), "%s.show", type);
 	assert_int_equal(mgmt_call(mgmt, &caller, method, in, &result, &subscribe, &why), 0);
 	text = json_dumps(json_object_get(json_array_get(result, 0), field), JSON_ENCODE_ANY);
 	json_decref(in);
@@ -419,3 +425,5 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+/* NOLINTEND(misc-unused-parameters) */

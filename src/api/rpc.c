@@ -2,6 +2,7 @@
 /* jsonrpc.org/specification, sections 4 and 5. Batches (section 6) are refused. */
 #include "api/rpc.h"
 
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <assert.h>
@@ -32,7 +33,6 @@ static int rpc_code(int rc)
 	case -EINVAL:
 		return SOFTIOV_E_PARAMS;
 	case -EIO:
-	case -ENOSPC:
 	case -ENOMEM:
 	case -EROFS:
 		return SOFTIOV_E_INTERNAL;
@@ -92,7 +92,7 @@ json_t *rpc_answer(struct mgmt *mgmt, const struct caller *caller, const char *l
 		return NULL;
 	request = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!request) {
-		snprintf(text, sizeof(text), "not JSON, at byte %d: %s", error.position,
+		text_put(text, sizeof(text), "not JSON, at byte %d: %s", error.position,
 			 error.text);
 		return refuse_request(SOFTIOV_E_PARSE, NULL, text);
 	}

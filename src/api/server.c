@@ -390,7 +390,7 @@ static int open_socket(struct api_server *server, const struct api_options *opts
 	if (strlen(opts->path) >= sizeof(addr.sun_path))
 		return refuse_socket(opts->path, why, -ENAMETOOLONG,
 				     "the path is too long for a socket (107 bytes)");
-	strcpy(addr.sun_path, opts->path);
+	memcpy(addr.sun_path, opts->path, strlen(opts->path) + 1);
 	rc = remove_stale(&addr, why);
 	if (rc)
 		return rc;
@@ -402,7 +402,7 @@ static int open_socket(struct api_server *server, const struct api_options *opts
 	umask(mask);
 	if (rc)
 		return refuse_socket(opts->path, why, rc, strerror(-rc));
-	strcpy(server->path, opts->path);
+	memcpy(server->path, addr.sun_path, sizeof(server->path));
 	rc = set_group(opts->path, opts->group, why);
 	if (!rc && listen(server->listen_fd, MAX_CLIENTS))
 		rc = refuse_socket(opts->path, why, -errno, strerror(errno));

@@ -5,6 +5,7 @@
  */
 #include "api/server.h"
 
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <dirent.h>
@@ -23,6 +24,8 @@
 
 #include <cmocka.h>
 
+/* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
+
 static char dir[64], path[96];
 static struct store *store;
 static struct events *events;
@@ -37,7 +40,7 @@ static int setup(void **state)
 	strcpy(dir, "/tmp/softiov-api-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
-	snprintf(path, sizeof(path), "%s/s", dir);
+	text_put(path, sizeof(path), "%s/s", dir);
 	store = store_open(dir, &why);
 	events = events_new();
 	mgmt = mgmt_new(&softiov_schema, store, &backend, events);
@@ -60,7 +63,8 @@ static int teardown(void **state)
 	while (d && (entry = readdir(d)))
 		if (entry->d_name[0] != '.')
 			unlinkat(dirfd(d), entry->d_name, 0);
-	closedir(d);
+	if (d)
+		closedir(d);
 	return rmdir(dir);
 }
 
@@ -81,7 +85,7 @@ static int dial(void)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	strcpy(addr.sun_path, path);
+	text_put(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	serve();
 	return fd;
@@ -201,7 +205,7 @@ static void test_lines(void **state)
 		{ "{" R "\"method\": \"\"}", SOFTIOV_E_METHOD },
 		{ "{" R "\"method\": \"switch\"}", SOFTIOV_E_METHOD },
 		{ "{" R "\"method\": \"switch.shoe\"}", SOFTIOV_E_METHOD },
-		{ "{" R "\"method\": \"swich.show\"}", SOFTIOV_E_METHOD },
+		{ "{" R "\"method\": \"svitch.show\"}", SOFTIOV_E_METHOD },
 		{ "{" R "\"method\": \"switch.show\", \"params\": []}", SOFTIOV_E_PARAMS },
 		{ "{" R "\"method\": \"switch.show\", \"params\": {\"x\": 1}}", SOFTIOV_E_PARAMS },
 		{ "{" R "\"method\": \"switch.show\", \"params\": {\"name\": 1}}",
@@ -504,7 +508,7 @@ static void test_socket(void **state)
 	json_t *note;
 	int fd;
 
-	snprintf(file, sizeof(file), "%s/file", dir);
+	text_put(file, sizeof(file), "%s/file", dir);
 	close(open(file, O_CREAT | O_WRONLY, 0600));
 	memset(long_path, 'a', sizeof(long_path));
 	long_path[0] = '/';
@@ -536,7 +540,7 @@ static void test_socket(void **state)
 	{
 		struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
-		strcpy(addr.sun_path, file);
+		text_put(addr.sun_path, sizeof(addr.sun_path), "%s", file);
 		assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	}
 	close(fd);
@@ -571,3 +575,5 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+/* NOLINTEND(misc-unused-parameters) */

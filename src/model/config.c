@@ -2,6 +2,7 @@
 #include "model/config.h"
 
 #include "model/suggest.h"
+#include "model/text.h"
 #include "model/value.h"
 
 #include <assert.h>
@@ -16,20 +17,20 @@ static int refuse_field(const struct object_type *type, const char *name, struct
 {
 	struct words words = { .n = 0 };
 
-	foreach_field(field, type->fields) if (field_settable(type, field))
-		words_add(&words, field->name);
+	foreach_field(field, type->fields)
+		if (field_settable(type, field))
+			words_add(&words, field->name);
 	return refuse_word(why, -EINVAL, name, NULL, "field", name, &words);
 }
 
 /* Every name in params must be a field that may be written in this mode. */
 static int check_params(const struct object_type *type, const char *name, json_t *params,
-			const json_t *base, struct refusal *why)
+			struct refusal *why)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(params, key, value)
-	{
+	json_object_foreach(params, key, value) {
 		const struct field *field = type_field(type, key);
 
 		if (!field)
@@ -65,7 +66,7 @@ static json_t *make_field(const struct field *field, const json_t *given, const 
 		value = value_default(field);
 	if (!value && field->flags & FIELD_REQUIRED && !why->code) {
 		refuse(why, -EINVAL, field->name, NULL, "must be given");
-		snprintf(why->allowed, sizeof(why->allowed), "%s",
+		text_put(why->allowed, sizeof(why->allowed), "%s",
 			 value_allowed(field, allowed, sizeof(allowed)));
 	}
 	if (value && mode == OBJECT_SET && field->flags & FIELD_CREATE && old_value &&
@@ -88,11 +89,10 @@ json_t *object_make(const struct object_type *type, const char *name, json_t *pa
 		refuse(why, -EINVAL, NULL, NULL, "its fields must be {FIELD: VALUE}");
 		goto refused;
 	}
-	if (check_params(type, name, params, base, why))
+	if (check_params(type, name, params, why))
 		goto refused;
 	json_object_set_new(obj, type->fields->name, json_string(name));
-	foreach_field(field, type->fields + 1)
-	{
+	foreach_field(field, type->fields + 1) {
 		json_t *value;
 
 		if (field->flags & FIELD_STATUS)
@@ -127,8 +127,9 @@ json_t *config_new(const struct schema *schema)
 {
 	json_t *tree = json_object();
 
-	foreach_type(type, schema) if (type->flags & OBJECT_STORED)
-		json_object_set_new(tree, type->name, json_object());
+	foreach_type(type, schema)
+		if (type->flags & OBJECT_STORED)
+			json_object_set_new(tree, type->name, json_object());
 	return tree;
 }
 
@@ -137,8 +138,9 @@ json_t *config_copy(const json_t *tree)
 	json_t *copy = json_object(), *objects;
 	const char *type;
 
-	json_object_foreach((json_t *)tree, type, objects)
+	json_object_foreach((json_t *)tree, type, objects) {
 		json_object_set_new(copy, type, json_copy(objects));
+	}
 	return copy;
 }
 
@@ -152,8 +154,7 @@ void config_remove(const struct schema *schema, json_t *tree, const char *type, 
 	size_t len = strlen(name);
 
 	json_object_del(json_object_get(tree, type), name);
-	foreach_type(owned, schema)
-	{
+	foreach_type(owned, schema) {
 		json_t *objects, *obj;
 		const char *key;
 		void *next;
@@ -161,9 +162,10 @@ void config_remove(const struct schema *schema, json_t *tree, const char *type, 
 		if (!owned->owner || strcmp(owned->owner, type) != 0)
 			continue;
 		objects = json_object_get(tree, owned->name);
-		json_object_foreach_safe(objects, next, key,
-					 obj) if (!strncmp(key, name, len) && key[len] == '/')
-			json_object_del(objects, key);
+		json_object_foreach_safe(objects, next, key, obj) {
+			if (!strncmp(key, name, len) && key[len] == '/')
+				json_object_del(objects, key);
+		}
 	}
 }
 
@@ -178,8 +180,7 @@ static json_t *make_objects(const struct object_type *type, json_t *params, cons
 		refusal_about(why, type->name, NULL);
 		return NULL;
 	}
-	json_object_foreach(params, name, fields)
-	{
+	json_object_foreach(params, name, fields) {
 		const json_t *old_obj = config_get(base, type->name, name);
 		json_t *obj = object_make(type, name, fields, old_obj, OBJECT_FULL, why);
 
@@ -205,8 +206,7 @@ json_t *config_make(const struct schema *schema, json_t *params, const json_t *b
 		       "a configuration is {TYPE: {NAME: {FIELD: VALUE}}}");
 		goto refused;
 	}
-	json_object_foreach(params, key, objects)
-	{
+	json_object_foreach(params, key, objects) {
 		const struct object_type *type = schema_type(schema, key);
 		struct words words = { .n = 0 };
 
@@ -215,8 +215,9 @@ json_t *config_make(const struct schema *schema, json_t *params, const json_t *b
 				goto refused;
 			continue;
 		}
-		foreach_type(known, schema) if (known->flags & OBJECT_STORED)
-			words_add(&words, known->name);
+		foreach_type(known, schema)
+			if (known->flags & OBJECT_STORED)
+				words_add(&words, known->name);
 		refusal_about(why, key, NULL);
 		refuse_word(why, -EINVAL, NULL, NULL, "type of configured objects", key, &words);
 		goto refused;
@@ -236,7 +237,7 @@ static int check_name(const struct object_type *type, const json_t *tree, const 
 	char owner[NAME_SIZE_MAX + 1];
 
 	if (type->owner && slash && slash - name <= NAME_SIZE_MAX) {
-		snprintf(owner, sizeof(owner), "%.*s", (int)(slash - name), name);
+		text_put(owner, sizeof(owner), "%.*s", (int)(slash - name), name);
 		if (!config_get(tree, type->owner, owner))
 			return refuse(why, -ENOENT, NULL, NULL, "there is no %s '%s'", type->owner,
 				      owner);
@@ -259,8 +260,9 @@ static int check_ref(const struct field *field, const json_t *tree, const json_t
 
 	if (config_get(tree, field->ref, target))
 		return 0;
-	json_object_foreach((json_t *)config_all(tree, field->ref), name, obj)
+	json_object_foreach((json_t *)config_all(tree, field->ref), name, obj) {
 		words_add(&words, name);
+	}
 	return refuse_word(why, -ENOENT, field->name, target, field->ref, target, &words);
 }
 
@@ -271,12 +273,11 @@ static int check_unique(const struct object_type *type, const struct field *fiel
 	const char *name = json_string_value(json_object_get(obj, type->fields->name));
 	const char *scope = "*", *other;
 	char *text = value_format(field, json_object_get(obj, field->name)), *key;
-	int rc = 0;
+	int rc;
 
 	if (strcmp(field->unique, "*") != 0)
 		scope = json_string_value(json_object_get(obj, field->unique));
-	rc = asprintf(&key, "%s %s %s %s", type->name, field->name, scope, text);
-	assert(rc >= 0);
+	key = text_new("%s %s %s %s", type->name, field->name, scope, text);
 	other = json_string_value(json_object_get(seen, key));
 	rc = 0;
 	if (!other)
@@ -297,8 +298,7 @@ static int check_object(const struct object_type *type, const json_t *tree, cons
 {
 	int rc = check_name(type, tree, name, why);
 
-	foreach_field(field, type->fields + 1)
-	{
+	foreach_field(field, type->fields + 1) {
 		const json_t *value = json_object_get(obj, field->name);
 
 		if (rc)
@@ -321,13 +321,11 @@ int config_check(const struct schema *schema, const json_t *tree, const json_t *
 	int rc = 0;
 
 	for (int changed = 0; changed <= 1; changed++) {
-		foreach_type(type, schema)
-		{
+		foreach_type(type, schema) {
 			const char *name;
 			json_t *obj;
 
-			json_object_foreach((json_t *)config_all(tree, type->name), name, obj)
-			{
+			json_object_foreach((json_t *)config_all(tree, type->name), name, obj) {
 				if ((obj != config_get(base, type->name, name)) != changed)
 					continue;
 				rc = check_object(type, tree, name, obj, seen, why);
@@ -344,8 +342,7 @@ out:
 static bool refers_to(const struct object_type *type, const json_t *obj, const char *target_type,
 		      const char *target)
 {
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		const char *value = json_string_value(json_object_get(obj, field->name));
 
 		if (field->type == TYPE_REF && !strcmp(field->ref, target_type) && value &&
@@ -362,10 +359,8 @@ int config_check_unused(const struct schema *schema, const json_t *tree, const c
 	unsigned int n = 0;
 	json_t *obj;
 
-	foreach_type(t, schema)
-	{
-		json_object_foreach((json_t *)config_all(tree, t->name), key, obj)
-		{
+	foreach_type(t, schema) {
+		json_object_foreach((json_t *)config_all(tree, t->name), key, obj) {
 			if (!refers_to(t, obj, type, name))
 				continue;
 			if (!n++) {
@@ -398,7 +393,9 @@ const char **config_names(const json_t *objects)
 	json_t *obj;
 
 	assert(names);
-	json_object_foreach((json_t *)objects, name, obj) names[n++] = name;
+	json_object_foreach((json_t *)objects, name, obj) {
+		names[n++] = name;
+	}
 	qsort(names, n, sizeof(*names), by_name);
 	return names;
 }
@@ -407,8 +404,7 @@ static json_t *export_object(const struct object_type *type, const json_t *obj)
 {
 	json_t *out = json_object();
 
-	foreach_field(field, type->fields + 1)
-	{
+	foreach_field(field, type->fields + 1) {
 		json_t *value = json_object_get(obj, field->name), *def = value_default(field);
 
 		if (value && (!def || !json_equal(value, def)))
@@ -422,8 +418,7 @@ json_t *config_export(const struct schema *schema, const json_t *tree)
 {
 	json_t *out = json_object();
 
-	foreach_type(type, schema)
-	{
+	foreach_type(type, schema) {
 		const json_t *objects = config_all(tree, type->name);
 		json_t *exported;
 		const char **names;

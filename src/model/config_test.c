@@ -7,6 +7,7 @@
 
 #include "model/diff.h"
 #include "model/object.h"
+#include "model/text.h"
 #include "model/value.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+/* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
 /* clang-format off */
 #define END { .name = NULL }
@@ -81,11 +84,9 @@ static void test_table(void **state)
 {
 	/* Every default is allowed, every reference names an earlier type, every verb and field has
 	 * help, every scope of uniqueness is a field. */
-	foreach_type(type, &softiov_schema)
-	{
+	foreach_type(type, &softiov_schema) {
 		assert_non_null(type->help);
-		foreach_field(field, type->fields)
-		{
+		foreach_field(field, type->fields) {
 			json_t *def = value_default(field);
 
 			assert_true(!field->def == !def);
@@ -101,10 +102,10 @@ static void test_table(void **state)
 			if (field_settable(type, field) && field->type == TYPE_UINT)
 				assert_true(field->max > 0);
 		}
-		foreach_verb(verb, type)
-		{
+		foreach_verb(verb, type) {
 			assert_ptr_equal(type_verb(type, verb->name), verb);
-			foreach_field(param, verb->params) assert_true(param->help && *param->help);
+			foreach_field(param, verb->params)
+				assert_true(param->help && *param->help);
 		}
 	}
 }
@@ -150,8 +151,8 @@ static void test_refusals(void **state)
 		const char *line;
 	} cases[] = {
 		{ "[]", -EINVAL, "a configuration is {TYPE: {NAME: {FIELD: VALUE}}}" },
-		{ "{\"swich\": {}}", -EINVAL,
-		  "swich: there is no such type of configured objects; did you mean 'switch'? one of "
+		{ "{\"svitch\": {}}", -EINVAL,
+		  "svitch: there is no such type of configured objects; did you mean 'switch'? one of "
 		  "switch, uplink, vport" },
 		{ "{\"vf\": {}}", -EINVAL,
 		  "vf: there is no such type of configured objects: one of switch, uplink, vport" },
@@ -287,12 +288,12 @@ static char *steps_of(const struct schema *schema, const json_t *from, const jso
 
 	plan_make(schema, from, to, &plan);
 	for (size_t i = 0; i < plan.n; i++)
-		fprintf(out, "%s%c%s %s", i ? ", " : "",
-			!plan.steps[i].old_obj   ? '+'
-			: !plan.steps[i].new_obj ? '-'
-						 : '~',
-			plan.steps[i].type->name, plan.steps[i].name);
-	fclose(out);
+		emit(out, "%s%c%s %s", i ? ", " : "",
+		     !plan.steps[i].old_obj   ? '+'
+		     : !plan.steps[i].new_obj ? '-'
+					      : '~',
+		     plan.steps[i].type->name, plan.steps[i].name);
+	text_close(out);
 	plan_free(&plan);
 	return text;
 }
@@ -419,3 +420,5 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+/* NOLINTEND(misc-unused-parameters) */

@@ -3,10 +3,10 @@
 
 #include "model/config.h"
 #include "model/object.h"
+#include "model/text.h"
 #include "model/value.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,9 +29,9 @@ static enum difference compare(const struct object_type *type, const json_t *old
 		return REMOVED;
 	if (json_equal((json_t *)old_obj, (json_t *)new_obj))
 		return SAME;
-	foreach_field(field,
-		      type->fields) if (field->flags & FIELD_CREATE &&
-					obj_changed(old_obj, new_obj, field->name)) return REPLACED;
+	foreach_field(field, type->fields)
+		if (field->flags & FIELD_CREATE && obj_changed(old_obj, new_obj, field->name))
+			return REPLACED;
 	return MODIFIED;
 }
 
@@ -39,11 +39,7 @@ static enum difference compare(const struct object_type *type, const json_t *old
 
 static char *set_key(const char *type, const char *name, size_t name_len)
 {
-	char *key;
-	int n = asprintf(&key, "%s %.*s", type, (int)name_len, name);
-
-	assert(n >= 0);
-	return key;
+	return text_new("%s %.*s", type, (int)name_len, name);
 }
 
 static void set_add(json_t *set, const char *type, const char *name, size_t name_len)
@@ -82,8 +78,7 @@ static bool visit_targets(const struct entry *entry, const json_t *obj, json_t *
 	if (type->owner && slash &&
 	    visit(set, type->owner, entry->step.name, (size_t)(slash - entry->step.name)))
 		return true;
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		const char *target = json_string_value(json_object_get(obj, field->name));
 
 		if (field->type == TYPE_REF && target &&
@@ -119,22 +114,24 @@ static struct entry *all_entries(const struct schema *schema, const json_t *old_
 	struct entry *entries;
 	size_t max = 1;
 
-	foreach_type(type, schema) max += json_object_size(config_all(old_tree, type->name)) +
-					  json_object_size(config_all(new_tree, type->name));
+	foreach_type(type, schema)
+		max += json_object_size(config_all(old_tree, type->name)) +
+		       json_object_size(config_all(new_tree, type->name));
 	entries = calloc(max, sizeof(*entries));
 	assert(entries);
 	*n = 0;
-	foreach_type(type, schema)
-	{
+	foreach_type(type, schema) {
 		const char *name;
 		json_t *obj;
 
-		json_object_foreach((json_t *)config_all(new_tree, type->name), name, obj)
+		json_object_foreach((json_t *)config_all(new_tree, type->name), name, obj) {
 			add_entry(&entries[(*n)++], type, name,
 				  config_get(old_tree, type->name, name), obj);
-		json_object_foreach((json_t *)config_all(old_tree, type->name), name,
-				    obj) if (!config_get(new_tree, type->name, name))
-			add_entry(&entries[(*n)++], type, name, obj, NULL);
+		}
+		json_object_foreach((json_t *)config_all(old_tree, type->name), name, obj) {
+			if (!config_get(new_tree, type->name, name))
+				add_entry(&entries[(*n)++], type, name, obj, NULL);
+		}
 	}
 	return entries;
 }
@@ -222,8 +219,7 @@ static json_t *diff_fields(const struct object_type *type, const json_t *old_obj
 {
 	json_t *fields = json_object();
 
-	foreach_field(field, type->fields + 1)
-	{
+	foreach_field(field, type->fields + 1) {
 		json_t *from = json_object_get(old_obj, field->name);
 		json_t *to = json_object_get(new_obj, field->name);
 		json_t *def = value_default(field), *change;
@@ -275,7 +271,8 @@ json_t *diff_json(const struct schema *schema, const json_t *old_tree, const jso
 {
 	json_t *out = json_array();
 
-	foreach_type(type, schema) if (type->flags & OBJECT_STORED)
-		diff_type(type, old_tree, new_tree, out);
+	foreach_type(type, schema)
+		if (type->flags & OBJECT_STORED)
+			diff_type(type, old_tree, new_tree, out);
 	return out;
 }

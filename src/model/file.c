@@ -50,6 +50,14 @@ static bool next(struct reader *r)
 	return false;
 }
 
+static bool next_of(struct reader *r, int n)
+{
+	while (n-- > 0)
+		if (!next(r))
+			return false;
+	return true;
+}
+
 static bool refuse_here(struct reader *r, const char *text)
 {
 	refuse(r->why, -EINVAL, NULL, NULL, "%s", text);
@@ -173,11 +181,12 @@ static bool read_mapping(struct reader *r, json_t *tree, json_t *marks, int leve
 
 static bool read_document(struct reader *r, struct file *file)
 {
-	if (!next(r) || !next(r)) /* stream start, document start */
+	if (!next_of(r, 2)) /* stream start, document start */
 		return false;
 	if (r->event.type != YAML_DOCUMENT_START_EVENT)
 		return refuse_here(r, "the file is empty; write {} to remove every object");
-	if (!next(r) || !read_mapping(r, file->tree, file->marks, 0) || !next(r) || !next(r))
+	if (!next(r) || !read_mapping(r, file->tree, file->marks, 0) ||
+	    !next_of(r, 2)) /* document end, stream end */
 		return false;
 	return r->event.type == YAML_STREAM_END_EVENT || refuse_event(r, "the end of the file");
 }

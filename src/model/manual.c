@@ -2,6 +2,7 @@
 #include "model/manual.h"
 
 #include "model/refusal.h"
+#include "model/text.h"
 #include "model/value.h"
 #include "softiov/api.h"
 
@@ -37,74 +38,70 @@ static const char errors[] =
 	"| code | meaning |\n"
 	"| --- | --- |\n";
 
-static void print_types(const struct schema *schema, FILE *out)
+static void print_types(FILE *out)
 {
-	fputs("\n## Types of values\n\n| type | how it is written |\n| --- | --- |\n", out);
+	emit(out, "\n## Types of values\n\n| type | how it is written |\n| --- | --- |\n");
 	for (int t = 0; t < N_FIELD_TYPES; t++)
-		fprintf(out, "| %s | %s |\n", value_type_name((enum field_type)t),
-			value_type_help((enum field_type)t));
+		emit(out, "| %s | %s |\n", value_type_name((enum field_type)t),
+		     value_type_help((enum field_type)t));
 }
 
 static void print_field(const struct field *field, bool is_key, FILE *out)
 {
 	char allowed[512];
 
-	fprintf(out, "| `%s` | %s", field->name, value_type_name(field->type));
+	emit(out, "| `%s` | %s", field->name, value_type_name(field->type));
 	if (field->type == TYPE_REF)
-		fprintf(out, " to %s", field->ref);
+		emit(out, " to %s", field->ref);
 	if (field->flags & FIELD_STATUS && field->unit)
-		fprintf(out, ", %s", field->unit);
-	fputs(" | ", out);
+		emit(out, ", %s", field->unit);
+	emit(out, " | ");
 	if (is_key)
-		fputs("the key", out);
+		emit(out, "the key");
 	else if (field->flags & FIELD_REQUIRED)
-		fputs("required", out);
+		emit(out, "required");
 	else if (field->flags & FIELD_GENERATED)
-		fputs("generated", out);
+		emit(out, "generated");
 	else if (field->def)
-		fprintf(out, "`%s`", *field->def ? field->def : "\"\"");
-	fputs(" | ", out);
-	if (!is_key && !(field->flags & FIELD_STATUS) && field->type != TYPE_JSON)
-		fputs(value_allowed(field, allowed, sizeof(allowed)), out);
-	else if (field->words)
-		fputs(value_allowed(field, allowed, sizeof(allowed)), out);
-	fprintf(out, " | %s%s%s |\n", field->help, field->flags & FIELD_CREATE ? "; *fixed*" : "",
-		field->unique ? "; unique" : "");
+		emit(out, "`%s`", *field->def ? field->def : "\"\"");
+	emit(out, " | ");
+	if (!is_key && field->type != TYPE_JSON)
+		emit_text(out, value_allowed(field, allowed, sizeof(allowed)));
+	emit(out, " | %s%s%s |\n", field->help, field->flags & FIELD_CREATE ? "; *fixed*" : "",
+	     field->unique ? "; unique" : "");
 }
 
 static void print_fields(const struct object_type *type, FILE *out)
 {
 	bool any = false;
 
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		if (field != type->fields && !field_settable(type, field))
 			continue;
 		if (!any)
-			fputs("\n| field | type | default | allowed | |\n| --- | --- | --- | --- | --- |\n",
-			      out);
+			emit(out,
+			     "\n| field | type | default | allowed | |\n| --- | --- | --- | --- | --- |\n");
 		any = true;
 		print_field(field, field == type->fields, out);
 	}
 	any = false;
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		if (field == type->fields || field_settable(type, field))
 			continue;
 		if (!any)
-			fputs("\nMade by the daemon, read-only:\n\n| field | type | values | |\n"
-			      "| --- | --- | --- | --- |\n",
-			      out);
+			emit(out,
+			     "\nMade by the daemon, read-only:\n\n| field | type | values | |\n"
+			     "| --- | --- | --- | --- |\n");
 		any = true;
-		fprintf(out, "| `%s` | %s%s%s | ", field->name, value_type_name(field->type),
-			field->unit ? ", " : "", field->unit ? field->unit : "");
+		emit(out, "| `%s` | %s%s%s | ", field->name, value_type_name(field->type),
+		     field->unit ? ", " : "", field->unit ? field->unit : "");
 		if (field->words) {
 			char words[256];
 
-			fputs(value_allowed(field, words, sizeof(words)), out);
+			emit_text(out, value_allowed(field, words, sizeof(words)));
 		}
-		fprintf(out, " | %s%s |\n", field->help,
-			field->flags & FIELD_COUNTER ? " (with `-s`)" : "");
+		emit(out, " | %s%s |\n", field->help,
+		     field->flags & FIELD_COUNTER ? " (with `-s`)" : "");
 	}
 }
 
@@ -114,28 +111,28 @@ static void print_verb(const struct object_type *type, const struct verb *verb, 
 	static const char *const fields[] = { "", " [FIELD VALUE]...", " FIELD VALUE..." };
 
 	if (type->flags & OBJECT_API_ONLY)
-		fprintf(out, "\n- API `%s.%s`: %s\n", type->name, verb_method(verb), verb->help);
+		emit(out, "\n- API `%s.%s`: %s\n", type->name, verb_method(verb), verb->help);
 	else
-		fprintf(out, "\n- `softiov %s %s%s%s%s`: %s (API `%s.%s`)\n", type->name,
-			verb->name, names[verb->name_rule], fields[verb->takes],
-			verb->params ? " [PARAMETER VALUE]..." : "", verb->help, type->name,
-			verb_method(verb));
+		emit(out, "\n- `softiov %s %s%s%s%s`: %s (API `%s.%s`)\n", type->name, verb->name,
+		     names[verb->name_rule], fields[verb->takes],
+		     verb->params ? " [PARAMETER VALUE]..." : "", verb->help, type->name,
+		     verb_method(verb));
 	if (!verb->params)
 		return;
-	fputs("\n  | parameter | type | default | allowed | |\n  | --- | --- | --- | --- | --- |\n",
-	      out);
-	foreach_field(param, verb->params)
-	{
-		fputs("  ", out);
+	emit(out,
+	     "\n  | parameter | type | default | allowed | |\n  | --- | --- | --- | --- | --- |\n");
+	foreach_field(param, verb->params) {
+		emit(out, "  ");
 		print_field(param, false, out);
 	}
 }
 
 static void print_type(const struct object_type *type, FILE *out)
 {
-	fprintf(out, "\n## %s\n\n%s\n", type->name, type->text);
+	emit(out, "\n## %s\n\n%s\n", type->name, type->text);
 	print_fields(type, out);
-	foreach_verb(verb, type) print_verb(type, verb, out);
+	foreach_verb(verb, type)
+		print_verb(type, verb, out);
 }
 
 void manual_markdown(const struct schema *schema, FILE *out)
@@ -153,12 +150,13 @@ void manual_markdown(const struct schema *schema, FILE *out)
 		  "allowed, but not now: exists already, in use, no such object" },
 	};
 
-	fputs(intro, out);
-	foreach_type(type, schema) print_type(type, out);
-	print_types(schema, out);
-	fputs(errors, out);
+	emit_text(out, intro);
+	foreach_type(type, schema)
+		print_type(type, out);
+	print_types(out);
+	emit_text(out, errors);
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		fprintf(out, "| %d | %s |\n", codes[i].code, codes[i].text);
+		emit(out, "| %d | %s |\n", codes[i].code, codes[i].text);
 }
 
 /* --- schema.show --- */
@@ -223,13 +221,13 @@ json_t *manual_json(const struct schema *schema)
 {
 	json_t *objects = json_object();
 
-	foreach_type(type, schema)
-	{
+	foreach_type(type, schema) {
 		json_t *fields = json_object(), *verbs = json_object();
 
 		foreach_field(field, type->fields)
 			json_object_set_new(fields, field->name, field_json(type, field));
-		foreach_verb(verb, type) json_object_set_new(verbs, verb->name, verb_json(verb));
+		foreach_verb(verb, type)
+			json_object_set_new(verbs, verb->name, verb_json(verb));
 		json_object_set_new(objects, type->name,
 				    json_pack("{s:s, s:s*, s:o, s:o}", "help", type->help, "owner",
 					      type->owner, "fields", fields, "verbs", verbs));

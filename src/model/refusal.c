@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "model/refusal.h"
+#include "model/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ static void copy_text(char *to, size_t size, const char *from)
 		size_t len = n ? n : 1;
 
 		if (at + len + 1 > size) {
-			strcpy(to + fits, "...");
+			memcpy(to + fits, "...", sizeof("..."));
 			return;
 		}
 		if (n)
@@ -54,7 +55,7 @@ static void format_text(char *to, size_t size, const char *fmt, va_list args)
 {
 	char raw[2048];
 
-	vsnprintf(raw, sizeof(raw), fmt, args);
+	(void)vsnprintf(raw, sizeof(raw), fmt, args);
 	copy_text(to, size, raw);
 }
 
@@ -115,20 +116,20 @@ const char *refusal_line(const struct refusal *why, char *buf, size_t size)
 
 	assert(out && size >= REFUSAL_LINE_SIZE);
 	if (why->object[0] && why->name[0])
-		fprintf(out, "%s '%s': ", why->object, why->name);
+		emit(out, "%s '%s': ", why->object, why->name);
 	else if (why->object[0])
-		fprintf(out, "%s: ", why->object);
+		emit(out, "%s: ", why->object);
 	if (why->field[0])
-		fprintf(out, "%s: ", why->field);
+		emit(out, "%s: ", why->field);
 	if (!why->text[0])
-		fprintf(out, "'%s' is not allowed", why->value);
+		emit(out, "'%s' is not allowed", why->value);
 	else if (why->value[0])
-		fprintf(out, "'%s': %s", why->value, why->text);
+		emit(out, "'%s': %s", why->value, why->text);
 	else
-		fprintf(out, "%s", why->text);
+		emit(out, "%s", why->text);
 	if (why->allowed[0])
-		fprintf(out, "%s %s", asks(why->text) ? "" : ":", why->allowed);
-	fclose(out);
+		emit(out, "%s %s", asks(why->text) ? "" : ":", why->allowed);
+	text_close(out);
 	return buf;
 }
 

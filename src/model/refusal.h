@@ -47,7 +47,7 @@ void refusal_about(struct refusal *why, const char *object, const char *name);
 
 /* The line, into buf; returns buf. */
 const char *refusal_line(const struct refusal *why, char *buf, size_t size);
-#define REFUSAL_LINE_SIZE 1400
+#define REFUSAL_LINE_SIZE 1600
 
 /* {object, name, field, value, allowed, text}, empty parts left out. New reference. */
 json_t *refusal_json(const struct refusal *why);

@@ -31,7 +31,7 @@ static const char *const words_event[] = { "added", "changed", "removed", "attac
 static const char *const words_device[] = { "auto", "vf", "synthetic", "failover", NULL };
 
 #define KEY(type_help, flag) \
-	{ "name", TYPE_NAME, REQ | COL | (flag), .help = type_help }
+	{ "name", TYPE_NAME, REQ | COL | (flag), .help = (type_help) }
 
 /* Every configured object has it; src/api/mgmt.c fills it. */
 #define PROBLEM \
@@ -304,13 +304,17 @@ const struct schema softiov_schema = { softiov_types };
 
 const struct object_type *schema_type(const struct schema *schema, const char *name)
 {
-	foreach_type(type, schema) if (!strcmp(type->name, name)) return type;
+	foreach_type(type, schema)
+		if (!strcmp(type->name, name))
+			return type;
 	return NULL;
 }
 
 static const struct field *find_field(const struct field *first, const char *name)
 {
-	foreach_field(field, first) if (!strcmp(field->name, name)) return field;
+	foreach_field(field, first)
+		if (!strcmp(field->name, name))
+			return field;
 	return NULL;
 }
 
@@ -326,12 +330,16 @@ const struct field *verb_param(const struct verb *verb, const char *name)
 
 const struct verb *type_verb(const struct object_type *type, const char *name)
 {
-	foreach_verb(verb, type) if (!strcmp(verb->name, name)) return verb;
+	foreach_verb(verb, type)
+		if (!strcmp(verb->name, name))
+			return verb;
 	return NULL;
 }
 
 const struct verb *type_method(const struct object_type *type, const char *method)
 {
-	foreach_verb(verb, type) if (!strcmp(verb_method(verb), method)) return verb;
+	foreach_verb(verb, type)
+		if (!strcmp(verb_method(verb), method))
+			return verb;
 	return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "model/suggest.h"
+#include "model/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,23 +13,25 @@ void words_add(struct words *words, const char *word)
 
 void words_types(struct words *words, const struct schema *schema, bool api_only_too)
 {
-	foreach_type(type, schema) if (api_only_too || !(type->flags & OBJECT_API_ONLY))
-		words_add(words, type->name);
+	foreach_type(type, schema)
+		if (api_only_too || !(type->flags & OBJECT_API_ONLY))
+			words_add(words, type->name);
 }
 
 void words_verbs(struct words *words, const struct object_type *type, bool method_names)
 {
-	foreach_verb(verb, type) words_add(words, method_names ? verb_method(verb) : verb->name);
+	foreach_verb(verb, type)
+		words_add(words, method_names ? verb_method(verb) : verb->name);
 }
 
 void words_params(struct words *words, const struct object_type *type, const struct verb *verb)
 {
 	if (verb->takes == TAKES_PARAMS) {
-		foreach_field(param, verb->params) words_add(words, param->name);
+		foreach_field(param, verb->params)
+			words_add(words, param->name);
 		return;
 	}
-	foreach_field(field, type->fields)
-	{
+	foreach_field(field, type->fields) {
 		if (!field_settable(type, field))
 			continue;
 		if (verb->takes == TAKES_SET && field->flags & FIELD_CREATE)
@@ -116,7 +119,7 @@ int refuse_word(struct refusal *why, int code, const char *field, const char *va
 	else
 		refuse(why, code, field, value, "there is no such %s", what);
 	if (words->n)
-		snprintf(why->allowed, sizeof(why->allowed), "one of %s",
+		text_put(why->allowed, sizeof(why->allowed), "one of %s",
 			 words_join(words, list, sizeof(list)));
 	return code;
 }

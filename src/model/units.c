@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "model/units.h"
 
+#include "model/text.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -122,20 +122,6 @@ bool units_parse(enum units units, const char *base, const char *text, uint64_t 
 	return true;
 }
 
-static char *print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *print(const char *fmt, ...)
-{
-	char *text;
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vasprintf(&text, fmt, args);
-	va_end(args);
-	assert(n >= 0);
-	return text;
-}
-
 char *units_format(enum units units, uint64_t value)
 {
 	const struct unit *best = find(units, units == UNITS_RATE ? "bit" : "");
@@ -144,7 +130,7 @@ char *units_format(enum units units, uint64_t value)
 	for (const struct unit *u = tables[units]; u->name && value; u++)
 		if (u->shown && value % u->factor == 0 && u->factor > best->factor)
 			best = u;
-	return print("%" PRIu64 "%s", value / best->factor, best->name);
+	return text_new("%" PRIu64 "%s", value / best->factor, best->name);
 }
 
 char *units_round(enum units units, uint64_t value)
@@ -154,7 +140,7 @@ char *units_round(enum units units, uint64_t value)
 
 		if (!u->shown || v < 1 || u->factor == 1)
 			continue;
-		return print("%.*f%s", v < 10 ? 2 : v < 100 ? 1 : 0, v, u->name);
+		return text_new("%.*f%s", v < 10 ? 2 : v < 100 ? 1 : 0, v, u->name);
 	}
 	return units_format(units, value);
 }

@@ -7,6 +7,7 @@
 #include "model/value.h"
 
 #include "base/bits.h"
+#include "model/text.h"
 #include "model/units.h"
 #include "model/vlans.h"
 
@@ -29,27 +30,7 @@ struct value_type {
 	const char *help;
 };
 
-static char *copy_of(const char *text)
-{
-	char *copy = strdup(text);
-
-	assert(copy);
-	return copy;
-}
-
-static char *print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *print(const char *fmt, ...)
-{
-	va_list args;
-	char *text;
-	int n;
-
-	va_start(args, fmt);
-	n = vasprintf(&text, fmt, args);
-	va_end(args);
-	assert(n >= 0);
-	return text;
-}
+/* NOLINTBEGIN(misc-unused-parameters): one signature for all types */
 
 /* --- names and other strings --- */
 
@@ -111,7 +92,7 @@ static char *format_string(const struct field *field, const json_t *value)
 {
 	const char *text = json_string_value(value);
 
-	return copy_of(text ? text : "");
+	return text_copy(text ? text : "");
 }
 
 /* --- on and off --- */
@@ -137,7 +118,7 @@ static json_t *check_bool(const struct field *field, const json_t *value)
 
 static char *format_bool(const struct field *field, const json_t *value)
 {
-	return copy_of(json_is_true(value) ? "on" : "off");
+	return text_copy(json_is_true(value) ? "on" : "off");
 }
 
 /* --- numbers --- */
@@ -188,7 +169,7 @@ static json_t *check_uint(const struct field *field, const json_t *value)
 
 static char *format_uint(const struct field *field, const json_t *value)
 {
-	return print("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	return text_new("%" JSON_INTEGER_FORMAT, json_integer_value(value));
 }
 
 static char *format_rate(const struct field *field, const json_t *value)
@@ -206,7 +187,7 @@ static char *format_size(const struct field *field, const json_t *value)
 
 static char *format_duration(const struct field *field, const json_t *value)
 {
-	return print("%" JSON_INTEGER_FORMAT "%s", json_integer_value(value), field->unit);
+	return text_new("%" JSON_INTEGER_FORMAT "%s", json_integer_value(value), field->unit);
 }
 
 static json_t *check_number(const struct field *field, const json_t *value)
@@ -216,7 +197,7 @@ static json_t *check_number(const struct field *field, const json_t *value)
 
 static char *format_real(const struct field *field, const json_t *value)
 {
-	return print("%.1f", json_number_value(value));
+	return text_new("%.1f", json_number_value(value));
 }
 
 static char *format_time(const struct field *field, const json_t *value)
@@ -227,8 +208,8 @@ static char *format_time(const struct field *field, const json_t *value)
 	char day[32];
 
 	localtime_r(&seconds, &tm);
-	strftime(day, sizeof(day), "%F %T", &tm);
-	return print("%s.%03d", day, (int)((t - (double)seconds) * 1000));
+	(void)strftime(day, sizeof(day), "%F %T", &tm);
+	return text_new("%s.%03d", day, (int)((t - (double)seconds) * 1000));
 }
 
 /* --- addresses and VLANs --- */
@@ -253,7 +234,7 @@ static json_t *mac_json(const uint8_t mac[6])
 {
 	char text[18];
 
-	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+	text_put(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
 	return json_string(text);
 }
@@ -289,7 +270,7 @@ static json_t *check_vlans(const struct field *field, const json_t *value)
 
 	if (!json_is_integer(value))
 		return NULL;
-	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	text_put(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	return parse_vlans(field, text);
 }
 
@@ -315,12 +296,12 @@ static char *format_list(const struct field *field, const json_t *value)
 	char *text = NULL;
 	size_t size, i;
 	json_t *item;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = text_open(&text, &size);
 
-	assert(out);
-	json_array_foreach(value, i, item)
-		fprintf(out, "%s%s", i ? "; " : "", json_string_value(item));
-	fclose(out);
+	json_array_foreach(value, i, item) {
+		emit(out, "%s%s", i ? "; " : "", json_string_value(item));
+	}
+	text_close(out);
 	return text;
 }
 
@@ -330,15 +311,13 @@ static char *format_map(const struct field *field, const json_t *value)
 	const char *key, *sep = "";
 	size_t size;
 	json_t *item;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = text_open(&text, &size);
 
-	assert(out);
-	json_object_foreach((json_t *)value, key, item)
-	{
-		fprintf(out, "%s%s %" JSON_INTEGER_FORMAT, sep, key, json_integer_value(item));
+	json_object_foreach((json_t *)value, key, item) {
+		emit(out, "%s%s %" JSON_INTEGER_FORMAT, sep, key, json_integer_value(item));
 		sep = ", ";
 	}
-	fclose(out);
+	text_close(out);
 	return text;
 }
 
@@ -349,6 +328,8 @@ static char *format_json(const struct field *field, const json_t *value)
 	assert(text);
 	return text;
 }
+
+/* NOLINTEND(misc-unused-parameters) */
 
 /* clang-format off */
 static const struct value_type types[N_FIELD_TYPES] = {
@@ -447,33 +428,33 @@ const char *value_allowed(const struct field *field, char *buf, size_t size)
 		allowed_enum(field, buf, size);
 		break;
 	case TYPE_BOOL:
-		snprintf(buf, size, "on or off");
+		text_put(buf, size, "on or off");
 		break;
 	case TYPE_VLAN:
 	case TYPE_UINT:
-		snprintf(buf, size, "a number from %" PRIu64 " to %" PRIu64, field->min, max);
+		text_put(buf, size, "a number from %" PRIu64 " to %" PRIu64, field->min, max);
 		break;
 	case TYPE_DURATION:
-		snprintf(buf, size, "a time from %" PRIu64 "%s to %" PRIu64 "%s", field->min,
+		text_put(buf, size, "a time from %" PRIu64 "%s to %" PRIu64 "%s", field->min,
 			 field->unit, max, field->unit);
 		break;
 	case TYPE_RATE:
 	case TYPE_SIZE:
 		from = units_format(field->type == TYPE_RATE ? UNITS_RATE : UNITS_SIZE, field->min);
 		to = units_format(field->type == TYPE_RATE ? UNITS_RATE : UNITS_SIZE, max);
-		snprintf(buf, size, "a %s from %s to %s", types[field->type].name, from, to);
+		text_put(buf, size, "a %s from %s to %s", types[field->type].name, from, to);
 		free(from);
 		free(to);
 		break;
 	case TYPE_STRING:
-		snprintf(buf, size, "printable text of %" PRIu64 " to %zu bytes", field->min,
+		text_put(buf, size, "printable text of %" PRIu64 " to %zu bytes", field->min,
 			 string_max(field));
 		break;
 	case TYPE_REF:
-		snprintf(buf, size, "the name of a %s", field->ref);
+		text_put(buf, size, "the name of a %s", field->ref);
 		break;
 	default:
-		snprintf(buf, size, "%s", types[field->type].help);
+		text_put(buf, size, "%s", types[field->type].help);
 	}
 	return buf;
 }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+/* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
+
 static const char *const words[] = { "82599", "x540", NULL };
 
 /* clang-format off */
@@ -363,3 +365,5 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+/* NOLINTEND(misc-unused-parameters) */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "model/vlans.h"
+#include "model/text.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -62,11 +63,9 @@ char *vlans_format(const struct vlan_set *set)
 {
 	char *text = NULL;
 	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = text_open(&text, &size);
 	bool first = true;
 
-	if (!out)
-		return NULL;
 	for (unsigned int v = FIRST; v <= LAST; v++) {
 		unsigned int to = v;
 
@@ -75,20 +74,17 @@ char *vlans_format(const struct vlan_set *set)
 		while (to < LAST && vlan_set_has(set, (uint16_t)(to + 1)))
 			to++;
 		if (v == FIRST && to == LAST) {
-			fputs("all", out);
+			emit(out, "all");
 		} else {
-			fprintf(out, "%s%u", first ? "" : ",", v);
+			emit(out, "%s%u", first ? "" : ",", v);
 			if (to > v)
-				fprintf(out, "-%u", to);
+				emit(out, "-%u", to);
 		}
 		first = false;
 		v = to;
 	}
 	if (first)
-		fputs("none", out);
-	if (fclose(out)) {
-		free(text);
-		return NULL;
-	}
+		emit(out, "none");
+	text_close(out);
 	return text;
 }

@@ -13,11 +13,11 @@
  */
 #include "model/vm.h"
 
+#include "model/text.h"
 #include "model/units.h"
 
 #include <assert.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,20 +26,6 @@ struct writer {
 	FILE *out;
 	const char *before; /* of the next argument */
 };
-
-static char *format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *format(const char *fmt, ...)
-{
-	va_list args;
-	char *text;
-	int n;
-
-	va_start(args, fmt);
-	n = vasprintf(&text, fmt, args);
-	va_end(args);
-	assert(n >= 0);
-	return text;
-}
 
 /* QEMU's key=value lists end a value at a comma, unless it is doubled. */
 static char *double_commas(const char *text)
@@ -59,7 +45,7 @@ static char *double_commas(const char *text)
 static char *memory_object(const struct vm_nic *nic)
 {
 	char *size = units_format(UNITS_SIZE, nic->memory);
-	char *arg = format("memory-backend-memfd,id=softiov-mem,size=%s,share=on", size);
+	char *arg = text_new("memory-backend-memfd,id=softiov-mem,size=%s,share=on", size);
 
 	free(size);
 	return arg;
@@ -68,7 +54,7 @@ static char *memory_object(const struct vm_nic *nic)
 /* `failover_pair_id` is NULL for a VF alone. */
 static char *vf_device(const struct vm_nic *nic, const char *pair, const char *bus)
 {
-	char *id = format("vf-%s", nic->name), *text;
+	char *id = text_new("vf-%s", nic->name), *text;
 	json_t *device = json_pack("{s:s, s:s, s:s, s:s*, s:{s:s, s:s}}", "driver", "vfio-user-pci",
 				   "id", id, "bus", bus, "failover_pair_id", pair, "socket", "type",
 				   "unix", "path", nic->vf_socket);
@@ -89,23 +75,23 @@ static void put_quoted(FILE *out, const char *arg)
 				   "_-+=./:,@%";
 
 	if (*arg && strspn(arg, safe) == strlen(arg)) {
-		fputs(arg, out);
+		emit_text(out, arg);
 		return;
 	}
-	putc('\'', out);
+	emit(out, "'");
 	for (; *arg; arg++) {
 		if (*arg == '\'')
-			fputs("'\\''", out);
+			emit(out, "'\\''");
 		else
-			putc(*arg, out);
+			emit(out, "%c", *arg);
 	}
-	putc('\'', out);
+	emit(out, "'");
 }
 
 /* Takes the value. */
 static void put_arg(struct writer *w, const char *option, char *value)
 {
-	fprintf(w->out, "%s%s ", w->before, option);
+	emit(w->out, "%s%s ", w->before, option);
 	put_quoted(w->out, value);
 	w->before = " \\\n";
 	free(value);
@@ -115,8 +101,8 @@ static void put_root_port(struct writer *w, const struct vm_nic *nic, const char
 			  unsigned int slot)
 {
 	put_arg(w, "-device",
-		format("pcie-root-port,id=rp-%s-%s,chassis=%u,slot=%u", what, nic->name, slot,
-		       slot));
+		text_new("pcie-root-port,id=rp-%s-%s,chassis=%u,slot=%u", what, nic->name, slot,
+			 slot));
 }
 
 static void put_synthetic(struct writer *w, const struct vm_nic *nic)
@@ -125,11 +111,12 @@ static void put_synthetic(struct writer *w, const struct vm_nic *nic)
 
 	put_root_port(w, nic, "syn", nic->slot + 1);
 	put_arg(w, "-chardev",
-		format("socket,id=char-%s,path=%s,reconnect-ms=1000", nic->name, path));
-	put_arg(w, "-netdev", format("vhost-user,id=net-%s,chardev=char-%s", nic->name, nic->name));
+		text_new("socket,id=char-%s,path=%s,reconnect-ms=1000", nic->name, path));
+	put_arg(w, "-netdev",
+		text_new("vhost-user,id=net-%s,chardev=char-%s", nic->name, nic->name));
 	put_arg(w, "-device",
-		format("virtio-net-pci,netdev=net-%s,mac=%s,%sid=syn-%s,bus=rp-syn-%s", nic->name,
-		       nic->mac, nic->vf_socket ? "failover=on," : "", nic->name, nic->name));
+		text_new("virtio-net-pci,netdev=net-%s,mac=%s,%sid=syn-%s,bus=rp-syn-%s", nic->name,
+			 nic->mac, nic->vf_socket ? "failover=on," : "", nic->name, nic->name));
 	free(path);
 }
 
@@ -137,27 +124,26 @@ char *vm_qemu_args(const struct vm_nic *nic)
 {
 	char *text = NULL, *pair = NULL, *bus;
 	size_t size;
-	struct writer w = { open_memstream(&text, &size), "" };
+	struct writer w = { text_open(&text, &size), "" };
 
-	assert(w.out);
 	if (nic->memory) {
-		put_arg(&w, "-machine", strdup("q35,memory-backend=softiov-mem"));
+		put_arg(&w, "-machine", text_copy("q35,memory-backend=softiov-mem"));
 		put_arg(&w, "-m", units_format(UNITS_SIZE, nic->memory));
 		put_arg(&w, "-object", memory_object(nic));
 	}
 	if (nic->syn_socket) {
 		put_synthetic(&w, nic);
-		pair = format("syn-%s", nic->name);
+		pair = text_new("syn-%s", nic->name);
 	}
 	if (nic->vf_socket) {
 		put_root_port(&w, nic, "vf", nic->slot);
-		bus = format("rp-vf-%s", nic->name);
+		bus = text_new("rp-vf-%s", nic->name);
 		put_arg(&w, "-device", vf_device(nic, pair, bus));
 		free(bus);
 	}
 	free(pair);
-	putc('\n', w.out);
-	fclose(w.out);
+	emit(w.out, "\n");
+	text_close(w.out);
 	return text;
 }
 
@@ -168,67 +154,65 @@ static void put_xml(FILE *out, const char *text)
 	for (; *text; text++) {
 		switch (*text) {
 		case '&':
-			fputs("&amp;", out);
+			emit(out, "&amp;");
 			break;
 		case '<':
-			fputs("&lt;", out);
+			emit(out, "&lt;");
 			break;
 		case '>':
-			fputs("&gt;", out);
+			emit(out, "&gt;");
 			break;
 		case '\'':
-			fputs("&apos;", out);
+			emit(out, "&apos;");
 			break;
 		default:
-			putc(*text, out);
+			emit(out, "%c", *text);
 		}
 	}
 }
 
 static void put_xml_arg(FILE *out, const char *arg)
 {
-	fputs("  <qemu:arg value='", out);
+	emit(out, "  <qemu:arg value='");
 	put_xml(out, arg);
-	fputs("'/>\n", out);
+	emit(out, "'/>\n");
 }
 
 static void put_xml_interface(FILE *out, const struct vm_nic *nic)
 {
-	fprintf(out,
-		"<!-- in <devices> -->\n"
-		"<interface type='vhostuser'>\n"
-		"  <mac address='%s'/>\n"
-		"  <source type='unix' path='",
-		nic->mac);
+	emit(out,
+	     "<!-- in <devices> -->\n"
+	     "<interface type='vhostuser'>\n"
+	     "  <mac address='%s'/>\n"
+	     "  <source type='unix' path='",
+	     nic->mac);
 	put_xml(out, nic->syn_socket);
-	fputs("' mode='client'>\n"
-	      "    <reconnect enabled='yes' timeout='1'/>\n"
-	      "  </source>\n"
-	      "  <model type='virtio'/>\n",
-	      out);
+	emit(out, "' mode='client'>\n"
+		  "    <reconnect enabled='yes' timeout='1'/>\n"
+		  "  </source>\n"
+		  "  <model type='virtio'/>\n");
 	if (nic->vf_socket)
-		fputs("  <teaming type='persistent'/>\n", out);
-	fprintf(out, "  <alias name='ua-%s'/>\n</interface>\n", nic->name);
+		emit(out, "  <teaming type='persistent'/>\n");
+	emit(out, "  <alias name='ua-%s'/>\n</interface>\n", nic->name);
 }
 
 static void put_xml_vf(FILE *out, const struct vm_nic *nic)
 {
-	char *pair = nic->syn_socket ? format("ua-%s", nic->name) : NULL;
-	char *bus = format("rp-vf-%s", nic->name);
+	char *pair = nic->syn_socket ? text_new("ua-%s", nic->name) : NULL;
+	char *bus = text_new("rp-vf-%s", nic->name);
 	char *device = vf_device(nic, pair, bus);
 	/* libvirt numbers the chassis of its own ports from 1: stay clear of them. */
-	char *port = format("pcie-root-port,id=%s,bus=pcie.0,chassis=%u,slot=%u", bus,
-			    255 - nic->slot, 255 - nic->slot);
+	char *port = text_new("pcie-root-port,id=%s,bus=pcie.0,chassis=%u,slot=%u", bus,
+			      255 - nic->slot, 255 - nic->slot);
 
-	fputs("<!-- last in <domain>, which must say\n"
-	      "     xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
-	      "<qemu:commandline>\n",
-	      out);
+	emit(out, "<!-- last in <domain>, which must say\n"
+		  "     xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
+		  "<qemu:commandline>\n");
 	put_xml_arg(out, "-device");
 	put_xml_arg(out, port);
 	put_xml_arg(out, "-device");
 	put_xml_arg(out, device);
-	fputs("</qemu:commandline>\n", out);
+	emit(out, "</qemu:commandline>\n");
 	free(port);
 	free(device);
 	free(bus);
@@ -239,22 +223,21 @@ char *vm_libvirt_xml(const struct vm_nic *nic)
 {
 	char *text = NULL;
 	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = text_open(&text, &size);
 
-	assert(out);
 	if (nic->memory)
-		fprintf(out,
-			"<!-- in <domain> -->\n"
-			"<memory unit='KiB'>%llu</memory>\n"
-			"<memoryBacking>\n"
-			"  <source type='memfd'/>\n"
-			"  <access mode='shared'/>\n"
-			"</memoryBacking>\n",
-			(unsigned long long)(nic->memory >> 10));
+		emit(out,
+		     "<!-- in <domain> -->\n"
+		     "<memory unit='KiB'>%llu</memory>\n"
+		     "<memoryBacking>\n"
+		     "  <source type='memfd'/>\n"
+		     "  <access mode='shared'/>\n"
+		     "</memoryBacking>\n",
+		     (unsigned long long)(nic->memory >> 10));
 	if (nic->syn_socket)
 		put_xml_interface(out, nic);
 	if (nic->vf_socket)
 		put_xml_vf(out, nic);
-	fclose(out);
+	text_close(out);
 	return text;
 }

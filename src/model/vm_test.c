@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+/* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
+
 static const char mac[] = "02:00:00:00:00:01";
 
 static void test_qemu_pair(void **state)
@@ -119,3 +121,5 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+/* NOLINTEND(misc-unused-parameters) */

@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "base/log.h"
+#include "model/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,7 +63,7 @@ static int refuse_sqlite(const struct store *store, sqlite3 *db, int code, struc
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "%s%s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code),
+	text_put(text, sizeof(text), "%s%s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code),
 		 errno_of(code) == -EBADMSG
 			 ? "; the file is left as it is: restore a copy, or move "
 			   "it away to start with an empty configuration"
@@ -88,7 +89,7 @@ static int query(const struct store *store, sqlite3 *db, const char *sql, int *n
 		code = sqlite3_step(stmt);
 	if (code == SQLITE_ROW) {
 		*number = sqlite3_column_int(stmt, 0);
-		snprintf(text, size, "%s", (const char *)sqlite3_column_text(stmt, 0));
+		text_put(text, size, "%s", (const char *)sqlite3_column_text(stmt, 0));
 	}
 	sqlite3_finalize(stmt);
 	return code == SQLITE_ROW ? 0 : refuse_sqlite(store, db, code, why);
@@ -123,7 +124,7 @@ static int examine(const struct store *store, struct refusal *why)
 		goto close;
 	}
 	if (version != STORE_VERSION) {
-		snprintf(text, sizeof(text),
+		text_put(text, sizeof(text),
 			 "written in version %d of the layout, and this softiovd knows %d: start "
 			 "the version that wrote it",
 			 version, STORE_VERSION);
@@ -134,7 +135,7 @@ static int examine(const struct store *store, struct refusal *why)
 	if (!rc && strcmp(text, "ok") != 0) {
 		char line[400];
 
-		snprintf(line, sizeof(line),
+		text_put(line, sizeof(line),
 			 "damaged (%s); the file is left as it is: restore a copy, or move it away "
 			 "to start with an empty configuration",
 			 text);
@@ -152,7 +153,7 @@ static int create(const struct store *store, const char *dir, struct refusal *wh
 	sqlite3 *db;
 	int code, rc, dir_fd;
 
-	snprintf(temporary, sizeof(temporary), "%s.new", store->path);
+	text_put(temporary, sizeof(temporary), "%s.new", store->path);
 	unlink(temporary);
 	code = sqlite3_open_v2(temporary, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 	if (code != SQLITE_OK) {
@@ -160,7 +161,7 @@ static int create(const struct store *store, const char *dir, struct refusal *wh
 		sqlite3_close(db);
 		return rc;
 	}
-	snprintf(sql, sizeof(sql),
+	text_put(sql, sizeof(sql),
 		 "PRAGMA synchronous = FULL; BEGIN;"
 		 "PRAGMA application_id = %d; PRAGMA user_version = %d;"
 		 "CREATE TABLE objects (type TEXT NOT NULL, name TEXT NOT NULL, json TEXT NOT NULL,"
@@ -193,7 +194,7 @@ static int take_lock(struct store *store, const char *dir, struct refusal *why)
 		char text[PATH_MAX + 128];
 		int code = -errno;
 
-		snprintf(text, sizeof(text), "%s: %s", path, strerror(errno));
+		text_put(text, sizeof(text), "%s: %s", path, strerror(errno));
 		return refuse_store(store, why, code, text);
 	}
 	if (flock(store->lock_fd, LOCK_EX | LOCK_NB))
@@ -281,7 +282,7 @@ static int load_row(const struct store *store, sqlite3_stmt *stmt, json_t *tree,
 	char line[400];
 
 	if (!json_is_object(obj)) {
-		snprintf(line, sizeof(line), "%s '%s' in it is no object; restore a copy", type,
+		text_put(line, sizeof(line), "%s '%s' in it is no object; restore a copy", type,
 			 name);
 		json_decref(obj);
 		return refuse_store(store, why, -EBADMSG, line);

@@ -11,6 +11,7 @@
  */
 #include "api/server.h"
 #include "model/object.h"
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <assert.h>
@@ -22,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* NOLINTBEGIN(misc-unused-parameters): the backend's signatures */
 
 struct fake {
 	const char *run_dir;
@@ -43,19 +46,21 @@ static json_t *running_of(struct fake *fake, const char *type)
 /* What an object refers to runs whenever the object does. */
 static void check_targets(struct fake *fake, const struct object_type *type, const json_t *obj)
 {
-	foreach_field(field, type->fields) if (field->type == TYPE_REF)
-		assert(json_object_get(running_of(fake, field->ref), obj_str(obj, field->name)));
+	foreach_field(field, type->fields)
+		if (field->type == TYPE_REF)
+			assert(json_object_get(running_of(fake, field->ref),
+					       obj_str(obj, field->name)));
 }
 
 static void check_all(struct fake *fake)
 {
-	foreach_type(type, &softiov_schema)
-	{
+	foreach_type(type, &softiov_schema) {
 		const char *name;
 		json_t *obj;
 
-		json_object_foreach(running_of(fake, type->name), name, obj)
+		json_object_foreach(running_of(fake, type->name), name, obj) {
 			check_targets(fake, type, obj);
+		}
 	}
 }
 
@@ -69,7 +74,7 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 
 	assert(old_obj || new_obj);
 	assert(json_object_get(objects, name) == old_obj);
-	snprintf(present, sizeof(present), "%s/present", fake->run_dir);
+	text_put(present, sizeof(present), "%s/present", fake->run_dir);
 	if (new_obj && !strcmp(type->name, "uplink") && obj_is(new_obj, "device", "missing") &&
 	    access(present, F_OK))
 		return refuse_value(why, "device", "missing", "a device that exists");
@@ -96,14 +101,14 @@ static void vport_status(struct fake *fake, const json_t *obj, json_t *out)
 
 	json_object_set_new(out, "path", json_string("none"));
 	if (obj_bool(obj, "iov")) {
-		snprintf(path, sizeof(path), "%s/vf/%s.sock", fake->run_dir, obj_name(obj));
+		text_put(path, sizeof(path), "%s/vf/%s.sock", fake->run_dir, obj_name(obj));
 		json_object_set_new(out, "vf-socket", json_string(path));
 		json_object_set_new(out, "vf", json_integer(0));
 	} else {
 		json_object_set_new(out, "reasons", json_pack("[s]", "`iov` is off"));
 	}
 	if (obj_bool(obj, "synthetic")) {
-		snprintf(path, sizeof(path), "%s/syn/%s.sock", fake->run_dir, obj_name(obj));
+		text_put(path, sizeof(path), "%s/syn/%s.sock", fake->run_dir, obj_name(obj));
 		json_object_set_new(out, "syn-socket", json_string(path));
 	}
 	json_object_set_new(out, "rx-rate", json_integer(1234567890));
@@ -161,7 +166,7 @@ static int fail(const struct refusal *why)
 {
 	char line[REFUSAL_LINE_SIZE];
 
-	fprintf(stderr, "fake_daemon: %s\n", refusal_line(why, line, sizeof(line)));
+	emit(stderr, "fake_daemon: %s\n", refusal_line(why, line, sizeof(line)));
 	return 1;
 }
 
@@ -181,7 +186,7 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	sigaction(SIGTERM, &action, NULL);
-	snprintf(path, sizeof(path), "%s/%s", argv[1], SOFTIOV_SOCKET_NAME);
+	text_put(path, sizeof(path), "%s/%s", argv[1], SOFTIOV_SOCKET_NAME);
 	store = store_open(argv[2], &why);
 	if (store)
 		mgmt = mgmt_new(&softiov_schema, store, &backend, events);
@@ -193,14 +198,14 @@ int main(int argc, char **argv)
 		code = fail(&why);
 	else
 		puts("ready");
-	fflush(stdout);
+	(void)fflush(stdout);
 	while (server && !stop) {
 		struct pollfd pfd = { .fd = api_fd(server), .events = POLLIN };
 		char present[PATH_MAX + 16];
 
 		if (poll(&pfd, 1, 200) > 0)
 			api_poll(server);
-		snprintf(present, sizeof(present), "%s/present", argv[1]);
+		text_put(present, sizeof(present), "%s/present", argv[1]);
 		if (!access(present, F_OK))
 			mgmt_retry(mgmt);
 	}
@@ -216,3 +221,5 @@ int main(int argc, char **argv)
 	json_decref(fake.running);
 	return code;
 }
+
+/* NOLINTEND(misc-unused-parameters) */
