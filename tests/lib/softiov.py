@@ -75,7 +75,8 @@ class Rpc:
                                    "params": params or {}}))
         while True:
             answer = self.receive()
-            if answer.get("id") == self.last_id:
+            # What cannot be read as a request is answered without an id.
+            if answer.get("id") == self.last_id or "error" in answer and answer.get("id") is None:
                 break
         if "error" in answer:
             raise RpcError(answer["error"])

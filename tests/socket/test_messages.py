@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import struct
-import tempfile
 
 import pytest
 
@@ -343,13 +342,18 @@ def test_map_of_what_is_no_memory(client):
         os.close(fd)
 
 
-def test_map_for_writing_of_a_file_that_is_read_only(client):
-    with tempfile.NamedTemporaryFile() as file:
-        os.ftruncate(file.fileno(), PAGE)
-        fd = os.open(file.name, os.O_RDONLY)
-        refused(errno.EACCES, client.dma_map, 0, PAGE, fd)
-        client.dma_map(0, PAGE, fd, flags=1)
-        os.close(fd)
+def test_map_for_writing_of_memory_that_is_read_only(client, memory):
+    fd = os.open(f"/proc/self/fd/{memory.fd}", os.O_RDONLY)
+    refused(errno.EACCES, client.dma_map, 0, PAGE, fd)
+    client.dma_map(0, PAGE, fd, flags=1)
+    os.close(fd)
+
+
+def test_map_of_a_file_on_a_disk(client):
+    """A file system could let a worker wait: such a window is there, and no worker touches it."""
+    with open(__file__, "rb") as file:
+        client.dma_map(0, PAGE, file.fileno(), flags=1)
+        refused(errno.ENXIO, client.dma_map, PAGE, 1 << 30, file.fileno(), flags=1)
 
 
 def test_unmap_refusals(client, memory):
