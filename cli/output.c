@@ -207,25 +207,67 @@ static void print_table(const struct cli *cli, const struct object_type *type,
 
 /* --- blocks --- */
 
-/* Lists and maps take a line for each item. */
-static void print_items(const struct field *field, const json_t *value, int indent)
+/* Words stand on one line, sentences each on its own. */
+static bool is_words(const json_t *list)
 {
-	const char *key;
-	size_t i = 0;
+	size_t i;
 	json_t *item;
 
-	if (field->type == TYPE_LIST) {
-		json_array_foreach(value, i, item) {
-			printf("%*s%s\n", i ? indent : 0, "", json_string_value(item));
-		}
-	} else {
-		json_object_foreach((json_t *)value, key, item) {
-			printf("%*s%s %" JSON_INTEGER_FORMAT "\n", i++ ? indent : 0, "", key,
-			       json_integer_value(item));
-		}
+	json_array_foreach(list, i, item) {
+		if (strchr(json_string_value(item), ' '))
+			return false;
 	}
-	if (!i)
-		puts("-");
+	return true;
+}
+
+static void print_list(const json_t *list, int indent)
+{
+	bool words = is_words(list);
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item) {
+		if (i && !words)
+			printf("\n%*s", indent, "");
+		printf("%s%s", i && words ? " " : "", json_string_value(item));
+	}
+	putchar('\n');
+}
+
+/* A line for each item. */
+static void print_map(const json_t *map, int indent)
+{
+	const char *key;
+	int n = 0;
+	json_t *item;
+
+	json_object_foreach((json_t *)map, key, item) {
+		printf("%*s%s %" JSON_INTEGER_FORMAT "\n", n++ ? indent : 0, "", key,
+		       json_integer_value(item));
+	}
+}
+
+static bool is_shown(const struct cli *cli, const struct field *field, const json_t *value)
+{
+	if (!value || (field->flags & FIELD_COUNTER && !cli->statistics))
+		return false;
+	return (field->type != TYPE_LIST || json_array_size(value)) &&
+	       (field->type != TYPE_MAP || json_object_size(value));
+}
+
+static void print_value(const struct cli *cli, const struct field *field, const json_t *value)
+{
+	char *text = cell(field, value);
+	const char *color = word_color(field, text);
+
+	color_on(cli, color);
+	emit_text(stdout, text);
+	color_off(cli, color);
+	/* Formats of the other types carry their unit. */
+	if (field->unit && (field->type == TYPE_UINT || field->type == TYPE_REAL))
+		printf(" %s", field->unit);
+	putchar('\n');
+	free(text);
 }
 
 static void print_block(const struct cli *cli, const struct object_type *type, const json_t *obj)
@@ -234,7 +276,8 @@ static void print_block(const struct cli *cli, const struct object_type *type, c
 	int width = 0;
 
 	foreach_field(field, type->fields)
-		if (json_object_get(obj, field->name) && width_of(field->name) > width)
+		if (is_shown(cli, field, json_object_get(obj, field->name)) &&
+		    width_of(field->name) > width)
 			width = width_of(field->name);
 	color_on(cli, BOLD);
 	printf("%s", name ? name : type->name);
@@ -242,27 +285,17 @@ static void print_block(const struct cli *cli, const struct object_type *type, c
 	putchar('\n');
 	foreach_field(field, type->fields + 1) {
 		const json_t *value = json_object_get(obj, field->name);
-		const char *color;
-		char *text;
 
-		if (!value || (field->flags & FIELD_COUNTER && !cli->statistics))
+		if (!is_shown(cli, field, value))
 			continue;
 		printf("  ");
 		print_padded(field->name, width + 2, false);
-		if (field->type == TYPE_LIST || field->type == TYPE_MAP) {
-			print_items(field, value, width + 4);
-			continue;
-		}
-		text = cell(field, value);
-		color = word_color(field, text);
-		color_on(cli, color);
-		emit_text(stdout, text);
-		color_off(cli, color);
-		/* Formats of the other types carry their unit. */
-		if (field->unit && (field->type == TYPE_UINT || field->type == TYPE_REAL))
-			printf(" %s", field->unit);
-		putchar('\n');
-		free(text);
+		if (field->type == TYPE_LIST)
+			print_list(value, width + 4);
+		else if (field->type == TYPE_MAP)
+			print_map(value, width + 4);
+		else
+			print_value(cli, field, value);
 	}
 }
 

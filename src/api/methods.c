@@ -2,6 +2,7 @@
 /* From a method's name and parameters to what is done. */
 #include "api/mgmt.h"
 #include "api/transaction.h"
+#include "base/log.h"
 #include "model/config.h"
 #include "model/manual.h"
 #include "model/object.h"
@@ -95,6 +96,32 @@ static int method_del(const struct call *call)
 
 /* --- show --- */
 
+/* The daemon must say what the table says: where it does not, one of the two is wrong. */
+static void check_status(const struct object_type *type, const json_t *obj)
+{
+	static struct log_limit limit;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)obj, key, value) {
+		const struct field *field = type_field(type, key);
+		struct refusal why = REFUSAL_INIT;
+		json_t *checked = NULL;
+		char line[REFUSAL_LINE_SIZE];
+
+		if (field == type->fields || (field && !(field->flags & FIELD_STATUS)))
+			continue;
+		if (field)
+			checked = value_check(field, value, &why);
+		else
+			refuse(&why, -ENOENT, key, NULL, "is no field of the table");
+		if (!checked && log_limit_pass(&limit, "api"))
+			log_warn("api", "status of %s: %s", type->name,
+				 refusal_line(&why, line, sizeof(line)));
+		json_decref(checked);
+	}
+}
+
 /* The configured fields and those that the daemon adds. New reference. */
 static json_t *object_with_status(const struct call *call, const json_t *obj)
 {
@@ -102,10 +129,12 @@ static json_t *object_with_status(const struct call *call, const json_t *obj)
 	json_t *out = json_copy((json_t *)obj);
 	const char *problem = mgmt_problem(call->mgmt, call->type->name, obj_name(obj));
 
-	if (problem)
+	if (problem) {
 		json_object_set_new(out, "problem", json_string(problem));
-	else if (b->status)
+	} else if (b->status) {
 		b->status(b->ctx, call->type, obj, out);
+		check_status(call->type, out);
+	}
 	return out;
 }
 
@@ -140,6 +169,9 @@ static int show_made(const struct call *call)
 
 	if (b->list)
 		b->list(b->ctx, call->type, all);
+	json_array_foreach(all, i, obj) {
+		check_status(call->type, obj);
+	}
 	if (!call->name) {
 		*call->result = all;
 		return 0;

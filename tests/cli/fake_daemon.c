@@ -106,6 +106,7 @@ static void vport_status(struct fake *fake, const json_t *obj, json_t *out)
 		json_object_set_new(out, "vf", json_integer(0));
 	} else {
 		json_object_set_new(out, "reasons", json_pack("[s]", "`iov` is off"));
+		json_object_set_new(out, "vf-state", json_string("gone")); /* not in the table */
 	}
 	if (obj_bool(obj, "synthetic")) {
 		text_put(path, sizeof(path), "%s/syn/%s.sock", fake->run_dir, obj_name(obj));

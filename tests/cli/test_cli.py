@@ -280,6 +280,29 @@ def test_reference_is_up_to_date(lab, root):
         "run: softiov help --markdown > docs/reference.md"
 
 
+def test_lists(lab):
+    assert "  cpu-flags  avx2 sse4_2\n" in lab.ok("host")
+    lab.ok("switch", "add", "lan")
+    lab.ok("vport", "add", "web1", "switch", "lan")
+    assert "reasons" not in lab.ok("vport", "show", "web1")
+    lab.ok("vport", "set", "web1", "iov", "off")
+    assert "  reasons       `iov` is off\n" in lab.ok("vport", "show", "web1")
+
+
+def test_daemon_and_table_agree(lab):
+    """A status that the table does not know is told in the log."""
+    lab.ok("switch", "add", "lan")
+    lab.ok("vport", "add", "web1", "switch", "lan")
+    lab.ok("vport", "show")
+    lab.ok("worker")
+    lab.ok("host")
+    assert "status of" not in lab.log()
+    lab.ok("vport", "set", "web1", "iov", "off")
+    lab.ok("vport", "show")
+    assert ("status of vport: vf-state: 'gone' is not allowed: free, listening, attached or active"
+            in lab.log())
+
+
 def test_every_field_everywhere(lab):
     """Rule 3: what the schema has is in help, completion, manual; each default can be set."""
     socket_request = {"jsonrpc": "2.0", "id": 1, "method": "schema.show"}
