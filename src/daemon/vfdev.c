@@ -255,7 +255,8 @@ void vfdev_info(struct vfdev *dev, struct vfdev_info *info)
 	memset(info, 0, sizeof(*info));
 	vfu_lock(dev->loop);
 	info->model = vf->model;
-	info->state = vf->state;
+	/* A driver that has left takes bus mastering away, and says nothing else. */
+	info->state = vf->state == VF_ACTIVE && !vf->bus_master ? VF_ATTACHED : vf->state;
 	info->counters = vf->counters;
 	info->link_up = vf->policy.link_up;
 	snprintf(info->api, sizeof(info->api), "%s", vf->ops->api(vf));
