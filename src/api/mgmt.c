@@ -297,6 +297,29 @@ int mgmt_commit(struct mgmt *mgmt, const struct caller *caller, json_t *tree, st
 	return 0;
 }
 
+/* What will be generated is not known yet: the value of a trial would only mislead. */
+static void forget_generated(const struct schema *schema, json_t *objects, json_t *changes)
+{
+	json_t *change;
+	size_t i;
+
+	json_array_foreach(changes, i, change) {
+		const char *type_name = json_string_value(json_object_get(change, "object"));
+		const char *name = json_string_value(json_object_get(change, "name"));
+		const char *op = json_string_value(json_object_get(change, "op"));
+		json_t *given = json_object_get(json_object_get(objects, type_name), name);
+
+		if (strcmp(op, "add") != 0)
+			continue;
+		foreach_field(field, schema_type(schema, type_name)->fields) {
+			const json_t *value = json_object_get(given, field->name);
+
+			if (field->flags & FIELD_GENERATED && (!value || json_is_null(value)))
+				json_object_del(json_object_get(change, "fields"), field->name);
+		}
+	}
+}
+
 int mgmt_apply(struct mgmt *mgmt, const struct caller *caller, json_t *objects, bool dry_run,
 	       json_t **changes, struct refusal *why)
 {
@@ -311,10 +334,12 @@ int mgmt_apply(struct mgmt *mgmt, const struct caller *caller, json_t *objects, 
 		return rc;
 	}
 	diff = diff_json(mgmt->schema, mgmt->tree, tree);
-	if (dry_run)
+	if (dry_run) {
+		forget_generated(mgmt->schema, objects, diff);
 		json_decref(tree);
-	else
+	} else {
 		rc = mgmt_commit(mgmt, caller, tree, why);
+	}
 	if (!rc && changes)
 		*changes = diff;
 	else
