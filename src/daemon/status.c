@@ -198,28 +198,20 @@ void status_fill(void *ctx, const struct object_type *type, const json_t *obj, j
 		fill_uplink(ctx, obj, out);
 }
 
-static json_t *new_vf(const struct rt_switch *sw, unsigned int idx)
-{
-	json_t *out = json_object();
-	char name[160];
-
-	snprintf(name, sizeof(name), "%s/%u", sw->name, idx);
-	put_str(out, "name", name);
-	put_str(out, "switch", sw->name);
-	put_uint(out, "index", idx);
-	return out;
-}
-
 static json_t *show_vf(struct rt_port *port)
 {
-	json_t *out = new_vf(port->sw, port->vf_idx);
+	json_t *out = json_object();
 	struct endpoint_stats sum;
 	struct vfdev_info info;
-	char pci_id[16];
+	char name[160], pci_id[16];
 
 	vfdev_info(port->vf, &info);
 	endpoint_stats_sum(vfdev_endpoint(port->vf), &sum);
+	snprintf(name, sizeof(name), "%s/%u", port->sw->name, port->vf_idx);
 	snprintf(pci_id, sizeof(pci_id), "%04x:%04x", info.model->vendor, info.model->device);
+	put_str(out, "name", name);
+	put_str(out, "switch", port->sw->name);
+	put_uint(out, "index", port->vf_idx);
 	put_str(out, "vport", port->name);
 	put_str(out, "model", info.model->name);
 	put_str(out, "pci-id", pci_id);
@@ -235,29 +227,21 @@ static json_t *show_vf(struct rt_port *port)
 	return out;
 }
 
+/* Those that vports hold, by switch and index. What is free shows in the switch's vfs-in-use. */
 static void list_vfs(struct runtime *rt, json_t *array)
 {
 	struct rt_port *port, *of_idx[SWITCH_PORTS_MAX];
 	struct rt_switch *sw;
 
 	LIST_FOREACH(sw, &rt->switches, next) {
-		unsigned int pool = (unsigned int)obj_uint(sw->config, "vfs");
-
 		memset(of_idx, 0, sizeof(of_idx));
-		LIST_FOREACH(port, &rt->ports, next)
+		LIST_FOREACH(port, &rt->ports, next) {
 			if (port->sw == sw && port->vf != NULL && !port->removed)
 				of_idx[port->vf_idx] = port;
-		for (unsigned int i = 0; i < pool; i++) {
-			json_t *vf;
-
-			if (of_idx[i] != NULL) {
-				vf = show_vf(of_idx[i]);
-			} else {
-				vf = new_vf(sw, i);
-				put_str(vf, "state", "free");
-			}
-			json_array_append_new(array, vf);
 		}
+		for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
+			if (of_idx[i] != NULL)
+				json_array_append_new(array, show_vf(of_idx[i]));
 	}
 }
 
