@@ -376,8 +376,8 @@ static void test_quiesce_waits_for_busy(void **state)
 	pthread_t thread;
 
 	supply_all(0, -1);
-	atomic_store(&s->hold, true);
 	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	atomic_store(&s->hold, true); /* not before: workers_add waits for the worker itself */
 	while (!atomic_load(&s->held) && clock_ns() < end)
 		usleep(100);
 	assert_true(atomic_load(&s->held));
