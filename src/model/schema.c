@@ -23,7 +23,7 @@ static const char *const words_model[] = { "82599", "x540", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
 static const char *const words_link_state[] = { "up", "down", NULL };
 static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
-static const char *const words_vf_state[] = { "free", "listening", "attached", "active", NULL };
+static const char *const words_vf_state[] = { "listening", "attached", "active", NULL };
 static const char *const words_syn_state[] = { "off", "listening", "connected", "active", NULL };
 static const char *const words_driver[] = { "auto", "af-packet", "af-xdp", "ethdev", NULL };
 static const char *const words_event[] = { "added", "changed", "removed", "attached", "detached",
@@ -144,7 +144,7 @@ static const struct field vf_fields[] = {
 	{ "model", TYPE_ENUM, STAT | COL, .words = words_model, .help = "controller that it is one of" },
 	{ "pci-id", TYPE_STRING, STAT | COL, .help = "PCI vendor and device" },
 	{ "state", TYPE_ENUM, STAT | COL, .words = words_vf_state,
-	  .help = "free; listening: no VM; attached: a VM, no driver yet; active: its driver runs" },
+	  .help = "listening: no VM; attached: a VM, no driver yet; active: its driver runs" },
 	{ "api", TYPE_STRING, STAT | COL, .help = "mailbox version that the driver agreed to" },
 	{ "link", TYPE_ENUM, STAT, .words = words_link_state, .help = "link that the VM sees" },
 	{ "msix-vectors", TYPE_UINT, STAT, .help = "interrupt vectors in use" },
