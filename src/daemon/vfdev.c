@@ -51,7 +51,41 @@ static void on_quiesce(void *arg)
 	worker_quiesce(dev->workers);
 }
 
-static const struct vf_upcalls vf_upcalls = { on_state, on_macs, on_irq, on_quiesce };
+static int on_dma_read(void *arg, uint64_t iova, void *buf, size_t size, vf_dma_done *done,
+		       void *done_arg)
+{
+	struct vfdev *dev = arg;
+
+	return vfu_dma_read(dev->vfu, iova, buf, size, done, done_arg);
+}
+
+static int on_dma_write(void *arg, uint64_t iova, const void *buf, size_t size, vf_dma_done *done,
+			void *done_arg)
+{
+	struct vfdev *dev = arg;
+
+	return vfu_dma_write(dev->vfu, iova, buf, size, done, done_arg);
+}
+
+static void on_kick(void *arg)
+{
+	struct vfdev *dev = arg;
+
+	vfu_dev_kick(dev->vfu);
+}
+
+_Static_assert(VF_DMA_MAX == VFU_MAX_DMA && VF_DMA_QUEUED == VFU_MAX_DMA_QUEUED,
+	       "what the model may ask for is what the server takes");
+
+static const struct vf_upcalls vf_upcalls = {
+	.state_changed = on_state,
+	.macs_changed = on_macs,
+	.irq = on_irq,
+	.quiesce = on_quiesce,
+	.dma_read = on_dma_read,
+	.dma_write = on_dma_write,
+	.kick = on_kick,
+};
 
 /* --- what the client of the socket asks for --- */
 
@@ -104,6 +138,13 @@ static void on_config(void *arg, unsigned int events)
 		worker_quiesce(dev->workers);
 }
 
+static void on_kicked(void *arg)
+{
+	struct vfdev *dev = arg;
+
+	dev->vf->ops->kicked(dev->vf);
+}
+
 static const struct vfu_dev_ops vfu_ops = {
 	.attached = on_attached,
 	.reset = on_reset,
@@ -111,6 +152,7 @@ static const struct vfu_dev_ops vfu_ops = {
 	.region_write = on_write,
 	.config_changed = on_config,
 	.quiesce = on_quiesce,
+	.kicked = on_kicked,
 };
 
 /* --- making one --- */

@@ -36,6 +36,13 @@ enum vf_state {
 	VF_ACTIVE,   /* the driver has reset the VF by mailbox and may send and receive */
 };
 
+#define VF_DMA_MAX    (64u << 10) /* bytes in one dma_read or dma_write */
+#define VF_DMA_QUEUED 32          /* such requests of one VF that wait for their answer */
+
+/* The answer to dma_read or dma_write, in device I/O with the loop's lock held and never from inside
+ * these: 0, or a negative errno. */
+typedef void vf_dma_done(void *arg, int err);
+
 /* What the guest did that the switch must know; called by device I/O with the loop's lock held. */
 struct vf_upcalls {
 	void (*state_changed)(void *arg, enum vf_state state);
@@ -45,6 +52,16 @@ struct vf_upcalls {
 	void (*irq)(void *arg, unsigned int vector);
 	/* Returns once no worker uses what it used before the call. Takes microseconds. */
 	void (*quiesce)(void *arg);
+	/* Guest memory by messages, for windows without `va`; device I/O only. Return 0 (`done` will be
+	 * called, also if the client leaves), -EBUSY (try again after a `done`, or later), -EINVAL (too
+	 * large for this client), -ENOTCONN. `buf` stays the callee's until `done` for a read, and is
+	 * copied at once for a write. All three may be NULL: such memory cannot be used then. */
+	int (*dma_read)(void *arg, uint64_t iova, void *buf, size_t size, vf_dma_done *done,
+			void *done_arg);
+	int (*dma_write)(void *arg, uint64_t iova, const void *buf, size_t size, vf_dma_done *done,
+			 void *done_arg);
+	/* Asks for vf_ops.kicked to be called in device I/O. Any thread; at most one system call. */
+	void (*kick)(void *arg);
 };
 
 /* A BAR. Where mmap_size > 0, that many bytes from mmap_offset of the BAR are memory the guest may
@@ -59,6 +76,8 @@ struct vf_counters {
 	uint64_t traps; /* BAR reads and writes that came as messages */
 	uint64_t mbox_messages, mbox_refused;
 	uint64_t resets;
+	uint64_t relays;      /* times that the VF began to work by messages */
+	uint64_t relay_stops; /* rings stopped since a message failed */
 };
 
 /* What a controller's VF is. Static; one for each model. */
@@ -82,6 +101,8 @@ struct vf_ops {
 	void (*bar_read)(struct vf *vf, unsigned int bar, uint64_t offset, void *buf, size_t size);
 	void (*bar_write)(struct vf *vf, unsigned int bar, uint64_t offset, const void *buf,
 			  size_t size);
+	/* vf_upcalls.kick was called. */
+	void (*kicked)(struct vf *vf);
 	/* Power-on state: FLR, DEVICE_RESET, or the client left. Waits for the workers. */
 	void (*reset)(struct vf *vf);
 	/* Takes over a new policy; tells the guest what changed (link, MAC) as the PF would. */

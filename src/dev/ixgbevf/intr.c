@@ -75,14 +75,32 @@ static uint32_t ivar_entry(struct ixgbevf *dev, unsigned int q, unsigned int tx)
 	return word >> (16 * (q & 1) + 8 * tx);
 }
 
-bool intr_rx(struct ixgbevf *dev, unsigned int q)
+bool intr_raise_rx(struct ixgbevf *dev, unsigned int q)
 {
 	return raise_entry(dev, ivar_entry(dev, q, 0));
 }
 
-bool intr_tx(struct ixgbevf *dev, unsigned int q)
+bool intr_raise_tx(struct ixgbevf *dev, unsigned int q)
 {
 	return raise_entry(dev, ivar_entry(dev, q, 1));
+}
+
+static bool kick_relay(struct ixgbevf *dev)
+{
+	if (likely(!ixgbevf_is_relayed(dev)))
+		return false;
+	dev->vf.upcalls->kick(dev->vf.arg);
+	return true;
+}
+
+bool intr_rx(struct ixgbevf *dev, unsigned int q)
+{
+	return !kick_relay(dev) && intr_raise_rx(dev, q);
+}
+
+bool intr_tx(struct ixgbevf *dev, unsigned int q)
+{
+	return !kick_relay(dev) && intr_raise_tx(dev, q);
 }
 
 void intr_mbox(struct ixgbevf *dev)

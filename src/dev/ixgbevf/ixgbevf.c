@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dev/ixgbevf/ixgbevf.h"
+#include "dev/ixgbevf/relay.h"
 
 #define LPE_RESET 1518 /* DS 8.2.3.22.13, MAXFRS */
 
@@ -188,6 +189,11 @@ static void op_set_policy(struct vf *vf, const struct vf_policy *policy)
 		mbox_notify(dev, restart);
 }
 
+static void op_kicked(struct vf *vf)
+{
+	ring_trap(ixgbevf_of(vf));
+}
+
 static const char *op_api(const struct vf *vf)
 {
 	return mbox_api_name(container_of(vf, struct ixgbevf, vf));
@@ -197,6 +203,7 @@ static void op_destroy(struct vf *vf)
 {
 	struct ixgbevf *dev = ixgbevf_of(vf);
 
+	relay_destroy(dev);
 	munmap(dev->pages, 2 * IXGBEVF_PAGE);
 	close(vf->memfd);
 	munmap(dev->st, sizeof(*dev->st));
@@ -207,6 +214,7 @@ static void op_destroy(struct vf *vf)
 static const struct vf_ops ops = {
 	.bar_read = op_bar_read,
 	.bar_write = op_bar_write,
+	.kicked = op_kicked,
 	.reset = op_reset,
 	.set_policy = op_set_policy,
 	.macs = op_macs,
@@ -270,6 +278,7 @@ static struct vf *create(const struct vf_model *model)
 			  IXGBEVF_PAGE_RX);
 	if (dev->pages == MAP_FAILED)
 		goto close_memfd;
+	dev->lines = dev->pages;
 	dev->st->magic = IXGBEVF_STATE_MAGIC;
 	dev->st->device = model->device;
 	dev->st->n_queues = (uint16_t)model->n_queues;
@@ -308,4 +317,4 @@ free_dev:
 	}
 
 const struct vf_model ixgbevf_model_82599 = IXGBEVF_MODEL("82599", 0x10ed, 0x000c);
-const struct vf_model ixgbevf_model_x540 = IXGBEVF_MODEL("X540", 0x1515, 0x0001);
+const struct vf_model ixgbevf_model_x540 = IXGBEVF_MODEL("x540", 0x1515, 0x0001);

@@ -6,6 +6,7 @@
  *   intr.c     causes, masks, vectors
  *   ring.c     when a ring is taken up and given up
  *   rx.c tx.c  frames in and out of the rings
+ *   relay*.c   rings in guest memory that only messages reach
  *   ixgbevf.c  life of a VF, policy, models
  *
  * Who may touch what:
@@ -174,16 +175,23 @@ struct ixgbevf_txq {
 
 #define IXGBEVF_TRACES 4 /* kinds of register trace, see regs.c */
 
+struct relay;
+
 struct ixgbevf {
 	struct vf vf;
 	struct ixgbevf_state *st;
+	/* The queue lines that workers serve: `pages`, or the relay's. Changed by device I/O. */
+	uint8_t *lines;
+	const struct mem_table *relay_table; /* relayed: the memory of these rings; else NULL */
+	struct relay *relay;                 /* NULL: workers use the guest's own rings */
+	uint32_t relay_asked;                /* a worker met memory that needs messages */
 	int state_fd;
-	uint8_t *pages; /* page 1, page 2 */
+	uint8_t *pages; /* page 1, page 2, as the guest maps them */
 	bool has_rlpml; /* X540 */
 	/* Of the policy, for the workers: */
 	uint32_t link_up;
 	uint32_t size_max; /* longest untagged frame, with FCS */
-	struct log_limit limit[IXGBEVF_TRACES], limit_mbox;
+	struct log_limit limit[IXGBEVF_TRACES], limit_mbox, limit_relay;
 	struct ixgbevf_rxq rxq[IXGBEVF_QUEUES_MAX];
 	struct ixgbevf_txq txq[IXGBEVF_QUEUES_MAX];
 };
@@ -195,12 +203,41 @@ static inline struct ixgbevf *ixgbevf_of(struct vf *vf)
 
 static inline struct rx_line *rx_line(const struct ixgbevf *dev, unsigned int q)
 {
-	return (struct rx_line *)(void *)(dev->pages + q * IXGBEVF_QUEUE_STEP);
+	uint8_t *lines = __atomic_load_n(&dev->lines, __ATOMIC_ACQUIRE);
+
+	return (struct rx_line *)(void *)(lines + q * IXGBEVF_QUEUE_STEP);
 }
 
 static inline struct tx_line *tx_line(const struct ixgbevf *dev, unsigned int q)
 {
+	uint8_t *lines = __atomic_load_n(&dev->lines, __ATOMIC_ACQUIRE);
+
+	return (struct tx_line *)(void *)(lines + IXGBEVF_PAGE + q * IXGBEVF_QUEUE_STEP);
+}
+
+/* The same as the guest maps them. */
+static inline struct rx_line *guest_rx_line(const struct ixgbevf *dev, unsigned int q)
+{
+	return (struct rx_line *)(void *)(dev->pages + q * IXGBEVF_QUEUE_STEP);
+}
+
+static inline struct tx_line *guest_tx_line(const struct ixgbevf *dev, unsigned int q)
+{
 	return (struct tx_line *)(void *)(dev->pages + IXGBEVF_PAGE + q * IXGBEVF_QUEUE_STEP);
+}
+
+/* Where the addresses in the rings lead. A worker calls this before it looks at a line: then it never
+ * takes the guest's ring for the relay's or the other way round (relay.c, enter and leave). */
+static inline const struct mem_table *ring_table(const struct ixgbevf *dev)
+{
+	const struct mem_table *table = __atomic_load_n(&dev->relay_table, __ATOMIC_ACQUIRE);
+
+	return likely(table == NULL) ? mem_table(dev->vf.mem) : table;
+}
+
+static inline bool ixgbevf_is_relayed(const struct ixgbevf *dev)
+{
+	return __atomic_load_n(&dev->relay, __ATOMIC_RELAXED) != NULL;
 }
 
 /* One word that the guest may be writing. */
@@ -285,6 +322,9 @@ const char *mbox_api_name(const struct ixgbevf *dev);
 void intr_reset(struct ixgbevf *dev);
 /* An event of the queue's receive or transmit side, or of the mailbox. Any thread. True: a message
  * was sent. */
+bool intr_raise_rx(struct ixgbevf *dev, unsigned int q);
+bool intr_raise_tx(struct ixgbevf *dev, unsigned int q);
+/* The same for whoever served the ring: if that was the relay's, it is the relay that hears of it. */
 bool intr_rx(struct ixgbevf *dev, unsigned int q);
 bool intr_tx(struct ixgbevf *dev, unsigned int q);
 void intr_mbox(struct ixgbevf *dev);
@@ -297,6 +337,15 @@ void intr_write_vteims(struct ixgbevf *dev, unsigned int n, uint32_t value);
 void intr_write_vteimc(struct ixgbevf *dev, unsigned int n, uint32_t value);
 
 /* ring.c */
+/* A ring as its line describes it now. */
+struct ring_regs {
+	uint64_t base;
+	uint32_t size;
+	uint32_t head;
+};
+struct ring_regs ring_rx_regs(const struct rx_line *l);
+struct ring_regs ring_tx_regs(const struct tx_line *l);
+bool ring_regs_valid(const struct ring_regs *r);
 /* True: the ring may be used now, *desc is its first descriptor. Caller: owner of the ring. */
 bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *table,
 		   uint8_t **desc);
@@ -312,6 +361,8 @@ void ring_tx_show(struct ixgbevf *dev, unsigned int q);
 /* Device I/O, in every trapped access: takes up receive rings that were enabled and, where rings were
  * disabled, returns after the last worker has left them. */
 void ring_trap(struct ixgbevf *dev);
+/* The part of ring_trap that is about the lines which workers serve. */
+void ring_look(struct ixgbevf *dev);
 /* Device I/O: clears ENABLE everywhere and waits for the workers. */
 void ring_stop_all(struct ixgbevf *dev);
 /* endpoint.running, from what is known now. Caller: owner of receive ring 0. */

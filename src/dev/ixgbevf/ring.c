@@ -18,21 +18,15 @@
  * each doorbell, and every store of ours takes it away from there.
  */
 #include "dev/ixgbevf/ixgbevf.h"
+#include "dev/ixgbevf/relay.h"
 
-/* A ring as its line describes it now. */
-struct ring_regs {
-	uint64_t base;
-	uint32_t size;
-	uint32_t head;
-};
-
-static struct ring_regs rx_regs(const struct rx_line *l)
+struct ring_regs ring_rx_regs(const struct rx_line *l)
 {
 	return (struct ring_regs){ shared_load(&l->rdbal) | (uint64_t)shared_load(&l->rdbah) << 32,
 				   shared_load(&l->rdlen), shared_load(&l->rdh) };
 }
 
-static struct ring_regs tx_regs(const struct tx_line *l)
+struct ring_regs ring_tx_regs(const struct tx_line *l)
 {
 	return (struct ring_regs){ shared_load(&l->tdbal) | (uint64_t)shared_load(&l->tdbah) << 32,
 				   shared_load(&l->tdlen), shared_load(&l->tdh) };
@@ -40,7 +34,7 @@ static struct ring_regs tx_regs(const struct tx_line *l)
 
 /* DS 8.2.3.8.1, 8.2.3.8.3: base and length are multiples of 128; 8.2.3.8.4: the head is below the
  * length. */
-static bool regs_valid(const struct ring_regs *r)
+bool ring_regs_valid(const struct ring_regs *r)
 {
 	return r->base % RING_ALIGN == 0 && r->size % RING_ALIGN == 0 && r->size != 0 &&
 	       r->size <= RING_SIZE_MAX && r->head < r->size / DESC_SIZE;
@@ -61,8 +55,8 @@ static void take_up(struct ring_state *ring, const struct ring_regs *r, uint64_t
 	ring->head_shown = r->head;
 	ring->tail = r->head;
 	ring->tail_bad = 0; /* no bad one: 0 is below every length */
-	set_status(ring, regs_valid(r) ? RING_ON : RING_BAD);
-	*bad += !regs_valid(r);
+	set_status(ring, ring_regs_valid(r) ? RING_ON : RING_BAD);
+	*bad += !ring_regs_valid(r);
 }
 
 static bool is_same(const struct ring_state *ring, const struct ring_regs *r)
@@ -92,16 +86,16 @@ void ring_update_running(struct ixgbevf *dev)
 }
 
 /* The descriptors, if the whole ring lies in one window of guest memory that we may read and write.
- * Looked up for each burst: the window may have gone since the last one. A window without `va` (memory
- * that only messages reach) is refused like none: rings are worked on in place. */
-static uint8_t *ring_va(const struct mem_table *table, uint32_t *hint, struct ring_state *ring,
-			uint64_t *bad)
+ * Looked up for each burst: the window may have gone since the last one. Where only messages reach it,
+ * it is the relay's business, and the ring is given up here without blame. */
+static uint8_t *ring_va(struct ixgbevf *dev, const struct mem_table *table, uint32_t *hint,
+			struct ring_state *ring, uint64_t *bad)
 {
 	uint8_t *va = mem_at(table, hint, ring->base, ring->size, MEM_READ | MEM_WRITE);
 
 	if (unlikely(va == NULL)) {
 		ring_fail(ring);
-		++*bad;
+		*bad += !relay_wanted(dev, table, ring->base, ring->size, MEM_READ | MEM_WRITE);
 	}
 	return va;
 }
@@ -122,7 +116,7 @@ bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 		}
 		return false;
 	}
-	r = rx_regs(line);
+	r = ring_rx_regs(line);
 	if (unlikely(ring->status == RING_OFF || !is_same(ring, &r))) {
 		uint32_t srrctl = shared_load(&line->srrctl);
 		uint32_t type = srrctl & SRRCTL_DESCTYPE;
@@ -139,7 +133,7 @@ bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 	}
 	if (unlikely(ring->status != RING_ON))
 		return false;
-	*desc = ring_va(table, &dev->rxq[q].ring_hint, ring, bad);
+	*desc = ring_va(dev, table, &dev->rxq[q].ring_hint, ring, bad);
 	if (unlikely(*desc == NULL))
 		ring_update_running(dev);
 	return *desc != NULL;
@@ -160,7 +154,7 @@ bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 			set_status(ring, RING_OFF);
 		return false;
 	}
-	r = tx_regs(line);
+	r = ring_tx_regs(line);
 	if (unlikely(ring->status == RING_OFF || ring->epoch != epoch || !is_same(ring, &r))) {
 		take_up(ring, &r, bad);
 		ring->epoch = epoch;
@@ -168,7 +162,7 @@ bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 	}
 	if (unlikely(ring->status != RING_ON))
 		return false;
-	*desc = ring_va(table, &dev->txq[q].ring_hint, ring, bad);
+	*desc = ring_va(dev, table, &dev->txq[q].ring_hint, ring, bad);
 	return *desc != NULL;
 }
 
@@ -217,14 +211,14 @@ static void trap_rx(struct ixgbevf *dev, unsigned int q)
 			return;
 	} else {
 		spin_lock(lock);
-		ring_rx_ready(dev, q, mem_table(dev->vf.mem), &desc);
+		ring_rx_ready(dev, q, ring_table(dev), &desc);
 	}
 	if (ring->status == RING_ON)
 		ring_rx_show(dev, q);
 	spin_unlock(lock);
 }
 
-void ring_trap(struct ixgbevf *dev)
+void ring_look(struct ixgbevf *dev)
 {
 	bool wait = false;
 
@@ -243,11 +237,17 @@ void ring_trap(struct ixgbevf *dev)
 		dev->vf.upcalls->quiesce(dev->vf.arg);
 }
 
+void ring_trap(struct ixgbevf *dev)
+{
+	relay_trap(dev);
+	ring_look(dev);
+}
+
 void ring_stop_all(struct ixgbevf *dev)
 {
 	for (unsigned int q = 0; q < IXGBEVF_QUEUES_MAX; q++) {
-		shared_store(&rx_line(dev, q)->rxdctl, 0);
-		shared_store(&tx_line(dev, q)->txdctl, 0);
+		shared_store(&guest_rx_line(dev, q)->rxdctl, 0);
+		shared_store(&guest_tx_line(dev, q)->txdctl, 0);
 	}
 	ring_trap(dev);
 	/* Also where no ring was up: a worker may just have looked at a line. */

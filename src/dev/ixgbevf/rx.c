@@ -9,6 +9,7 @@
  * A push holds the queue's lock throughout; see ring.c for why that is also what makes disabling safe.
  */
 #include "dev/ixgbevf/ixgbevf.h"
+#include "dev/ixgbevf/relay.h"
 #include "frame/copy.h"
 
 struct rx_desc {
@@ -172,12 +173,16 @@ static inline void consume(struct rx_burst *b, uint32_t n)
 	b->buf_next += n;
 }
 
-/* A buffer that is not in the guest's memory: the descriptors up to it go back as one bad packet, so
- * that the ring goes on behind it. */
-static void return_bad(struct rx_burst *b, uint32_t n)
+/* The buffer of descriptor `idx` is not in the guest's memory: the n descriptors up to it go back as
+ * one bad packet, so that the ring goes on behind it. If messages reach it, the relay takes them up
+ * instead. */
+static enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
 {
 	struct ring_state *ring = b->ring;
+	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
 
+	if (relay_wanted(b->dev, b->table, iova, b->buf_size, MEM_WRITE))
+		return DROP_NO_BUFFER;
 	for (uint32_t i = 0; i < n; i++) {
 		bool last = i + 1 == n;
 
@@ -187,6 +192,7 @@ static void return_bad(struct rx_burst *b, uint32_t n)
 		ring->head = next_idx(ring, ring->head);
 	}
 	consume(b, n);
+	return DROP_BAD_BUFFER;
 }
 
 /* A frame that fills several buffers. */
@@ -203,10 +209,8 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 		if (n == IXGBEVF_RX_SEGS)
 			return DROP_TOO_LONG;
 		out[n] = (struct seg_out){ buffer_at(b, n, idx), b->buf_size };
-		if (out[n].va == NULL) {
-			return_bad(b, n + 1);
-			return DROP_BAD_BUFFER;
-		}
+		if (out[n].va == NULL)
+			return return_bad(b, n + 1, idx);
 		idx = next_idx(ring, idx);
 	}
 	frame_copy_slow(f, out, n, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
@@ -238,10 +242,8 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
 	if (unlikely(b->avail == 0))
 		return DROP_NO_BUFFER;
 	out = (struct seg_out){ buffer_at(b, 0, ring->head), b->buf_size };
-	if (unlikely(out.va == NULL)) {
-		return_bad(b, 1);
-		return DROP_BAD_BUFFER;
-	}
+	if (unlikely(out.va == NULL))
+		return return_bad(b, 1, ring->head);
 	frame_copy(f, &out, 1, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
 	write_back(b, &b->desc[ring->head], packet_info(f),
 		   status_of(f, out.va, tag_beside, tag_inside), size, tag_beside ? f->tci : 0);
@@ -319,7 +321,7 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	uint8_t *desc;
 
 	b.untagged_vid = untagged_vid;
-	b.table = mem_table(dev->vf.mem);
+	b.table = ring_table(dev);
 	spin_lock(&dev->rxq[q].lock);
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
 		     !ring_rx_ready(dev, q, b.table, &desc))) {

@@ -12,6 +12,7 @@
  * RS is honoured on the descriptor with EOP only: DS 7.2.3.2.4 tells drivers to set it nowhere else.
  */
 #include "dev/ixgbevf/ixgbevf.h"
+#include "dev/ixgbevf/relay.h"
 
 struct tx_desc {
 	uint64_t addr;
@@ -32,6 +33,7 @@ struct tx_pull {
 	uint32_t n_desc;
 	uint32_t tail;
 	uint64_t n_bad;
+	bool by_message; /* a buffer lies in memory that has no pointer */
 };
 
 enum walk {
@@ -169,8 +171,10 @@ static bool add_piece(struct tx_pull *p, struct frame *f, uint64_t iova, uint32_
 	if (size == 0)
 		return true;
 	va = mem_at(p->table, &p->q->buf_hint, iova, size, MEM_READ);
-	if (va == NULL)
+	if (va == NULL) {
+		p->by_message |= relay_wanted(p->q->dev, p->table, iova, size, MEM_READ);
 		return false;
+	}
 	if (f->n_segs == 0) {
 		f->va = va;
 		f->seg_size = size;
@@ -213,6 +217,9 @@ static enum walk take_packet(struct tx_pull *p, uint32_t *idx)
 		at = next_idx(at, p->n_desc);
 		n++;
 	} while ((d.cmd & TXD_CMD_EOP) == 0);
+	/* The relay takes the packet up where we leave it. */
+	if (unlikely(p->by_message))
+		return WALK_WAIT;
 	if (good && f->n_segs > 0)
 		good = (first.cmd & TXD_CMD_DEXT) != 0 ? offloads_advanced(p, f, &first)
 						       : offloads_legacy(f, &first);
@@ -259,8 +266,7 @@ static void write_head(struct ixgbevf *dev, struct ixgbevf_txq *q, uint32_t tdwb
 {
 	uint64_t iova = (tdwbal & ~3u) | (uint64_t)shared_load(&tx_line(dev, q->txq.idx)->tdwbah)
 						 << 32;
-	uint32_t *word =
-		mem_at(mem_table(dev->vf.mem), &q->buf_hint, iova, sizeof(*word), MEM_WRITE);
+	uint32_t *word = mem_at(ring_table(dev), &q->buf_hint, iova, sizeof(*word), MEM_WRITE);
 
 	if (word == NULL) {
 		endpoint_stats_self(&dev->vf.endpoint)->bad_tx_desc++;
@@ -360,7 +366,9 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	struct tx_pull p = { .q = q, .tx = tx, .burst = burst };
 	struct endpoint_stats *stats = endpoint_stats_self(&dev->vf.endpoint);
 
-	p.table = mem_table(dev->vf.mem);
+	if (unlikely(ixgbevf_is_relayed(dev)))
+		relay_poll(dev, txq->idx);
+	p.table = ring_table(dev);
 	if (!ring_tx_ready(dev, txq->idx, p.table, &p.desc))
 		return 0;
 	/* Acquire: the descriptors before it were written before the tail. */
