@@ -12,6 +12,10 @@
 #define MAC_RESERVED      0x00000000c28001ull
 #define MAC_RESERVED_MASK 0xf0ffffffffffull
 
+/* Pieces of a large-send frame to a group address: each port that gets it may have to cut it, so what
+ * one port can bear (GSO_PIECES_MAX) would stop a worker for seconds. 64 KiB at an MSS of 1024. */
+#define FLOOD_PIECES_MAX 64u
+
 struct forwarder *forwarder_new(void)
 {
 	struct forwarder *fw =
@@ -116,6 +120,8 @@ static inline enum drop_reason decide(struct forwarder *fw, const struct switch_
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
 			return DROP_NO_ROUTE;
+		if (unlikely((f->flags & FRAME_TSO) != 0 && f->size > f->mss * FLOOD_PIECES_MAX))
+			return DROP_BAD_OFFLOAD;
 		return flood(fw, s, in_port, f, false);
 	}
 	out = fdb_static_find(s->macs, dest);

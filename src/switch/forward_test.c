@@ -642,6 +642,14 @@ static void test_large_sends_mixed(void **state)
 	assert_int_equal(VF(4)->got[2].tci, 1);
 	assert_int_equal(VF(4)->got[2].size, 54 + 500 + 4);
 
+	/* To a group each port may have to cut it, so there is a lower limit. */
+	burst_reset();
+	burst_large(BC, false, 64 * 1000 + 1, 1000, false);
+	burst_large(BC, false, 64 * 1000, 1000, false);
+	forward(0);
+	assert_int_equal(drops_of(0, DROP_BAD_OFFLOAD), 1);
+	assert_int_equal(VF(3)->n, 64);
+
 	burst_reset();
 	burst_large(MAC_OF(3), false, 54 + 2500, 1000, false);
 	large[34 + 12] = 0x60; /* TCP's header is longer than hdr_size says */
