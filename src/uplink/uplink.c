@@ -180,7 +180,7 @@ static void uplink_push(struct endpoint *ep, const struct frame *const frame[], 
 	sent = n_out > 0 ? rte_eth_tx_burst(u->port_id, 0, out, (uint16_t)n_out) : 0;
 	spin_unlock(&u->tx_lock);
 	for (unsigned int i = 0; i < sent; i++)
-		stats->rx_bytes += size[i];
+		stats->rx_bytes += size[i]; /* cppcheck-suppress uninitvar; sent <= n_out */
 	stats->rx_frames += sent;
 	if (sent < n_out) {
 		stats->drop[DROP_UPLINK] += n_out - sent;

@@ -31,7 +31,7 @@ def configuration(daemon):
 
 REFUSALS = [
     # method, parameters, code, words that the line must have
-    ("swich.add", {"name": "x"}, METHOD, ["swich", "switch"]),
+    ("switsh.add", {"name": "x"}, METHOD, ["switsh", "switch"]),
     ("vport", {}, METHOD, ["vport"]),
     ("vport.", {}, METHOD, ["vport"]),
     ("", {}, METHOD, []),

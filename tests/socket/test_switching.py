@@ -14,7 +14,7 @@ from vfio_user import wait_eventfd, wait_until
 NOTHING_SECONDS = 0.2  # how long to wait for a frame that must not come
 
 
-def datas(received):
+def contents(received):
     return [frame.data for frame in received]
 
 
@@ -42,7 +42,7 @@ def test_sizes(nics, size):
     for sender, receiver in ((a, b), (b, a), (a, c), (c, b)):
         frame = ethernet(receiver.mac, sender.mac, size, seed=size)
         sender.send(frame)
-        assert datas(receiver.receive(1)) == [frame]
+        assert contents(receiver.receive(1)) == [frame]
 
 
 @pytest.mark.parametrize("size", [0, 1, 13])
@@ -72,7 +72,7 @@ def test_jumbo_frames(shared_daemon, nics):
         frame = ethernet(b.mac, a.mac, 9014)
         a.send(frame)
         got = b.receive(1)
-        assert datas(got) == [frame]  # in five buffers
+        assert contents(got) == [frame]  # in five buffers
         a.send(ethernet(b.mac, a.mac, 9015))
         assert not b.receive(1, NOTHING_SECONDS)
     finally:
@@ -89,7 +89,7 @@ def test_frames_in_pieces(shared_daemon, nics, pieces):
     a.send(good)
     # DS 7.2.1.1: up to 40 descriptors a packet
     expected = [frame, good] if len(pieces) <= 40 else [good]
-    assert datas(b.receive(len(expected))) == expected and not b.poll()
+    assert contents(b.receive(len(expected))) == expected and not b.poll()
 
 
 def test_legacy_descriptors(nics):
@@ -98,7 +98,7 @@ def test_legacy_descriptors(nics):
     a.memory.write(a.tx_buffers, frame)
     a.put_desc(a.tx_buffers, 100 | hw.TX_EOP | hw.TX_FCS | hw.TX_RS)
     a.kick()
-    assert a.sent() and datas(b.receive(1)) == [frame]
+    assert a.sent() and contents(b.receive(1)) == [frame]
 
 
 def test_many_rounds_of_the_ring(shared_daemon, nics):
@@ -147,7 +147,7 @@ def test_unicast_goes_to_its_owner_only(nics):
 def test_broadcast_goes_to_all_others(nics):
     frame = ethernet(BROADCAST, nics[0].mac)
     nics[0].send(frame)
-    assert datas(nics[1].receive(1)) == datas(nics[2].receive(1)) == [frame]
+    assert contents(nics[1].receive(1)) == contents(nics[2].receive(1)) == [frame]
     assert not nics[0].poll()
 
 
@@ -187,7 +187,7 @@ def test_forged_source_addresses(shared_daemon, nics):
     try:
         frame = ethernet(b.mac, mac("02:00:00:00:00:ff"))
         a.send(frame)
-        assert datas(b.receive(1)) == [frame]
+        assert contents(b.receive(1)) == [frame]
     finally:
         settings(shared_daemon, "a", mac_spoofing=False)
 
@@ -210,7 +210,7 @@ def test_multicast_filters(nics):
     for group, wanted in ((GROUP, True), (OTHER_GROUP, False), (mac("33:33:00:00:00:01"), True)):
         frame = ethernet(group, a.mac)
         a.send(frame)
-        assert datas(b.receive(1, 2 if wanted else NOTHING_SECONDS)) == ([frame] if wanted else [])
+        assert contents(b.receive(1, 2 if wanted else NOTHING_SECONDS)) == ([frame] if wanted else [])
         assert not c.poll()
     assert b.request(hw.OP_XCAST, 0)
     a.send(ethernet(GROUP, a.mac))
@@ -224,11 +224,11 @@ def test_all_multicast_and_promiscuous_need_trust(shared_daemon, nics):
         assert b.request(hw.OP_XCAST, 2) and b.answer[1] == 2
         frame = ethernet(OTHER_GROUP, a.mac)
         a.send(frame)
-        assert datas(b.receive(1)) == [frame]
+        assert contents(b.receive(1)) == [frame]
         assert b.request(hw.OP_XCAST, 3) and b.answer[1] == 3
         unknown = ethernet(mac("02:00:00:00:99:99"), a.mac)
         a.send(unknown)
-        assert datas(b.receive(1)) == [unknown] and not c.poll()
+        assert contents(b.receive(1)) == [unknown] and not c.poll()
     finally:
         settings(shared_daemon, "b", trust=False)
 
@@ -244,7 +244,7 @@ def test_address_change_needs_trust(shared_daemon, nics):
         assert b.request(hw.OP_MACVLAN | 1 << 16, *words)
         frame = ethernet(new, a.mac)
         a.send(frame)
-        assert datas(b.receive(1)) == [frame]
+        assert contents(b.receive(1)) == [frame]
         b.send(ethernet(a.mac, new))
         assert len(a.receive(1)) == 1
         assert b.request(hw.OP_MACVLAN, 0, 0)
@@ -252,7 +252,7 @@ def test_address_change_needs_trust(shared_daemon, nics):
         assert not b.receive(1, NOTHING_SECONDS)
         assert b.request(hw.OP_SET_MAC, *words)
         a.send(frame)
-        assert datas(b.receive(1)) == [frame]
+        assert contents(b.receive(1)) == [frame]
         assert wait_until(lambda: shared_daemon.show("vport", "b")["guest-mac"] == "02:00:00:00:00:77")
         a.send(ethernet(b.mac, a.mac))
         assert not b.receive(1, NOTHING_SECONDS)
@@ -281,9 +281,9 @@ def test_access_to_trunk_and_back(vlans):
     a, b, c = vlans
     frame = ethernet(b.mac, a.mac)
     a.send(frame)
-    assert datas(b.receive(1)) == [ethernet(b.mac, a.mac, vlan=10)]
+    assert contents(b.receive(1)) == [ethernet(b.mac, a.mac, vlan=10)]
     b.send(ethernet(a.mac, b.mac, vlan=10))
-    assert datas(a.receive(1)) == [ethernet(a.mac, b.mac)]
+    assert contents(a.receive(1)) == [ethernet(a.mac, b.mac)]
     assert not c.poll()
 
 
@@ -293,10 +293,10 @@ def test_tags_beside_the_frame(vlans):
     b.start(strip_vlan=True)
     a.send(ethernet(b.mac, a.mac))
     got = b.receive(1)
-    assert datas(got) == [ethernet(b.mac, a.mac)] and got[0].vlan == 10
+    assert contents(got) == [ethernet(b.mac, a.mac)] and got[0].vlan == 10
     b.put_context(vlan=10 | 5 << 13)
     b.send(ethernet(a.mac, b.mac), command=hw.TX_VLAN)
-    assert datas(a.receive(1)) == [ethernet(a.mac, b.mac)]
+    assert contents(a.receive(1)) == [ethernet(a.mac, b.mac)]
 
 
 def test_vlans_are_apart(shared_daemon, vlans):
@@ -309,7 +309,7 @@ def test_vlans_are_apart(shared_daemon, vlans):
     assert not c.receive(1, NOTHING_SECONDS)
     got = gained(shared_daemon, "a", before)
     assert got["tx"] == 4 and got["vlan"] == 3
-    assert datas(b.receive(1)) == [ethernet(BROADCAST, a.mac, vlan=10)]
+    assert contents(b.receive(1)) == [ethernet(BROADCAST, a.mac, vlan=10)]
 
 
 def test_vlan_not_asked_for_by_the_guest(shared_daemon, vlans):
@@ -328,7 +328,7 @@ def test_priority_tags_are_untagged_frames(nics):
     a, b, _ = nics
     frame = ethernet(b.mac, a.mac, vlan=3 << 13)
     a.send(frame)
-    assert datas(b.receive(1)) == [ethernet(b.mac, a.mac)]
+    assert contents(b.receive(1)) == [ethernet(b.mac, a.mac)]
 
 
 # --- link, interrupts, counters ---
@@ -437,6 +437,6 @@ def test_small_ring_and_small_buffers(shared_daemon, nics):
         for i in range(50):
             frame = ethernet(small.mac, a.mac, 60 + 29 * i, seed=i)
             a.send(frame)
-            assert datas(small.receive(1)) == [frame]
+            assert contents(small.receive(1)) == [frame]
             small.send(ethernet(a.mac, small.mac, 60 + i))
             assert len(a.receive(1)) == 1
