@@ -6,7 +6,9 @@ import os
 import pytest
 
 from lab import Lab
-from stage import Stage
+
+pytest.register_assert_rewrite("stage")
+from stage import Stage  # noqa: E402
 
 
 @pytest.fixture(scope="session")
