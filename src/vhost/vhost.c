@@ -49,8 +49,9 @@ struct vhost {
 
 	/* rte_vhost's thread only, and vhost_free once that is out. */
 	struct {
-		int vid; /* rte_vhost's handle of a connection, or -1 */
-		bool ready;
+		int vid;    /* rte_vhost's handle of a connection, or -1 */
+		bool ready; /* between new_device and destroy_device */
+		bool enabled[VIRTIO_NET_N_RINGS];
 	} slot[SLOTS];
 	bool attached; /* slot[0]'s rings are ours: started, call fds and memory table taken */
 	bool swapping; /* inside SET_VRING_CALL */
@@ -68,15 +69,20 @@ struct vhost {
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vhost *list;
 
-/* rte_vhost's hooks get nothing but the handle. A slot is written before the handle's first message
- * and read in the same thread, or in vhost_free when that thread is out. */
-static struct vhost *by_vid[RTE_MAX_VHOST_DEVICE];
+/* rte_vhost's hooks get nothing but the handle. An entry is written before the handle's first message
+ * and read in the same thread; vhost_free clears it, unless the handle is another's by then. */
+static _Atomic(struct vhost *) by_vid[RTE_MAX_VHOST_DEVICE];
 
 static struct log_limit warnings; /* rte_vhost's thread only */
 
 static struct vhost *find_by_vid(int vid)
 {
-	return vid >= 0 && vid < RTE_MAX_VHOST_DEVICE ? by_vid[vid] : NULL;
+	return vid >= 0 && vid < RTE_MAX_VHOST_DEVICE ? atomic_load(&by_vid[vid]) : NULL;
+}
+
+static void forget_vid(int vid, struct vhost *v)
+{
+	atomic_compare_exchange_strong(&by_vid[vid], &v, NULL);
 }
 
 static struct vhost *find_by_path(const char *path)
@@ -191,6 +197,17 @@ static void call_take(struct vhost *v, unsigned int ring)
 	}
 }
 
+/* The workers are out. */
+static void calls_close(struct vhost *v)
+{
+	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+		int fd = virtio_net_set_call(&v->net, i, -1);
+
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 static void attach(struct vhost *v)
 {
 	struct virtio_net_setup setup = { 0 };
@@ -222,6 +239,7 @@ static void attach(struct vhost *v)
 			log_warn(AREA, "%s: the client's memory or rings cannot be used: %s",
 				 v->path, strerror(-ret));
 		virtio_net_stop(&v->net);
+		calls_close(v);
 		release_memory(v);
 		return;
 	}
@@ -239,14 +257,12 @@ static void detach(struct vhost *v)
 	quiesce(v);
 	for (uint16_t i = 0; i < VIRTIO_NET_N_RINGS; i++) {
 		const struct virtio_ring *ring = virtio_net_ring(&v->net, i);
-		int fd = virtio_net_set_call(&v->net, i, -1);
 
-		if (fd >= 0)
-			close(fd);
 		if (atomic_load(&v->size[i]) > 0)
 			rte_vhost_set_vring_base(v->slot[0].vid, i, ring->avail_idx,
 						 ring->used_idx);
 	}
+	calls_close(v);
 	release_memory(v);
 }
 
@@ -335,6 +351,19 @@ static enum rte_vhost_msg_result after_message(int vid, void *msg)
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
+/* As the client in slot[0] has said. */
+static void enable_rings(struct vhost *v)
+{
+	bool some_off = false;
+
+	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+		virtio_net_enable(&v->net, i, v->slot[0].enabled[i]);
+		some_off |= !v->slot[0].enabled[i];
+	}
+	if (some_off)
+		quiesce(v);
+}
+
 static int on_connection(int vid)
 {
 	static const struct rte_vhost_user_extern_ops hooks = {
@@ -357,9 +386,9 @@ static int on_connection(int vid)
 			continue;
 		if (rte_vhost_extern_callback_register(vid, &hooks, NULL) < 0)
 			return -1;
+		memset(&v->slot[i], 0, sizeof(v->slot[i]));
 		v->slot[i].vid = vid;
-		v->slot[i].ready = false;
-		by_vid[vid] = v;
+		atomic_store(&by_vid[vid], v);
 		atomic_fetch_add(&v->n_connections, 1);
 		if (i > 0 && log_limit_pass(&warnings, AREA))
 			log_warn(AREA, "%s: a second client waits for the first to leave", v->path);
@@ -376,14 +405,10 @@ static void on_disconnection(int vid)
 
 	if (v == NULL)
 		return;
-	by_vid[vid] = NULL;
+	forget_vid(vid, v);
 	if (v->slot[0].vid == vid) {
 		v->slot[0] = v->slot[1];
-		if (v->slot[0].vid < 0) {
-			/* A new client begins with enabled rings where it does not say otherwise. */
-			virtio_net_enable(&v->net, VIRTIO_NET_RX, true);
-			virtio_net_enable(&v->net, VIRTIO_NET_TX, true);
-		}
+		enable_rings(v);
 	}
 	v->slot[1].vid = -1;
 	v->slot[1].ready = false;
@@ -416,17 +441,20 @@ static void on_device_gone(int vid)
 			v->slot[i].ready = false;
 }
 
+/* Also called as a ring becomes ready or not, so every ring that runs was enabled here. */
 static int on_ring_state(int vid, uint16_t ring, int enable)
 {
 	struct vhost *v = find_by_vid(vid);
 
-	/* rte_vhost declares a ring unready for the moment of SET_VRING_CALL. */
-	if (v == NULL || v->slot[0].vid != vid || ring >= VIRTIO_NET_N_RINGS ||
-	    (v->swapping && !enable))
+	if (v == NULL || ring >= VIRTIO_NET_N_RINGS)
 		return 0;
-	virtio_net_enable(&v->net, ring, enable != 0);
-	if (!enable)
-		quiesce(v);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		if (v->slot[i].vid == vid)
+			v->slot[i].enabled[ring] = enable != 0;
+	/* rte_vhost declares a ring unready for the moment of SET_VRING_CALL. */
+	if (v->slot[0].vid != vid || (v->swapping && !enable))
+		return 0;
+	enable_rings(v);
 	update_state(v);
 	return 0;
 }
@@ -577,7 +605,7 @@ void vhost_free(struct vhost *v)
 	list_remove(v);
 	for (unsigned int i = 0; i < SLOTS; i++)
 		if (v->slot[i].vid >= 0)
-			by_vid[v->slot[i].vid] = NULL;
+			forget_vid(v->slot[i].vid, v);
 	release(v);
 }
 
