@@ -167,14 +167,14 @@ static void release_memory(struct vhost *v)
 	v->log = NULL;
 }
 
-static void ring_of(int vid, uint16_t idx, struct virtio_ring_setup *s)
+static void ring_of(int vid, unsigned int idx, struct virtio_ring_setup *s)
 {
 	struct rte_vhost_vring vring;
 
 	memset(s, 0, sizeof(*s));
-	if (rte_vhost_get_vhost_vring(vid, idx, &vring) < 0 || vring.desc == NULL ||
+	if (rte_vhost_get_vhost_vring(vid, (uint16_t)idx, &vring) < 0 || vring.desc == NULL ||
 	    vring.avail == NULL || vring.used == NULL ||
-	    rte_vhost_get_vring_base(vid, idx, &s->avail_idx, &s->used_idx) < 0)
+	    rte_vhost_get_vring_base(vid, (uint16_t)idx, &s->avail_idx, &s->used_idx) < 0)
 		return;
 	s->desc = vring.desc;
 	s->avail = vring.avail;
@@ -226,7 +226,7 @@ static void attach(struct vhost *v)
 	setup.mem = v->mem;
 	if (setup.log.bits != NULL && mem_guard_add(setup.log.bits, setup.log.size))
 		v->log = setup.log.bits;
-	for (uint16_t i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
 		ring_of(vid, i, &setup.ring[i]);
 		atomic_store(&v->size[i], setup.ring[i].size);
 		call_take(v, i);
@@ -255,11 +255,11 @@ static void detach(struct vhost *v)
 	v->attached = false;
 	virtio_net_pause(&v->net);
 	quiesce(v);
-	for (uint16_t i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
 		const struct virtio_ring *ring = virtio_net_ring(&v->net, i);
 
 		if (atomic_load(&v->size[i]) > 0)
-			rte_vhost_set_vring_base(v->slot[0].vid, i, ring->avail_idx,
+			rte_vhost_set_vring_base(v->slot[0].vid, (uint16_t)i, ring->avail_idx,
 						 ring->used_idx);
 	}
 	calls_close(v);

@@ -42,7 +42,7 @@ int vhost_init(bool debug)
 	if (stream == NULL)
 		return -ENOMEM;
 	if (setvbuf(stream, NULL, _IOLBF, 4096) != 0 || rte_openlog_stream(stream) < 0) {
-		fclose(stream);
+		(void)fclose(stream);
 		return -EIO;
 	}
 	/* A client's every message is INFO there. */

@@ -13,7 +13,7 @@
 #define TCP_CWR        0x80
 
 /* Receive buffers that were looked at ahead, so that their cache misses overlap. slot[at] is the
- * ring's next available entry. Only chains of one plain descriptor are told of; others have size 0. */
+ * ring's next available entry. Only chains of one plain descriptor have a va. */
 struct rx_ahead {
 	unsigned int at, n;
 	struct rx_slot {
@@ -72,9 +72,8 @@ static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int w
 			va = mem_at(p->net->mem, &ring->hint, d.iova, d.size, MEM_WRITE);
 		slot->va = va;
 		slot->iova = d.iova;
-		slot->size = 0;
+		slot->size = d.size;
 		if (likely(va != NULL)) {
-			slot->size = d.size;
 			__builtin_prefetch(va, 1);
 			__builtin_prefetch(va + CACHE_LINE, 1);
 		}
@@ -334,13 +333,14 @@ static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
 		n = ahead->n - ahead->at;
 	for (i = 0; i < n; i++, slot++) {
 		const struct frame *f = frame[i];
-		const struct seg_out out = { slot->va + hdr_size, f->size };
 		uint32_t f_size = f->size;
 		uint8_t flags = (f->flags & FRAME_L4_VALID) != 0 ? l4_valid_flag : 0;
+		struct seg_out out;
 
-		if (unlikely(!is_simple(f, p->untagged_vid) || f_size > max_frame ||
-			     f_size + hdr_size > slot->size))
+		if (unlikely(slot->va == NULL || !is_simple(f, p->untagged_vid) ||
+			     f_size > max_frame || f_size + hdr_size > slot->size))
 			break;
+		out = (struct seg_out){ slot->va + hdr_size, f_size };
 		frame_copy(f, &out, 1, 0);
 		put_plain_header(slot->va, hdr_size, flags);
 		ring_set_used(ring, used_idx++, slot->head, f_size + hdr_size);

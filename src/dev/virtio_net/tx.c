@@ -120,7 +120,7 @@ static int take_chain(struct virtio_net *net, struct virtio_ring *ring, uint16_t
 		return -EINVAL;
 	for (int i = 0; i < n; i++)
 		size += va[i].size;
-	if (size <= net->hdr_size || size - net->hdr_size > FRAME_SIZE_MAX)
+	if (size <= net->hdr_size || size - net->hdr_size > (uint32_t)FRAME_SIZE_MAX)
 		return -EINVAL;
 	first = split_header(va, &hdr, net->hdr_size);
 	n_segs = (unsigned int)n - first;
