@@ -10,7 +10,7 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 
 	err->code = code;
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
 	return code;
 }

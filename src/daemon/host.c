@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "daemon/runtime.h"
+#include "model/text.h"
 
 #define QEMU_MAJOR        10 /* vfio-user-pci came with QEMU 10.1 */
 #define QEMU_MINOR        1
@@ -31,7 +32,7 @@ static bool read_line(const char *path, char *line, size_t size)
 	bool ok = first_line(f, line, size);
 
 	if (f != NULL)
-		fclose(f);
+		(void)fclose(f);
 	return ok;
 }
 
@@ -47,11 +48,11 @@ static bool read_key(const char *path, const char *key, char *value, size_t size
 
 		if (strncmp(line, key, strlen(key)) != 0 || colon == NULL)
 			continue;
-		snprintf(value, size, "%s", colon + 1 + strspn(colon + 1, " \t"));
+		text_put(value, size, "%s", colon + 1 + strspn(colon + 1, " \t"));
 		found = true;
 	}
 	if (f != NULL)
-		fclose(f);
+		(void)fclose(f);
 	return found;
 }
 
@@ -62,15 +63,16 @@ static json_t *cpu_flags(void)
 	static const char *const wanted[] = { "sse4_2", "avx2", "avx512f",   "avx512vl",
 					      "aes",    "vaes", "pclmulqdq", "vpclmulqdq",
 					      "asimd",  "sve" };
-	char flags[4096] = "", word[32];
+	char flags[4096] = { 0 }, word[32];
 	json_t *list = json_array();
 
 	if (!read_key("/proc/cpuinfo", "flags", flags + 1, sizeof(flags) - 2))
 		read_key("/proc/cpuinfo", "Features", flags + 1, sizeof(flags) - 2);
+	/* A blank on either side of each word. */
 	flags[0] = ' ';
-	strcat(flags, " ");
+	flags[strlen(flags)] = ' ';
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		snprintf(word, sizeof(word), " %s ", wanted[i]);
+		text_put(word, sizeof(word), " %s ", wanted[i]);
 		if (strstr(flags, word) != NULL)
 			json_array_append_new(list, json_string(wanted[i]));
 	}
@@ -81,7 +83,7 @@ static long hugepages(const char *size, const char *what)
 {
 	char path[128], line[32];
 
-	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%skB/%s_hugepages", size,
+	text_put(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%skB/%s_hugepages", size,
 		 what);
 	return read_line(path, line, sizeof(line)) ? strtol(line, NULL, 10) : 0;
 }
@@ -147,9 +149,10 @@ static void check_qemu(json_t *checks)
 			      "there is no qemu-system-x86_64 in the daemon's PATH", fix);
 		return;
 	}
-	snprintf(text, sizeof(text), "QEMU %u.%u", major, minor);
+	text_put(text, sizeof(text), "QEMU %u.%u", major, minor);
 	if (major < QEMU_MAJOR || (major == QEMU_MAJOR && minor < QEMU_MINOR)) {
-		strcat(text, " is too old for VFs; synthetics work");
+		text_put(text, sizeof(text), "QEMU %u.%u is too old for VFs; synthetics work",
+			 major, minor);
 		backend_check(checks, "qemu", "fail", text, fix);
 		return;
 	}
@@ -171,7 +174,7 @@ static void check_hugepages(json_t *checks)
 	long free_mb = hugepages("2048", "free") * 2 + hugepages("1048576", "free") * 1024;
 	char text[128];
 
-	snprintf(text, sizeof(text), "%ld MiB free on hugepages", free_mb);
+	text_put(text, sizeof(text), "%ld MiB free on hugepages", free_mb);
 	if (free_mb >= 256)
 		backend_check(checks, "hugepages", "ok", text, NULL);
 	else
@@ -192,7 +195,7 @@ static void check_rights(const struct runtime *rt, json_t *checks)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "sockets can be made in %s", rt->options->run_dir);
+	text_put(text, sizeof(text), "sockets can be made in %s", rt->options->run_dir);
 	if (access(rt->options->run_dir, W_OK) == 0)
 		backend_check(checks, "run-dir", "ok", text, NULL);
 	else
@@ -238,7 +241,7 @@ static void check_workers(const struct runtime *rt, json_t *checks)
 	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	char text[128];
 
-	snprintf(text, sizeof(text), "%u of %ld processors serve the data path",
+	text_put(text, sizeof(text), "%u of %ld processors serve the data path",
 		 rt->options->n_cpus, n_cpus);
 	if (n_cpus > rt->options->n_cpus)
 		backend_check(checks, "processors", "ok", text, NULL);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "mem/mem.h"
+#include "model/text.h"
 #include "softiov/api.h"
 
 #define TICK_S      1
@@ -62,7 +63,7 @@ static int open_loop(struct daemon *d)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGTERM);
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
 		return -1;
 	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -83,7 +84,7 @@ static bool hugepages_free(void)
 	if (f == NULL || fscanf(f, "%lu", &n) != 1)
 		n = 0;
 	if (f != NULL)
-		fclose(f);
+		(void)fclose(f);
 	return n >= 128;
 }
 
@@ -117,7 +118,7 @@ static int start(struct daemon *d)
 	d->mgmt = mgmt_new(&softiov_schema, d->store, &d->backend, d->events);
 	if (d->mgmt == NULL)
 		return fail("daemon", "out of memory");
-	snprintf(path, sizeof(path), "%s/%s", d->options.run_dir, SOFTIOV_SOCKET_NAME);
+	text_put(path, sizeof(path), "%s/%s", d->options.run_dir, SOFTIOV_SOCKET_NAME);
 	api.path = path;
 	api.mgmt = d->mgmt;
 	api.events = d->events;
@@ -198,7 +199,7 @@ int main(int argc, char **argv)
 	int ret;
 
 	if (options_parse(&d.options, argc, argv, &err) < 0) {
-		fprintf(stderr, "softiovd: %s\n", err.text);
+		(void)fprintf(stderr, "softiovd: %s\n", err.text);
 		return 2;
 	}
 	if (d.options.done)

@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "daemon/options.h"
+#include "model/text.h"
 #include "softiov/api.h"
 #include "worker/worker.h"
 
@@ -213,7 +214,7 @@ static int read_file(struct options *o, const char *file, struct err *err)
 		return err_set(err, -errno, "--config: cannot read '%s': %s", file,
 			       strerror(errno));
 	if (!yaml_parser_initialize(&parser)) {
-		fclose(f);
+		(void)fclose(f);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	yaml_parser_set_input_file(&parser, f);
@@ -238,7 +239,7 @@ static int read_file(struct options *o, const char *file, struct err *err)
 		err_set(err, ret, "%s:%zu:%zu: %s", file, parser.problem_mark.line + 1,
 			parser.problem_mark.column + 1, parser.problem);
 	yaml_parser_delete(&parser);
-	fclose(f);
+	(void)fclose(f);
 	return ret;
 }
 
@@ -247,8 +248,8 @@ static void defaults(struct options *o)
 	cpu_set_t mine;
 
 	memset(o, 0, sizeof(*o));
-	snprintf(o->run_dir, sizeof(o->run_dir), "%s", SOFTIOV_RUN_DIR);
-	snprintf(o->state_dir, sizeof(o->state_dir), "%s", SOFTIOV_STATE_DIR);
+	text_put(o->run_dir, sizeof(o->run_dir), "%s", SOFTIOV_RUN_DIR);
+	text_put(o->state_dir, sizeof(o->state_dir), "%s", SOFTIOV_STATE_DIR);
 	o->idle_us = WORKER_IDLE_US_DEFAULT;
 	o->log_level = LOG_LEVEL_INFO;
 	o->hugepages = true;
@@ -283,11 +284,11 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
 	while (ret == 0 && (c = getopt_long(argc, argv, ":h", option_table, NULL)) != -1) {
 		switch (c) {
 		case 'h':
-			fputs(usage, stdout);
+			(void)fputs(usage, stdout);
 			o->done = true;
 			return 0;
 		case OPT_VERSION:
-			puts("softiovd " SOFTIOV_VERSION);
+			(void)puts("softiovd " SOFTIOV_VERSION);
 			o->done = true;
 			return 0;
 		case ':':

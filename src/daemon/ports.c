@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/text.h"
 
 static void on_changed(void *arg)
 {
@@ -269,7 +270,7 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 	while (idx < pool && port->sw->vf_used[idx])
 		idx++;
 	if (idx == pool) {
-		snprintf(port->vf_reason, sizeof(port->vf_reason),
+		text_put(port->vf_reason, sizeof(port->vf_reason),
 			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
 			 port->sw->name);
 		if (obj_bool(config, "synthetic"))
@@ -404,7 +405,7 @@ bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw)
 		    port->vf != NULL || !obj_bool(port->config, "iov"))
 			continue;
 		if (vf_take(rt, port, port->config, &why) < 0)
-			snprintf(port->vf_reason, sizeof(port->vf_reason), "%.255s", why.text);
+			text_put(port->vf_reason, sizeof(port->vf_reason), "%.255s", why.text);
 		any |= port->vf != NULL;
 	}
 	return any;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/text.h"
 
 /* --- switches --- */
 
@@ -72,7 +73,7 @@ static int switch_set(struct rt_switch *sw, const json_t *config, struct refusal
 	char text[24];
 
 	if (vfs < vfs_in_use(sw)) {
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)vfs);
+		text_put(text, sizeof(text), "%llu", (unsigned long long)vfs);
 		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
 				    vfs_in_use(sw));
 	}
@@ -393,7 +394,7 @@ static int make_dir(const char *dir, const char *sub, struct err *err)
 {
 	char path[300];
 
-	snprintf(path, sizeof(path), "%s%s", dir, sub);
+	text_put(path, sizeof(path), "%s%s", dir, sub);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make the folder '%s': %s", path,
 			       strerror(errno));

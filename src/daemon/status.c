@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/text.h"
 
 static void put_uint(json_t *out, const char *field, uint64_t v)
 {
@@ -22,7 +23,7 @@ static void put_mac(json_t *out, const char *field, uint64_t mac)
 	uint8_t m[6];
 
 	mac_store(m, mac);
-	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+	text_put(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
 		 m[5]);
 	put_str(out, field, text);
 }
@@ -207,8 +208,8 @@ static json_t *show_vf(struct rt_port *port)
 
 	vfdev_info(port->vf, &info);
 	endpoint_stats_sum(vfdev_endpoint(port->vf), &sum);
-	snprintf(name, sizeof(name), "%s/%u", port->sw->name, port->vf_idx);
-	snprintf(pci_id, sizeof(pci_id), "%04x:%04x", info.model->vendor, info.model->device);
+	text_put(name, sizeof(name), "%s/%u", port->sw->name, port->vf_idx);
+	text_put(pci_id, sizeof(pci_id), "%04x:%04x", info.model->vendor, info.model->device);
 	put_str(out, "name", name);
 	put_str(out, "switch", port->sw->name);
 	put_uint(out, "index", port->vf_idx);
@@ -255,7 +256,7 @@ static void list_workers(struct runtime *rt, json_t *array)
 		char name[16];
 
 		worker_stats(rt->workers, i, &s);
-		snprintf(name, sizeof(name), "%u", i);
+		text_put(name, sizeof(name), "%u", i);
 		put_str(out, "name", name);
 		put_uint(out, "cpu", s.cpu);
 		put_uint(out, "queues", s.n_queues);

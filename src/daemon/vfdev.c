@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "daemon/vfdev.h"
+#include "model/text.h"
 #include "pci/pci.h"
 
 #define REGISTER_SIZES (1 | 2 | 4 | 8)
@@ -230,7 +231,7 @@ int vfdev_new(struct vfdev **devp, const struct vfdev_options *o, struct err *er
 	dev->workers = o->workers;
 	dev->changed = o->changed;
 	dev->arg = o->arg;
-	snprintf(dev->path, sizeof(dev->path), "%s", o->path);
+	text_put(dev->path, sizeof(dev->path), "%s", o->path);
 	dev->mem = mem_new(on_quiesce, dev);
 	dev->vf = o->model->create(o->model);
 	if (dev->mem == NULL || dev->vf == NULL)
@@ -301,7 +302,7 @@ void vfdev_info(struct vfdev *dev, struct vfdev_info *info)
 	info->state = vf->state == VF_ACTIVE && !vf->bus_master ? VF_ATTACHED : vf->state;
 	info->counters = vf->counters;
 	info->link_up = vf->policy.link_up;
-	snprintf(info->api, sizeof(info->api), "%s", vf->ops->api(vf));
+	text_put(info->api, sizeof(info->api), "%s", vf->ops->api(vf));
 	info->n_macs = vf->ops->macs(vf, info->mac, PORT_MACS_MAX);
 	vfu_unlock(dev->loop);
 	vfu_dev_stats(dev->vfu, &info->vfu);
