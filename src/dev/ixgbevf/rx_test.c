@@ -35,7 +35,7 @@ static int start(void **state)
 
 static int start_x540(void **state)
 {
-	guest_start(&g, "X540");
+	guest_start(&g, "x540");
 	up(MBOX_API_13, ADV | 2, RXDCTL_VME);
 	return 0;
 }
