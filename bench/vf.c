@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The driver of an 82599's VF, down to the rings, over vfio-user.
+ *
+ * Registers, mailbox and descriptors are those of Intel's 82599 datasheet (331520), "DS"; messages
+ * those of QEMU's docs/interop/vfio-user.rst. The queue pages of BAR 0 are mapped, so that tails move
+ * without a message, as in a guest. Interrupts stay off.
+ *
+ * Transmit asks for a report (RS) with the last descriptor of each 32, as DPDK's driver does
+ * (tx_rs_thresh). The report overwrites that descriptor, so it alone is written anew.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "bench/port.h"
+#include "bench/traffic.h"
+#include "dev/ixgbevf/regs.h"
+#include "vfu/proto.h"
+
+#define BAR0       0
+#define CONFIG     7
+#define PCI_CMD    4
+#define PCI_MEM_BM 6 /* memory space, bus master */
+#define RS_EVERY   32
+#define RX_WAIT    16 /* looks before a short batch is taken */
+#define MBOX_API   4  /* 1.3 on the wire: the newest that DPDK's driver asks for */
+#define CMD_FCS    0x02000000u
+#define STATUS_CC  0x80u /* DS 7.2.3.2.4: as drivers write it */
+#define MBOX_MS    2000
+
+#define MSG_RESET     1u
+#define MSG_API       8u
+#define MSG_LPE       5u
+#define FCS           4
+#define MSG_SUCCESS   0x80000000u
+#define VERSION_JSON  "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}"
+#define REPLY_MAX     512
+#define REGION_ARGSZ  256
+#define QUEUES_MAPPED 0x2000 /* receive and transmit page */
+
+struct vf_desc {
+	uint64_t lo, hi;
+};
+
+struct vf_port {
+	uint8_t *pages;
+	struct rx_line *rx_line;
+	struct tx_line *tx_line;
+	struct vf_desc *tx, *rx;
+	uint32_t room;  /* descriptors that may be posted */
+	uint32_t clean; /* first of the group of 32 that is not given back yet */
+	uint32_t rx_tail;
+	uint16_t msg_id;
+};
+
+static struct vf_port *vf_of(const struct port *p)
+{
+	return p->priv;
+}
+
+/* ---- messages ---- */
+
+/* A command and its reply, whose payload (`reply_size` bytes at most) and descriptor are kept. */
+static int call(struct port *p, uint16_t cmd, const void *body, uint32_t size, int fd_out,
+		void *reply, uint32_t reply_size, int *fd_in)
+{
+	struct vfu_hdr hdr = { .id = ++vf_of(p)->msg_id, .cmd = cmd };
+	uint8_t buf[REPLY_MAX];
+	int ret;
+
+	hdr.size = (uint32_t)sizeof(hdr) + size;
+	if (hdr.size > sizeof(buf))
+		return -EMSGSIZE;
+	memcpy(buf, &hdr, sizeof(hdr));
+	memcpy(buf + sizeof(hdr), body, size);
+	ret = sock_send(p->sock, buf, hdr.size, &fd_out, fd_out >= 0 ? 1 : 0);
+	if (ret == 0)
+		ret = sock_receive(p->sock, &hdr, sizeof(hdr), fd_in);
+	if (ret < 0)
+		return ret;
+	if (hdr.size < sizeof(hdr) || hdr.size - sizeof(hdr) > sizeof(buf))
+		return -EPROTO;
+	size = hdr.size - (uint32_t)sizeof(hdr);
+	ret = sock_receive(p->sock, buf, size, fd_in);
+	if (ret < 0)
+		return ret;
+	if ((hdr.flags & VFU_HDR_ERROR) != 0)
+		return -(int)hdr.error;
+	if (reply != NULL)
+		memcpy(reply, buf, size < reply_size ? size : reply_size);
+	return 0;
+}
+
+static int reg_access(struct port *p, uint16_t cmd, uint32_t region, uint64_t offset,
+		      uint32_t *value, uint32_t size)
+{
+	struct {
+		struct vfu_region_access access;
+		uint32_t value;
+	} msg = { { offset, region, size }, *value };
+	uint32_t n = (uint32_t)sizeof(msg.access) + (cmd == VFU_REGION_WRITE ? size : 0);
+	int ret = call(p, cmd, &msg, n, -1, &msg, sizeof(msg), NULL);
+
+	if (ret == 0 && cmd == VFU_REGION_READ)
+		*value = msg.value;
+	return ret;
+}
+
+static uint32_t reg_read(struct port *p, uint32_t offset)
+{
+	uint32_t value = 0;
+
+	return reg_access(p, VFU_REGION_READ, BAR0, offset, &value, 4) < 0 ? 0 : value;
+}
+
+static int reg_write(struct port *p, uint32_t offset, uint32_t value)
+{
+	return reg_access(p, VFU_REGION_WRITE, BAR0, offset, &value, 4);
+}
+
+static int negotiate(struct port *p)
+{
+	struct {
+		struct vfu_version version;
+		char json[sizeof(VERSION_JSON)];
+	} hello = { { 0, 0 }, VERSION_JSON };
+	struct vfu_dma_map map = { .argsz = sizeof(map),
+				   .flags = VFU_DMA_MAP_READ | VFU_DMA_MAP_WRITE,
+				   .address = p->memory.iova,
+				   .size = p->memory.size };
+	uint32_t command = PCI_MEM_BM;
+	int ret = call(p, VFU_VERSION, &hello, sizeof(hello), -1, NULL, 0, NULL);
+
+	if (ret == 0)
+		ret = call(p, VFU_DMA_MAP, &map, sizeof(map), p->memory.fd, NULL, 0, NULL);
+	if (ret == 0)
+		ret = reg_access(p, VFU_REGION_WRITE, CONFIG, PCI_CMD, &command, 2);
+	return ret;
+}
+
+/* Maps receive and transmit page of BAR 0, where the region's sparse area says that they are. */
+static int map_pages(struct port *p)
+{
+	struct vfu_region_info ask = { .argsz = REGION_ARGSZ, .index = BAR0 };
+	struct {
+		struct vfu_region_info info;
+		struct vfu_sparse_cap cap;
+		uint64_t area[2]; /* offset in the region, size */
+	} reply;
+	int fd = -1, ret;
+	void *va;
+
+	memset(&reply, 0, sizeof(reply));
+	ret = call(p, VFU_DEVICE_GET_REGION_INFO, &ask, sizeof(ask), -1, &reply, sizeof(reply),
+		   &fd);
+	if (ret < 0)
+		return ret;
+	if (fd < 0)
+		return -EPROTO;
+	if (reply.cap.n_areas < 1 || reply.area[0] != IXGBEVF_PAGE_RX ||
+	    reply.area[1] < QUEUES_MAPPED) {
+		close(fd);
+		return -EPROTO;
+	}
+	va = mmap(NULL, QUEUES_MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		  (off_t)(reply.info.offset + reply.area[0]));
+	close(fd);
+	if (va == MAP_FAILED)
+		return -errno;
+	vf_of(p)->pages = va;
+	vf_of(p)->rx_line = va;
+	vf_of(p)->tx_line = (void *)(vf_of(p)->pages + IXGBEVF_PAGE);
+	return 0;
+}
+
+/* ---- mailbox: DS 7.10.2.9.1, as drivers up to API 1.4 use it ---- */
+
+static bool mbox_wait(struct port *p, uint32_t bit, uint32_t *seen)
+{
+	uint64_t end = clock_ns() + MBOX_MS * 1000000ull;
+
+	do
+		*seen |= reg_read(p, VFMAILBOX); /* these bits are cleared by reading */
+	while ((*seen & bit) == 0 && clock_ns() < end);
+	return (*seen & bit) != 0;
+}
+
+/* A request of n words. Returns whether it was granted. */
+static bool mbox_ask(struct port *p, const uint32_t *words, unsigned int n)
+{
+	uint32_t seen = 0, answer;
+
+	reg_read(p, VFMAILBOX);
+	reg_write(p, VFMAILBOX, VFMAILBOX_VFU);
+	for (unsigned int i = 0; i < n; i++)
+		reg_write(p, VFMBMEM + 4 * i, words[i]);
+	reg_write(p, VFMAILBOX, VFMAILBOX_REQ);
+	if (!mbox_wait(p, VFMAILBOX_PFACK, &seen) || !mbox_wait(p, VFMAILBOX_PFSTS, &seen))
+		return false;
+	reg_write(p, VFMAILBOX, VFMAILBOX_VFU);
+	answer = reg_read(p, VFMBMEM);
+	reg_write(p, VFMAILBOX, VFMAILBOX_ACK);
+	return (answer & MSG_SUCCESS) != 0;
+}
+
+static int mbox_start(struct port *p)
+{
+	const uint32_t reset[] = { MSG_RESET }, api[] = { MSG_API, MBOX_API };
+	const uint32_t lpe[] = { MSG_LPE, FRAME_SIZE_MOST + FCS };
+	uint32_t seen = 0;
+
+	reg_write(p, VFCTRL, VFCTRL_RST);
+	if (!mbox_wait(p, VFMAILBOX_RSTD, &seen))
+		return -ETIMEDOUT;
+	if (!mbox_ask(p, reset, ARRAY_SIZE(reset)) || !mbox_ask(p, api, ARRAY_SIZE(api)))
+		return -EPROTO;
+	/* Refused where the vport's MTU is below 1504: then the longest frames will not arrive. */
+	mbox_ask(p, lpe, ARRAY_SIZE(lpe));
+	return 0;
+}
+
+/* ---- rings ---- */
+
+static void store(uint32_t *reg, uint32_t value)
+{
+	__atomic_store_n(reg, htole32(value), __ATOMIC_RELEASE);
+}
+
+static uint64_t tx_hi(uint32_t idx, uint32_t size)
+{
+	uint32_t cmd = size | TXD_DTYP_DATA | TXD_CMD_DEXT | TXD_CMD_EOP | CMD_FCS;
+
+	if (idx % RS_EVERY == RS_EVERY - 1)
+		cmd |= TXD_CMD_RS;
+	return htole64(cmd | (uint64_t)(size << TXD_PAYLEN_SHIFT | STATUS_CC) << 32);
+}
+
+static uint64_t rx_lo(const struct port *p, uint32_t idx)
+{
+	return htole64(port_iova(p, p->rx_slots + (size_t)idx * SLOT_SIZE));
+}
+
+static void start_rings(struct port *p)
+{
+	struct vf_port *v = vf_of(p);
+	uint32_t size = p->n_ring * DESC_SIZE;
+	uint64_t tx = port_iova(p, 0), rx = port_iova(p, size);
+
+	v->tx = (void *)p->memory.va;
+	v->rx = v->tx + p->n_ring;
+	for (uint32_t i = 0; i < p->n_ring; i++)
+		v->rx[i] = (struct vf_desc){ rx_lo(p, i), 0 };
+	store(&v->tx_line->tdbal, (uint32_t)tx);
+	store(&v->tx_line->tdbah, (uint32_t)(tx >> 32));
+	store(&v->tx_line->tdlen, size);
+	store(&v->tx_line->tdh, 0);
+	store(&v->tx_line->tdt, 0);
+	store(&v->rx_line->rdbal, (uint32_t)rx);
+	store(&v->rx_line->rdbah, (uint32_t)(rx >> 32));
+	store(&v->rx_line->rdlen, size);
+	store(&v->rx_line->rdh, 0);
+	store(&v->rx_line->rdt, 0);
+	store(&v->rx_line->srrctl, SRRCTL_DESCTYPE_ADV | BUFFER_SIZE / 1024);
+	store(&v->rx_line->rxdctl, RXDCTL_ENABLE);
+	store(&v->tx_line->txdctl, TXDCTL_ENABLE);
+	/* One descriptor always stays with us: head == tail is an empty ring. */
+	v->rx_tail = p->n_ring - 1;
+	store(&v->rx_line->rdt, v->rx_tail);
+	v->room = p->n_ring - RS_EVERY;
+	reg_read(p, VFSTATUS); /* a trapped access: the device takes the rings up */
+}
+
+static int vf_open(struct port *p, const char *path)
+{
+	const char *what = "connect";
+	int ret;
+
+	p->priv = calloc(1, sizeof(struct vf_port));
+	if (p->priv == NULL)
+		return -ENOMEM;
+	p->sock = sock_connect(path);
+	ret = p->sock < 0 ? p->sock : 0;
+	if (ret == 0) {
+		what = "vfio-user";
+		ret = negotiate(p);
+	}
+	if (ret == 0) {
+		what = "map";
+		ret = map_pages(p);
+	}
+	if (ret == 0) {
+		what = "mailbox";
+		ret = mbox_start(p);
+	}
+	if (ret == 0)
+		start_rings(p);
+	else
+		fprintf(stderr, "client: vf:%s: %s: %s\n", path, what, strerror(-ret));
+	return ret;
+}
+
+static void vf_close(struct port *p)
+{
+	struct vf_port *v = vf_of(p);
+
+	if (v == NULL || v->pages == NULL)
+		return;
+	store(&v->rx_line->rxdctl, 0);
+	store(&v->tx_line->txdctl, 0);
+	reg_read(p, VFSTATUS); /* answered when the workers have left the rings */
+	munmap(v->pages, QUEUES_MAPPED);
+	v->pages = NULL;
+}
+
+static void vf_tx_set(struct port *p, uint32_t idx, uint32_t size)
+{
+	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * SLOT_SIZE);
+
+	vf_of(p)->tx[idx] = (struct vf_desc){ htole64(iova), tx_hi(idx, size) };
+}
+
+static uint32_t vf_tx_room(struct port *p, uint32_t want)
+{
+	struct vf_port *v = vf_of(p);
+
+	/* A group is given back when the report has overwritten its last descriptor's PAYLEN. */
+	while (v->room < want) {
+		uint32_t last = v->clean + RS_EVERY - 1;
+		uint64_t hi = le64toh(__atomic_load_n(&v->tx[last].hi, __ATOMIC_ACQUIRE));
+
+		if ((hi >> 32 & TXD_STAT_DD) == 0)
+			break;
+		v->tx[last].hi = tx_hi(last, (uint32_t)hi & TXD_DTALEN);
+		v->clean = (v->clean + RS_EVERY) & (p->n_ring - 1);
+		v->room += RS_EVERY;
+	}
+	return v->room;
+}
+
+static void vf_tx_post(struct port *p, uint32_t n)
+{
+	struct vf_port *v = vf_of(p);
+
+	v->room -= n;
+	p->tx_next = (p->tx_next + n) & (p->n_ring - 1);
+	store(&v->tx_line->tdt, p->tx_next);
+}
+
+static bool rx_is_done(const struct vf_port *v, uint32_t idx)
+{
+	return (le64toh(__atomic_load_n(&v->rx[idx].hi, __ATOMIC_ACQUIRE)) & RXD_STAT_DD) != 0;
+}
+
+static uint32_t vf_rx_take(struct port *p, struct port_frame *frame, uint32_t want, uint32_t max)
+{
+	struct vf_port *v = vf_of(p);
+	uint32_t mask = p->n_ring - 1, n;
+
+	if (want > 1 && !rx_is_done(v, (p->rx_next + want - 1) & mask) &&
+	    ++p->rx_waited < RX_WAIT) {
+		p->n_taken = 0;
+		return 0;
+	}
+	p->rx_waited = 0;
+	for (n = 0; n < max; n++) {
+		uint32_t idx = (p->rx_next + n) & mask;
+		uint64_t hi = le64toh(__atomic_load_n(&v->rx[idx].hi, __ATOMIC_ACQUIRE));
+
+		if ((hi & RXD_STAT_DD) == 0)
+			break;
+		frame[n].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE;
+		/* A frame in several buffers does not happen with frames below 2 KiB. */
+		frame[n].size = (hi & RXD_STAT_EOP) != 0 ? hi >> 32 & 0xffff : 0;
+	}
+	p->n_taken = n;
+	return n;
+}
+
+static void vf_rx_return(struct port *p)
+{
+	struct vf_port *v = vf_of(p);
+	uint32_t mask = p->n_ring - 1;
+
+	if (p->n_taken == 0)
+		return;
+	for (uint32_t i = 0; i < p->n_taken; i++) {
+		uint32_t idx = (p->rx_next + i) & mask;
+
+		v->rx[idx] = (struct vf_desc){ rx_lo(p, idx), 0 };
+	}
+	p->rx_next = (p->rx_next + p->n_taken) & mask;
+	v->rx_tail = (v->rx_tail + p->n_taken) & mask;
+	p->n_taken = 0;
+	store(&v->rx_line->rdt, v->rx_tail);
+}
+
+const struct port_ops vf_ops = {
+	.kind = "vf",
+	.ring_bytes = 2 * DESC_SIZE,
+	.hdr_size = 0,
+	.open = vf_open,
+	.close = vf_close,
+	.tx_set = vf_tx_set,
+	.tx_room = vf_tx_room,
+	.tx_post = vf_tx_post,
+	.rx_take = vf_rx_take,
+	.rx_return = vf_rx_return,
+};

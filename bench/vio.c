@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* virtio-net's driver, down to the split rings, over vhost-user: the front end that QEMU is otherwise.
+ *
+ * Rings are those of virtio 1.2, section 2.7, messages those of QEMU's docs/interop/vhost-user.rst.
+ * Each slot has one descriptor, of the same index, and the avail rings are written once: entry i names
+ * descriptor i. This holds as long as the device uses buffers in order, which softiov and
+ * DPDK's vhost library do; rx_take checks it. No interrupts are asked for.
+ */
+#include <errno.h>
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "bench/port.h"
+
+#define HDR_SIZE 12 /* struct virtio_net_hdr_v1 */
+#define N_RINGS  2
+#define RX       0 /* virtio 1.2, 5.1.2 */
+#define TX       1
+#define RX_WAIT  16 /* looks before a short batch is taken */
+
+/* What Linux's driver agrees to of what all contenders offer, without the offloads: nothing here asks
+ * for one. */
+#define FEATURES                                                       \
+	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_NET_F_MRG_RXBUF | \
+	 1ull << VHOST_USER_F_PROTOCOL)
+#define VHOST_USER_F_PROTOCOL 30
+#define PROTOCOL_REPLY_ACK    3
+
+/* vhost-user, "Front-end message types" */
+enum request {
+	GET_FEATURES = 1,
+	SET_FEATURES = 2,
+	SET_OWNER = 3,
+	SET_MEM_TABLE = 5,
+	SET_VRING_NUM = 8,
+	SET_VRING_ADDR = 9,
+	SET_VRING_BASE = 10,
+	SET_VRING_KICK = 12,
+	SET_VRING_CALL = 13,
+	GET_PROTOCOL_FEATURES = 15,
+	SET_PROTOCOL_FEATURES = 16,
+	SET_VRING_ENABLE = 18,
+};
+#define MSG_VERSION    1u
+#define MSG_NEED_REPLY 8u
+
+struct msg {
+	uint32_t request, flags, size;
+	uint8_t payload[64];
+} __attribute__((packed));
+#define MSG_HDR_SIZE 12u
+
+struct vio_ring {
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t avail_idx; /* free running */
+	uint16_t seen;      /* of the used index */
+	int kick, call;
+};
+
+struct vio_port {
+	struct vio_ring ring[N_RINGS];
+};
+
+static struct vio_ring *ring_of(const struct port *p, unsigned int idx)
+{
+	return &((struct vio_port *)p->priv)->ring[idx];
+}
+
+/* ---- messages ---- */
+
+static int send_msg(struct port *p, uint32_t request, uint32_t flags, const void *payload,
+		    uint32_t size, int fd)
+{
+	struct msg m = { .request = request, .flags = MSG_VERSION | flags, .size = size };
+
+	memcpy(m.payload, payload, size);
+	return sock_send(p->sock, &m, MSG_HDR_SIZE + size, &fd, fd >= 0 ? 1 : 0);
+}
+
+static int receive_u64(struct port *p, uint64_t *value)
+{
+	struct msg m;
+	int ret = sock_receive(p->sock, &m, MSG_HDR_SIZE, NULL);
+
+	if (ret == 0 && m.size != sizeof(*value))
+		ret = -EPROTO;
+	if (ret == 0)
+		ret = sock_receive(p->sock, value, sizeof(*value), NULL);
+	return ret;
+}
+
+static int get_u64(struct port *p, uint32_t request, uint64_t *value)
+{
+	int ret = send_msg(p, request, 0, "", 0, -1);
+
+	return ret < 0 ? ret : receive_u64(p, value);
+}
+
+static int set_u64(struct port *p, uint32_t request, uint64_t value, int fd)
+{
+	return send_msg(p, request, 0, &value, sizeof(value), fd);
+}
+
+static int set_state(struct port *p, uint32_t request, unsigned int ring, uint32_t num)
+{
+	struct vhost_vring_state state = { ring, num };
+
+	return send_msg(p, request, 0, &state, sizeof(state), -1);
+}
+
+static int set_memory(struct port *p, bool ack)
+{
+	struct {
+		uint32_t n, padding;
+		uint64_t iova, size, user_address, offset;
+	} table = { .n = 1,
+		    .iova = p->memory.iova,
+		    .size = p->memory.size,
+		    .user_address = (uintptr_t)p->memory.va };
+	uint64_t answer = 0;
+	int ret = send_msg(p, SET_MEM_TABLE, ack ? MSG_NEED_REPLY : 0, &table, sizeof(table),
+			   p->memory.fd);
+
+	if (ret == 0 && ack)
+		ret = receive_u64(p, &answer);
+	return ret == 0 && answer != 0 ? -EIO : ret;
+}
+
+static int set_ring(struct port *p, unsigned int idx)
+{
+	const struct vio_ring *r = ring_of(p, idx);
+	struct vhost_vring_addr address = { .index = idx,
+					    .desc_user_addr = (uintptr_t)r->desc,
+					    .used_user_addr = (uintptr_t)r->used,
+					    .avail_user_addr = (uintptr_t)r->avail };
+	int ret = set_state(p, SET_VRING_NUM, idx, p->n_ring);
+
+	if (ret == 0)
+		ret = set_state(p, SET_VRING_BASE, idx, 0);
+	if (ret == 0)
+		ret = send_msg(p, SET_VRING_ADDR, 0, &address, sizeof(address), -1);
+	if (ret == 0)
+		ret = set_u64(p, SET_VRING_KICK, idx, r->kick);
+	if (ret == 0)
+		ret = set_u64(p, SET_VRING_CALL, idx, r->call);
+	return ret;
+}
+
+static int negotiate(struct port *p)
+{
+	uint64_t features = 0, protocol = 0;
+	int ret = get_u64(p, GET_FEATURES, &features);
+
+	if (ret == 0 && (features & FEATURES) != FEATURES)
+		ret = -EOPNOTSUPP;
+	if (ret == 0)
+		ret = get_u64(p, GET_PROTOCOL_FEATURES, &protocol);
+	protocol &= 1ull << PROTOCOL_REPLY_ACK;
+	if (ret == 0)
+		ret = set_u64(p, SET_PROTOCOL_FEATURES, protocol, -1);
+	if (ret == 0)
+		ret = send_msg(p, SET_OWNER, 0, "", 0, -1);
+	if (ret == 0)
+		ret = set_u64(p, SET_FEATURES, FEATURES, -1);
+	if (ret == 0)
+		ret = set_memory(p, protocol != 0);
+	for (unsigned int i = 0; i < N_RINGS && ret == 0; i++)
+		ret = set_ring(p, i);
+	for (unsigned int i = 0; i < N_RINGS && ret == 0; i++)
+		ret = set_state(p, SET_VRING_ENABLE, i, 1);
+	/* The answer comes when everything before it has been done. */
+	return ret < 0 ? ret : get_u64(p, GET_FEATURES, &features);
+}
+
+/* ---- rings ---- */
+
+static void *take_bytes(struct port *p, size_t *at, size_t size)
+{
+	void *va = p->memory.va + *at;
+
+	*at += (size + 127) / 128 * 128;
+	return va;
+}
+
+static void lay_out(struct port *p)
+{
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < N_RINGS; i++) {
+		struct vio_ring *r = ring_of(p, i);
+
+		r->desc = take_bytes(p, &at, p->n_ring * sizeof(*r->desc));
+		r->avail = take_bytes(p, &at, 6 + p->n_ring * sizeof(r->avail->ring[0]));
+		r->used = take_bytes(p, &at, 6 + p->n_ring * sizeof(r->used->ring[0]));
+		r->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
+		for (uint32_t k = 0; k < p->n_ring; k++)
+			r->avail->ring[k] = htole16((uint16_t)k);
+		r->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		r->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	}
+	for (uint32_t i = 0; i < p->n_ring; i++) {
+		uint64_t iova = port_iova(p, p->rx_slots + (size_t)i * SLOT_SIZE);
+
+		ring_of(p, RX)->desc[i] =
+			(struct vring_desc){ .addr = htole64(iova),
+					     .len = htole32(HDR_SIZE + BUFFER_SIZE),
+					     .flags = htole16(VRING_DESC_F_WRITE) };
+	}
+}
+
+static void publish(struct vio_ring *r, uint32_t n)
+{
+	r->avail_idx += (uint16_t)n;
+	__atomic_store_n(&r->avail->idx, htole16(r->avail_idx), __ATOMIC_RELEASE);
+}
+
+static uint16_t used_idx(const struct vio_ring *r)
+{
+	return le16toh(__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));
+}
+
+static int vio_open(struct port *p, const char *path)
+{
+	int ret;
+
+	p->priv = calloc(1, sizeof(struct vio_port));
+	if (p->priv == NULL)
+		return -ENOMEM;
+	lay_out(p);
+	publish(ring_of(p, RX), p->n_ring);
+	p->sock = sock_connect(path);
+	ret = p->sock < 0 ? p->sock : negotiate(p);
+	if (ret < 0)
+		fprintf(stderr, "client: vio:%s: %s\n", path, strerror(-ret));
+	return ret;
+}
+
+static void vio_close(struct port *p)
+{
+	/* The back end leaves the rings when the socket closes, and the memory is its own mapping. */
+	for (unsigned int i = 0; i < N_RINGS && p->priv != NULL; i++) {
+		close(ring_of(p, i)->kick);
+		close(ring_of(p, i)->call);
+	}
+}
+
+static void vio_tx_set(struct port *p, uint32_t idx, uint32_t size)
+{
+	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * SLOT_SIZE);
+
+	ring_of(p, TX)->desc[idx] =
+		(struct vring_desc){ .addr = htole64(iova), .len = htole32(HDR_SIZE + size) };
+}
+
+static uint32_t vio_tx_room(struct port *p, uint32_t want)
+{
+	struct vio_ring *r = ring_of(p, TX);
+	uint32_t room = p->n_ring - (uint16_t)(r->avail_idx - r->seen);
+
+	if (room < want) {
+		r->seen = used_idx(r);
+		room = p->n_ring - (uint16_t)(r->avail_idx - r->seen);
+	}
+	return room;
+}
+
+static void vio_tx_post(struct port *p, uint32_t n)
+{
+	p->tx_next = (p->tx_next + n) & (p->n_ring - 1);
+	publish(ring_of(p, TX), n);
+}
+
+static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t want, uint32_t max)
+{
+	struct vio_ring *r = ring_of(p, RX);
+	uint32_t mask = p->n_ring - 1;
+	uint32_t n = (uint16_t)(used_idx(r) - r->seen);
+
+	if (n < want && ++p->rx_waited < RX_WAIT) {
+		p->n_taken = 0;
+		return 0;
+	}
+	p->rx_waited = 0;
+	if (n > max)
+		n = max;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t idx = (p->rx_next + i) & mask;
+		const struct vring_used_elem *e = &r->used->ring[idx];
+
+		p->out_of_order |= le32toh(e->id) != idx;
+		frame[i].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE + HDR_SIZE;
+		frame[i].size = le32toh(e->len) - HDR_SIZE;
+	}
+	p->n_taken = n;
+	return n;
+}
+
+static void vio_rx_return(struct port *p)
+{
+	struct vio_ring *r = ring_of(p, RX);
+
+	if (p->n_taken == 0)
+		return;
+	p->rx_next = (p->rx_next + p->n_taken) & (p->n_ring - 1);
+	r->seen += (uint16_t)p->n_taken;
+	publish(r, p->n_taken);
+	p->n_taken = 0;
+}
+
+const struct port_ops vio_ops = {
+	.kind = "vio",
+	.ring_bytes = 2 * (sizeof(struct vring_desc) + 2 + sizeof(struct vring_used_elem)),
+	.hdr_size = HDR_SIZE,
+	.open = vio_open,
+	.close = vio_close,
+	.tx_set = vio_tx_set,
+	.tx_room = vio_tx_room,
+	.tx_post = vio_tx_post,
+	.rx_take = vio_rx_take,
+	.rx_return = vio_rx_return,
+};
