@@ -85,6 +85,7 @@ def test_others_transfer_on(lab, trio, victim):
 def test_paused_guest_holds_nobody_up(trio, victim):
     """A guest that stops taking its frames loses them; whoever sends to it goes on sending to others."""
     with trio.traffic("vf82599", victim):
+        assert trio["vfx540"].reaches(trio[victim])  # and so knows its MAC
         before = trio.drops(victim).get("no-buffer", 0)
         trio.guests[victim].qmp.command("stop")
         try:
