@@ -224,6 +224,8 @@ static json_t *show_vf(struct rt_port *port)
 	put_uint(out, "messages", info.counters.mbox_messages);
 	put_uint(out, "irqs", info.vfu.n_irqs);
 	put_uint(out, "traps", info.counters.traps);
+	put_uint(out, "dma-messages", info.vfu.n_dma_requests);
+	put_uint(out, "dma-failed", info.vfu.n_dma_failed);
 	put_uint(out, "bad-descriptors", sum.bad_tx_desc + sum.bad_rx_desc);
 	return out;
 }

@@ -152,6 +152,9 @@ static const struct field vf_fields[] = {
 	{ "messages", TYPE_UINT, CNT, .help = "mailbox messages from the driver" },
 	{ "irqs", TYPE_UINT, CNT, .help = "interrupts sent" },
 	{ "traps", TYPE_UINT, CNT, .help = "register accesses that were messages" },
+	{ "dma-messages", TYPE_UINT, CNT,
+	  .help = "reads and writes of guest memory by messages, since it is not shared" },
+	{ "dma-failed", TYPE_UINT, CNT, .help = "of these, failed; each stops its ring" },
 	{ "bad-descriptors", TYPE_UINT, STAT, .help = "descriptors refused" },
 	END
 };

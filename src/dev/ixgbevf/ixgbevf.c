@@ -87,6 +87,7 @@ static void op_reset(struct vf *vf)
 	bool moved = dev->st->mac != vf->policy.mac;
 
 	reset_all(dev, true);
+	dev->relay_told = false;
 	__atomic_store_n(&dev->st->mac, vf->policy.mac, __ATOMIC_RELAXED);
 	if (moved)
 		vf->upcalls->macs_changed(vf->arg);

@@ -150,7 +150,7 @@ struct ixgbevf_state {
 #define IXGBEVF_SHARED_SIZE (IXGBEVF_PAGE_TX + IXGBEVF_PAGE)
 
 _Static_assert(sizeof(struct rx_state) == CACHE_LINE, "one line a ring");
-_Static_assert(sizeof(struct tx_state) == 2 * CACHE_LINE, "and one for its contexts");
+_Static_assert(sizeof(struct tx_state) == 2ul * CACHE_LINE, "and one for its contexts");
 _Static_assert(offsetof(struct ixgbevf_state, page0) == 8, "part of the memfd's format");
 _Static_assert(sizeof(struct ixgbevf_state) % IXGBEVF_PAGE == 0, "queue pages are page aligned");
 _Static_assert(IXGBEVF_QUEUES_MAX == ENDPOINT_QUEUES_MAX, "an endpoint has room for all queues");
@@ -186,8 +186,9 @@ struct ixgbevf {
 	struct relay *relay;                 /* NULL: workers use the guest's own rings */
 	uint32_t relay_asked;                /* a worker met memory that needs messages */
 	int state_fd;
-	uint8_t *pages; /* page 1, page 2, as the guest maps them */
-	bool has_rlpml; /* X540 */
+	uint8_t *pages;  /* page 1, page 2, as the guest maps them */
+	bool has_rlpml;  /* X540 */
+	bool relay_told; /* the log knows, since the last reset from outside */
 	/* Of the policy, for the workers: */
 	uint32_t link_up;
 	uint32_t size_max; /* longest untagged frame, with FCS */
@@ -252,6 +253,7 @@ static inline uint32_t shared_load_acquire(const uint32_t *word)
 	return le32toh(__atomic_load_n(word, __ATOMIC_ACQUIRE));
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the builtin writes through it */
 static inline void shared_store(uint32_t *word, uint32_t v)
 {
 	__atomic_store_n(word, htole32(v), __ATOMIC_RELAXED);

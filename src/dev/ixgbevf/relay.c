@@ -68,8 +68,8 @@ static void take_up(struct relay_queue *q)
 {
 	struct ring_regs r = guest_regs(q->dev, q->idx, q->tx);
 
-	q->base = r.base;
-	q->size = r.size;
+	__atomic_store_n(&q->base, r.base, __ATOMIC_RELAXED);
+	__atomic_store_n(&q->size, r.size, __ATOMIC_RELAXED);
 	q->n_desc = r.size / DESC_SIZE;
 	if (!ring_regs_valid(&r) || !relay_covers(q, r.base, r.size, MEM_READ | MEM_WRITE)) {
 		relay_count_bad(q);
@@ -102,7 +102,8 @@ static bool has_changed(const struct relay_queue *q)
 {
 	struct ring_regs r = guest_regs(q->dev, q->idx, q->tx);
 
-	return r.base != q->base || r.size != q->size;
+	return r.base != __atomic_load_n(&q->base, __ATOMIC_RELAXED) ||
+	       r.size != __atomic_load_n(&q->size, __ATOMIC_RELAXED);
 }
 
 static void take_up_all(struct ixgbevf *dev)
@@ -256,11 +257,12 @@ static bool enter(struct ixgbevf *dev)
 		return false;
 	}
 	dev->vf.counters.relays++;
-	if (log_limit_pass(&dev->limit_relay, AREA))
+	if (!dev->relay_told && log_limit_pass(&dev->limit_relay, AREA))
 		log_warn(AREA,
 			 "%s: the guest's memory is not shared: the VF works by messages, slowly "
 			 "(QEMU: memory-backend with share=on)",
 			 dev->vf.model->name);
+	dev->relay_told = true;
 	memcpy(r->lines, dev->pages, sizeof(r->lines));
 	for (unsigned int i = 0; i < 2 * r->n_queues; i++)
 		note_live(&r->queue[i]);
@@ -375,7 +377,10 @@ static bool wants_service(const struct relay_queue *q)
 {
 	uint8_t status = __atomic_load_n(&q->status, __ATOMIC_RELAXED);
 
+	/* A ring that waits for the answers of its last life is taken up when they have come. */
 	if ((status != RELAY_OFF) != is_enabled(q->dev, q->idx, q->tx))
+		return status != RELAY_OFF || __atomic_load_n(&q->n_out, __ATOMIC_RELAXED) == 0;
+	if (status != RELAY_OFF && has_changed(q))
 		return true;
 	return status == RELAY_ON &&
 	       shared_load(guest_tail(q)) != __atomic_load_n(&q->seen, __ATOMIC_RELAXED);

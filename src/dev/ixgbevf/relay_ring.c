@@ -55,8 +55,9 @@ static void answered(void *arg, int err)
 	struct relay_queue *q = request->q;
 
 	request->span->n_out--;
+	q->write_size -= request->write_size;
 	request->span = NULL;
-	q->n_out--;
+	__atomic_store_n(&q->n_out, q->n_out - 1, __ATOMIC_RELAXED);
 	/* What is out for a ring that was stopped is only waited for. */
 	if (err < 0 && q->status == RELAY_ON)
 		relay_fail(q, err);
@@ -82,13 +83,18 @@ static int ask(struct relay_queue *q, struct relay_span *span, bool to_guest)
 
 		if (size > r->piece)
 			size = r->piece;
-		*request = (struct relay_request){ q, span };
+		/* Clients answer and listen by turns: what we have said and they have not heard yet must
+		 * fit the socket, or both wait for the other. */
+		if (to_guest && q->write_size > 0 && q->write_size + size > RELAY_WRITE_MAX)
+			return -EBUSY;
+		*request = (struct relay_request){ q, span, to_guest ? size : 0 };
 		ret = to_guest ? vf->upcalls->dma_write(vf->arg, iova, buf, size, answered, request)
 			       : vf->upcalls->dma_read(vf->arg, iova, buf, size, answered, request);
 		if (ret == 0) {
 			span->asked += size;
 			span->n_out++;
-			q->n_out++;
+			q->write_size += request->write_size;
+			__atomic_store_n(&q->n_out, q->n_out + 1, __ATOMIC_RELAXED);
 			return 0;
 		}
 		request->span = NULL;

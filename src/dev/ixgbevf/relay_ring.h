@@ -15,7 +15,8 @@
 
 #include "dev/ixgbevf/relay.h"
 
-#define RELAY_CHUNK 64 /* descriptors that are read, or given back, at once */
+#define RELAY_CHUNK     64         /* descriptors that are read, or given back, at once */
+#define RELAY_WRITE_MAX VF_DMA_MAX /* bytes in a ring's writes that wait for their answers */
 
 struct relay_desc {
 	uint64_t lo, hi;
@@ -57,8 +58,9 @@ struct relay_queue {
 	uint8_t back; /* enum relay_back */
 	uint32_t idx;
 	uint32_t hint;
-	uint32_t n_out;   /* answers that are out, also for a ring that is off by now */
-	uint32_t n_slots; /* of slot[], and descriptors of the shadow ring */
+	uint32_t n_out;      /* answers that are out, also for a ring that is off by now */
+	uint32_t write_size; /* bytes in writes among these */
+	uint32_t n_slots;    /* of slot[], and descriptors of the shadow ring */
 	uint32_t slot_size;
 	/* A ring that workers used in place until now goes on where they left it. */
 	bool live;
@@ -91,6 +93,7 @@ struct relay_queue {
 struct relay_request {
 	struct relay_queue *q;
 	struct relay_span *span; /* NULL: free */
+	uint32_t write_size;
 };
 
 struct relay {
