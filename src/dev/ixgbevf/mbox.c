@@ -76,6 +76,8 @@ static void mbox_set_state(struct ixgbevf *dev, enum mbox_state state)
  * the caller. False: refused. */
 typedef bool handler_fn(struct ixgbevf *dev, uint32_t *msg);
 
+/* NOLINTBEGIN(readability-non-const-parameter): handlers share one type; some only read */
+
 static uint64_t mac_of(const uint32_t *words)
 {
 	/* The six bytes lie in two words in memory order. */
@@ -251,6 +253,8 @@ static bool op_refuse(struct ixgbevf *dev, uint32_t *msg)
 {
 	return false;
 }
+
+/* NOLINTEND(readability-non-const-parameter) */
 
 struct mbox_op {
 	const char *name;

@@ -14,13 +14,13 @@
 
 /* The BAR's pages: a VF's registers fall into four, each of one nature. */
 #define IXGBEVF_BAR_SIZE 0x4000
-#define IXGBEVF_PAGE     0x1000
+#define IXGBEVF_PAGE     0x1000ul
 #define IXGBEVF_PAGE_RX  0x1000
 #define IXGBEVF_PAGE_TX  0x2000
 
-#define IXGBEVF_QUEUES_MAX 8    /* queue pairs that the register layout has room for */
-#define IXGBEVF_QUEUE_STEP 0x40 /* a queue's registers fill one cache line */
-#define IXGBEVF_VECTORS    3    /* DS 7.3.1: MSI-X vectors of a VF */
+#define IXGBEVF_QUEUES_MAX 8      /* queue pairs that the register layout has room for */
+#define IXGBEVF_QUEUE_STEP 0x40ul /* a queue's registers fill one cache line */
+#define IXGBEVF_VECTORS    3      /* DS 7.3.1: MSI-X vectors of a VF */
 
 /* Page 0: control, interrupts, mailbox. */
 #define VFCTRL      0x0000

@@ -234,6 +234,8 @@ static void disable(enum how how)
 		guest_write(&g, VFCTRL, VFCTRL_RST);
 }
 
+#define ROUNDS 400ul
+
 /* The driver frees its memory behind the trapped access; whoever writes or reads it then is seen, here
  * by a pattern and by the thread sanitizer. */
 static void nothing_is_touched_after_a_disable(void **state)
@@ -244,7 +246,7 @@ static void nothing_is_touched_after_a_disable(void **state)
 	atomic_store(&quit, false);
 	g.on_quiesce = wait_a_round;
 	pthread_create(&thread, NULL, worker, NULL);
-	for (unsigned int round = 0; round < 400; round++) {
+	for (unsigned int round = 0; round < ROUNDS; round++) {
 		memset(g.ram, 0x5a, size);
 		up();
 		some_traffic();
@@ -258,8 +260,8 @@ static void nothing_is_touched_after_a_disable(void **state)
 	}
 	atomic_store(&quit, true);
 	pthread_join(thread, NULL);
-	assert_true(sent > 400 * 3);
-	assert_true(received > 400 * 3);
+	assert_true(sent > ROUNDS * 3);
+	assert_true(received > ROUNDS * 3);
 }
 
 /* Several workers push at once, each frame arrives once and whole. */
@@ -276,7 +278,7 @@ static void *pusher(void *arg)
 		struct frame f = guest_frame(bytes, sizeof(bytes), GUEST_MAC, 0x88b5);
 		const struct frame *ptr = &f;
 
-		memset(bytes + 14, (int)(uintptr_t)arg, sizeof(bytes) - 14);
+		memset(bytes + 14, *(const uint8_t *)arg, sizeof(bytes) - 14);
 		g.vf->endpoint.ops->push(&g.vf->endpoint, &ptr, 1, 0, &stats);
 		done = stats.rx_frames;
 	}
@@ -287,10 +289,13 @@ static void pushes_from_several_workers(void **state)
 {
 	unsigned int count[PUSHERS + 1] = { 0 }, next = 0;
 	pthread_t thread[PUSHERS];
+	uint8_t fill[PUSHERS];
 
 	up();
-	for (uintptr_t i = 0; i < PUSHERS; i++)
-		pthread_create(&thread[i], NULL, pusher, (void *)(i + 1));
+	for (unsigned int i = 0; i < PUSHERS; i++) {
+		fill[i] = (uint8_t)(i + 1);
+		pthread_create(&thread[i], NULL, pusher, &fill[i]);
+	}
 	for (unsigned int n = 0; n < PUSHERS * PUSHES; n++) {
 		uint8_t *buf = guest_va(&g, GUEST_BUFS + 2048ull * next);
 

@@ -206,7 +206,7 @@ static void several_descriptors(void **state)
 			guest_rx_desc(&g, idx)->lo = GUEST_DATA;
 		if (cases[i].kib == 3)
 			for (unsigned int k = 0; k < cases[i].n; k++)
-				guest_rx_desc(&g, (idx + k) % N)->lo = GUEST_DATA + 4096 * k;
+				guest_rx_desc(&g, (idx + k) % N)->lo = GUEST_DATA + 4096ull * k;
 		uint64_t at[16];
 
 		for (unsigned int k = 0; k < cases[i].n; k++)
@@ -583,8 +583,8 @@ static void bad_rings(void **state)
 	struct frame f = frame(0, 60);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
-		uint64_t before = guest_stats(&g).bad_rx_desc;
 		uint32_t n = cases[i].size / 16;
+		uint64_t before;
 
 		guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
 		guest_read(&g, VFSTATUS);

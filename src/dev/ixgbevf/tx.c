@@ -192,7 +192,7 @@ static enum walk take_packet(struct tx_pull *p, uint32_t *idx)
 {
 	struct frame *f = &p->burst->frame[p->burst->n];
 	struct tx_desc first, d;
-	uint32_t n = 0, at = *idx, last = at;
+	uint32_t n = 0, at = *idx, last;
 	bool good = true;
 
 	/* Room for the longest packet, so that none has to be undone half way. */

@@ -38,7 +38,7 @@ static void put(unsigned int idx, uint64_t iova, uint32_t cmd, uint32_t status)
 
 static void put_whole(unsigned int idx, uint32_t size)
 {
-	put(idx, GUEST_DATA + 2048 * idx, WHOLE | size, size << TXD_PAYLEN_SHIFT);
+	put(idx, GUEST_DATA + 2048ull * idx, WHOLE | size, size << TXD_PAYLEN_SHIFT);
 }
 
 static void put_context(unsigned int idx, uint32_t vlan_macip, uint32_t tucmd, uint32_t mss_l4len)
@@ -91,7 +91,7 @@ static void plain_frames(void **state)
 		assert_int_equal(f->seg_size, sizes[i]);
 		assert_int_equal(f->n_segs, 1);
 		assert_int_equal(f->flags, 0);
-		assert_ptr_equal(f->va, mem_at(mem_table(g.mem), &hint, GUEST_DATA + 2048 * i, 1,
+		assert_ptr_equal(f->va, mem_at(mem_table(g.mem), &hint, GUEST_DATA + 2048ull * i, 1,
 					       MEM_READ));
 	}
 	/* Nothing is given back before done. */
@@ -160,7 +160,7 @@ static void several_segments(void **state)
 	uint32_t sum = 1035;
 
 	for (unsigned int i = 0; i < 4; i++)
-		put(i, GUEST_DATA + 0x1000 * i, (i == 3 ? WHOLE : DATA) | sizes[i],
+		put(i, GUEST_DATA + 0x1000ull * i, (i == 3 ? WHOLE : DATA) | sizes[i],
 		    i == 0 ? sum << TXD_PAYLEN_SHIFT : 0);
 	put_whole(4, 60);
 	tail(5);
@@ -442,7 +442,7 @@ static void forty_descriptors_and_no_more(void **state)
 {
 	for (unsigned int n = FRAME_SEGS; n <= FRAME_SEGS + 1; n++) {
 		for (unsigned int i = 0; i < n; i++)
-			put(i, GUEST_DATA + 10 * i, (i + 1 == n ? WHOLE : DATA) | 10,
+			put(i, GUEST_DATA + 10ull * i, (i + 1 == n ? WHOLE : DATA) | 10,
 			    i == 0 ? 10 * n << TXD_PAYLEN_SHIFT : 0);
 		put_whole(n, 60);
 		tail(n + 1);
