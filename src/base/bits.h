@@ -18,9 +18,8 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
-#ifndef container_of
+#undef container_of /* DPDK's goes through an integer */
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#endif
 
 static inline bool is_pow2(uint64_t v)
 {

@@ -69,7 +69,7 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	/* Not guest memory: our own bug. Die as if there were no handler. */
-	signal(sig, SIG_DFL);
+	(void)signal(sig, SIG_DFL);
 	errno = saved_errno;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -24,7 +25,7 @@ struct uplink {
 	struct endpoint endpoint;
 	struct txq txq;
 	uint16_t port_id;
-	bool probed; /* made by us: to be removed again */
+	bool has_port; /* port_id is ours: to be closed again */
 	bool started;
 	uint32_t max_frame;
 	char vdev[64];
@@ -35,14 +36,18 @@ struct uplink {
 	struct rte_mbuf *held[BURST_MAX]; /* behind the frames of the current pull */
 };
 
+/* Ports that uplinks have: DPDK takes no offence at a device that is opened twice. Control only. */
+static bool port_taken[RTE_MAX_ETHPORTS];
+
 int uplink_eal_init(const char *program, bool hugepages)
 {
 	char arg[8][24] = { "softiovd", "--no-pci", "--no-telemetry", "--no-shconf",
 			    "--log-level=4" };
 	char *argv[12];
-	int argc = 5;
+	cpu_set_t cpus;
+	int argc = 5, ret;
 
-	snprintf(arg[0], sizeof(arg[0]), "%s", program);
+	(void)snprintf(arg[0], sizeof(arg[0]), "%s", program);
 	if (hugepages) {
 		strcpy(arg[argc++], "--in-memory");
 	} else {
@@ -53,9 +58,13 @@ int uplink_eal_init(const char *program, bool hugepages)
 	for (int i = 0; i < argc; i++)
 		argv[i] = arg[i];
 	argv[argc] = NULL;
+	/* It ties the calling thread to the first processor, and so all threads that this one makes. */
+	ret = -pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	if (ret < 0)
+		return ret;
 	if (rte_eal_init(argc, argv) < 0)
 		return -rte_errno;
-	return 0;
+	return -pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 }
 
 void uplink_eal_fini(void)
@@ -180,7 +189,8 @@ static void uplink_push(struct endpoint *ep, const struct frame *const frame[], 
 	sent = n_out > 0 ? rte_eth_tx_burst(u->port_id, 0, out, (uint16_t)n_out) : 0;
 	spin_unlock(&u->tx_lock);
 	for (unsigned int i = 0; i < sent; i++)
-		stats->rx_bytes += size[i]; /* cppcheck-suppress uninitvar; sent <= n_out */
+		/* cppcheck-suppress uninitvar; sent <= n_out */
+		stats->rx_bytes += size[i]; /* NOLINT: as above */
 	stats->rx_frames += sent;
 	if (sent < n_out) {
 		stats->drop[DROP_UPLINK] += n_out - sent;
@@ -201,8 +211,8 @@ static int device_string(struct uplink *u, const char *name, const char *device,
 	if (driver == UPLINK_AUTO)
 		driver = is_interface ? UPLINK_AF_PACKET : UPLINK_ETHDEV;
 	if (driver == UPLINK_ETHDEV) {
-		snprintf(text, size, "%s", device);
-		snprintf(u->vdev, sizeof(u->vdev), "%.*s", (int)strcspn(device, ","), device);
+		(void)snprintf(text, size, "%s", device);
+		(void)snprintf(u->vdev, sizeof(u->vdev), "%.*s", (int)strcspn(device, ","), device);
 		return 0;
 	}
 	if (!is_interface)
@@ -210,42 +220,67 @@ static int device_string(struct uplink *u, const char *name, const char *device,
 			       "there is no network interface '%s' (ip link shows what there is)",
 			       device);
 	if (driver == UPLINK_AF_PACKET) {
-		snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
+		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
 		/* 2048-byte frames in 64 KiB blocks; the kernel's queue is not used for sending. */
-		snprintf(text, size,
-			 "%s,iface=%s,qpairs=1,blocksz=65536,framesz=2048,framecnt=1024", u->vdev,
-			 device);
+		(void)snprintf(text, size,
+			       "%s,iface=%s,qpairs=1,blocksz=65536,framesz=2048,framecnt=1024",
+			       u->vdev, device);
 	} else {
-		snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%s", name);
-		snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=1,busy_budget=0",
-			 u->vdev, device);
+		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%s", name);
+		(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=1,busy_budget=0",
+			       u->vdev, device);
 	}
 	return 0;
 }
 
-static int probe(struct uplink *u, const char *text, struct err *err)
+/* The port that the probed device made. */
+static bool find_port(const struct uplink *u, const char *text, uint16_t *port_id)
 {
 	struct rte_dev_iterator it;
+
+	RTE_ETH_FOREACH_MATCHING_DEV(*port_id, text, &it)
+	{
+		rte_eth_iterator_cleanup(&it);
+		return true;
+	}
+	return rte_eth_dev_get_port_by_name(u->vdev, port_id) == 0;
+}
+
+static int probe(struct uplink *u, const char *text, struct err *err)
+{
 	uint16_t port_id;
 	int ret;
 
 	ret = rte_dev_probe(text);
-	if (ret < 0)
+	if (ret < 0 && ret != -EEXIST)
 		return err_set(
 			err, ret,
 			"DPDK cannot open '%s': %s (is the name right, and may the daemon use it?)",
 			text, strerror(-ret));
-	u->probed = true;
-	RTE_ETH_FOREACH_MATCHING_DEV(port_id, text, &it)
-	{
-		u->port_id = port_id;
-		rte_eth_iterator_cleanup(&it);
-		return 0;
+	if (!find_port(u, text, &port_id)) {
+		rte_eal_hotplug_remove("vdev", u->vdev);
+		return err_set(err, -ENODEV,
+			       "DPDK opened '%s', but there is no Ethernet port behind it", text);
 	}
-	if (rte_eth_dev_get_port_by_name(u->vdev, &u->port_id) == 0)
-		return 0;
-	return err_set(err, -ENODEV, "DPDK opened '%s', but there is no Ethernet port behind it",
-		       text);
+	if (port_taken[port_id])
+		return err_set(err, -EBUSY, "'%s' is another uplink's already", text);
+	port_taken[port_id] = true;
+	u->port_id = port_id;
+	u->has_port = true;
+	return 0;
+}
+
+static int make_pool(struct uplink *u, const char *device, struct err *err)
+{
+	static unsigned int n_pools;
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "uplink-%u", n_pools++);
+	u->pool = rte_pktmbuf_pool_create(name, POOL_SIZE, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+					  SOCKET_ID_ANY);
+	if (u->pool == NULL)
+		return err_set(err, -ENOMEM, "no memory for the packet buffers of '%s'", device);
+	return 0;
 }
 
 static int start(struct uplink *u, const char *device, struct err *err)
@@ -285,8 +320,7 @@ int uplink_open(struct uplink **uplink, const char *name, const char *device,
 		enum uplink_driver driver, struct err *err)
 {
 	struct uplink *u = calloc(1, sizeof(*u));
-	static unsigned int n_pools;
-	char text[256], pool_name[32];
+	char text[256];
 	int ret;
 
 	if (u == NULL)
@@ -294,19 +328,14 @@ int uplink_open(struct uplink **uplink, const char *name, const char *device,
 	ret = device_string(u, name, device, driver, text, sizeof(text), err);
 	if (ret < 0)
 		goto fail;
-	snprintf(pool_name, sizeof(pool_name), "uplink-%u", n_pools++);
-	u->pool = rte_pktmbuf_pool_create(pool_name, POOL_SIZE, POOL_CACHE, 0,
-					  RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (u->pool == NULL) {
-		ret = err_set(err, -ENOMEM, "no memory for the packet buffers of '%s'", device);
-		goto fail;
-	}
 	u->endpoint.stats = endpoint_stats_new();
 	if (u->endpoint.stats == NULL) {
 		ret = err_set(err, -ENOMEM, "out of memory");
 		goto fail;
 	}
 	ret = probe(u, text, err);
+	if (ret == 0)
+		ret = make_pool(u, device, err);
 	if (ret == 0)
 		ret = start(u, device, err);
 	if (ret < 0)
@@ -329,12 +358,14 @@ void uplink_close(struct uplink *u)
 
 	if (u == NULL)
 		return;
-	if (u->probed && rte_eth_dev_info_get(u->port_id, &info) == 0) {
+	if (u->has_port && rte_eth_dev_info_get(u->port_id, &info) == 0) {
 		if (u->started)
 			rte_eth_dev_stop(u->port_id);
 		rte_eth_dev_close(u->port_id);
 		rte_dev_remove(info.device);
 	}
+	if (u->has_port)
+		port_taken[u->port_id] = false;
 	rte_mempool_free(u->pool);
 	free(u->endpoint.stats);
 	free(u);

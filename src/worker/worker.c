@@ -160,7 +160,7 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	char name[16];
 
-	snprintf(name, sizeof(name), "worker-%u", w->idx);
+	(void)snprintf(name, sizeof(name), "worker-%u", w->idx);
 	pthread_setname_np(pthread_self(), name);
 	/* The default slack of 50 us would more than double the short sleeps (prctl(2)). */
 	prctl(PR_SET_TIMERSLACK, 1000);
