@@ -21,8 +21,8 @@ enum uplink_driver {
 
 struct uplink;
 
-/* Starts DPDK's environment without hugepages, PCI or files. Once, before the first uplink and before
- * other threads. `argv` is DPDK's own error output's program name. 0 or a negative errno. */
+/* Starts DPDK's environment without PCI and files, with hugepages or without. Once, before the first
+ * uplink and before other threads. `program` stands in DPDK's error output. 0 or a negative errno. */
 int uplink_eal_init(const char *program, bool hugepages);
 void uplink_eal_fini(void);
 /* For worker_options.thread_start: gives the thread an lcore id, so that mempool caches work. */
@@ -31,7 +31,9 @@ void uplink_thread_start(void);
 const char *uplink_dpdk_version(void);
 
 /* Opens `device`: the name of a Linux interface (AUTO takes AF_PACKET, which shares the interface
- * with the host), or a DPDK device string. `name` names it in DPDK. Started when it returns. */
+ * with the host), or a DPDK device string. `name` names it in DPDK. Started when it returns.
+ * -ENODEV: there is no such interface, or no Ethernet port behind the device; -EBUSY: it is another
+ * uplink's; -ENOMEM, or what DPDK says. */
 int uplink_open(struct uplink **uplink, const char *name, const char *device,
 		enum uplink_driver driver, struct err *err);
 /* No worker may use it any more. Accepts NULL. */
