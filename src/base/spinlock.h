@@ -32,6 +32,12 @@ static inline bool spin_trylock(struct spinlock *l)
 	return atomic_exchange_explicit(&l->held, 1, memory_order_acquire) == 0;
 }
 
+/* A moment ago; for what can do without being sure that it is free. */
+static inline bool spin_is_held(struct spinlock *l)
+{
+	return atomic_load_explicit(&l->held, memory_order_acquire) != 0;
+}
+
 static inline void spin_unlock(struct spinlock *l)
 {
 	atomic_store_explicit(&l->held, 0, memory_order_release);

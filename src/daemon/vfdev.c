@@ -105,7 +105,7 @@ static void on_reset(void *arg, enum vfu_reset why)
 {
 	struct vfdev *dev = arg;
 
-	dev->vf->bus_master = false;
+	__atomic_store_n(&dev->vf->bus_master, false, __ATOMIC_RELAXED);
 	dev->vf->ops->reset(dev->vf);
 	dev->vf->state = why == VFU_RESET_DETACH ? VF_DETACHED : VF_ATTACHED;
 	dev->changed(dev->arg);
@@ -133,7 +133,8 @@ static void on_config(void *arg, unsigned int events)
 
 	if ((events & PCI_EV_COMMAND) == 0)
 		return;
-	dev->vf->bus_master = pci_config_bus_master(&dev->config);
+	__atomic_store_n(&dev->vf->bus_master, pci_config_bus_master(&dev->config),
+			 __ATOMIC_RELAXED);
 	/* PCIe 5.0, 7.5.1.1.3: no memory request after the write that cleared it has completed. */
 	if (!dev->vf->bus_master)
 		worker_quiesce(dev->workers);

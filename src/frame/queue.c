@@ -3,11 +3,11 @@
 
 #include "frame/queue.h"
 
-_Thread_local unsigned int worker_self;
+_Thread_local unsigned int worker_self = WORKERS_MAX;
 
 struct endpoint_stats *endpoint_stats_new(void)
 {
-	size_t size = WORKERS_MAX * sizeof(struct endpoint_stats);
+	size_t size = STATS_SLOTS * sizeof(struct endpoint_stats);
 	struct endpoint_stats *stats = aligned_alloc(CACHE_LINE, size);
 
 	if (stats != NULL)
@@ -21,7 +21,7 @@ void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum)
 	uint64_t *to = (uint64_t *)sum;
 
 	memset(sum, 0, sizeof(*sum));
-	for (unsigned int w = 0; w < WORKERS_MAX; w++) {
+	for (unsigned int w = 0; w < STATS_SLOTS; w++) {
 		const uint64_t *from = (const uint64_t *)&ep->stats[w];
 
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)

@@ -25,6 +25,7 @@
 
 #define ENDPOINT_QUEUES_MAX 8
 #define WORKERS_MAX         32
+#define STATS_SLOTS         (WORKERS_MAX + 1) /* one for each worker, one for all other threads */
 
 struct burst {
 	unsigned int n;
@@ -83,10 +84,10 @@ struct endpoint {
 	atomic_uint running; /* 1 while the guest's driver receives: what `path` is chosen by */
 	unsigned int n_txq;  /* fixed for the endpoint's life, at most ENDPOINT_QUEUES_MAX */
 	struct txq *txq[ENDPOINT_QUEUES_MAX];
-	struct endpoint_stats *stats; /* [WORKERS_MAX]; owned by the endpoint's creator */
+	struct endpoint_stats *stats; /* [STATS_SLOTS]; owned by the endpoint's creator */
 };
 
-/* The calling worker's index; the stats slot that pull and done count into. Set by the worker. */
+/* The calling worker's index and stats slot; WORKERS_MAX in every other thread. Set by the worker. */
 extern _Thread_local unsigned int worker_self;
 
 static inline struct endpoint_stats *endpoint_stats_self(struct endpoint *ep)
@@ -94,7 +95,7 @@ static inline struct endpoint_stats *endpoint_stats_self(struct endpoint *ep)
 	return &ep->stats[worker_self];
 }
 
-/* WORKERS_MAX slots, zeroed; free with free(). NULL without memory. */
+/* STATS_SLOTS slots, zeroed; free with free(). NULL without memory. */
 struct endpoint_stats *endpoint_stats_new(void);
 /* Adds up all workers' counters. */
 void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum);

@@ -46,7 +46,7 @@ struct port_config {
 	uint64_t vlans[4096 / 64]; /* with trunk */
 	/* In the order of preference: the first that runs receives. NULL: none. */
 	struct endpoint *endpoint[PORT_ENDPOINTS];
-	struct endpoint_stats *stats; /* [WORKERS_MAX]: drops that no endpoint can count */
+	struct endpoint_stats *stats; /* [STATS_SLOTS]: drops that no endpoint can count */
 };
 
 struct switch_snapshot {

@@ -205,13 +205,17 @@ static void trap_rx(struct ixgbevf *dev, unsigned int q)
 	bool enable = (shared_load(&rx_line(dev, q)->rxdctl) & RXDCTL_ENABLE) != 0;
 	uint8_t *desc;
 
-	if ((status != RING_OFF) == (enable && ixgbevf_may_dma(dev))) {
+	if (status != RING_OFF && enable && ixgbevf_may_dma(dev)) {
 		/* Nothing new: only what the guest may want to read now. */
 		if (status != RING_ON || !spin_trylock(lock))
 			return;
-	} else {
+	} else if (status != RING_OFF || enable || spin_is_held(lock)) {
+		/* Off and clear as well, while somebody is inside: a push may have read ENABLE before it was
+		 * cleared, and not have said so yet. */
 		spin_lock(lock);
 		ring_rx_ready(dev, q, ring_table(dev), &desc);
+	} else {
+		return;
 	}
 	if (ring->status == RING_ON)
 		ring_rx_show(dev, q);
