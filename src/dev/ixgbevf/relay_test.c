@@ -118,11 +118,8 @@ static void put_message(const struct message *m)
 	driver_looks();
 }
 
-static void answer_one(void)
+static void answer(unsigned int i)
 {
-	unsigned int i = client.order == FIRST_COMES_FIRST  ? 0
-			 : client.order == LAST_COMES_FIRST ? client.n - 1
-							    : any(client.n);
 	struct message m = client.wait[i];
 	int err = ++client.n_answers == client.fail_at ? client.error : 0;
 
@@ -136,6 +133,20 @@ static void answer_one(void)
 	m.done(m.arg, err);
 	if (m.write)
 		free(m.buf);
+}
+
+static void answer_one(void)
+{
+	answer(client.order == FIRST_COMES_FIRST  ? 0
+	       : client.order == LAST_COMES_FIRST ? client.n - 1
+						  : any(client.n));
+}
+
+static void answer_writes(void)
+{
+	for (unsigned int i = client.n; i-- > 0;)
+		if (client.wait[i].write)
+			answer(i);
 }
 
 /* --- the driver --- */
@@ -766,26 +777,32 @@ static void reset_in_flight(void **state)
 	restart();
 }
 
-/* The guest disables its rings and enables them before the answers have come. */
+/* The guest disables its rings and enables them before the answers have come: nothing that was read for
+ * the old ones may end up in the new frames. */
 static void quick_restart(void **state)
 {
-	drv.n_send = 200;
-	post_frames();
-	for (unsigned int i = 0; i < 10; i++)
-		step();
-	assert_true(client.n > 0);
-	drv.running = false;
-	guest_write(&g, VFCTRL, VFCTRL_RST);
-	up();
-	assert_true(ixgbevf_is_relayed(g.dev));
-	drv.n_send = 200;
-	client.order = LAST_COMES_FIRST;
-	post_frames();
-	settle();
-	assert_int_equal(drv.n_cleaned, 200);
-	push(0);
-	settle();
-	assert_int_equal(drv.n_received, 1);
+	for (unsigned int moment = 2; moment < 60; moment++) {
+		client.order = ANY_ORDER;
+		drv.n_send = 200;
+		post_frames();
+		for (unsigned int i = 0; i < moment; i++)
+			step();
+		drv.running = false;
+		guest_write(&g, VFCTRL, VFCTRL_RST);
+		answer_writes(); /* before its memory is used for something else */
+		up();
+		drv.n_send = 200;
+		post_frames();
+		settle();
+		assert_int_equal(drv.n_cleaned, 200);
+		assert_true(push(0));
+		settle();
+		assert_int_equal(drv.n_received, 1);
+		drv.running = false;
+		guest_write(&g, VFCTRL, VFCTRL_RST);
+		assert_false(ixgbevf_is_relayed(g.dev));
+		up();
+	}
 }
 
 /* Each message in turn fails: its ring stops, and only that; disabling brings it back. */
