@@ -2,6 +2,7 @@
 /* A guest whose memory only messages reach. The client answers late, in any order, and not always
  * well; the driver looks at its rings after each half of each write, and believes what it sees. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,7 +102,7 @@ static int up_write(void *arg, uint64_t iova, const void *buf, size_t size, vf_d
 
 static void up_kick(void *arg)
 {
-	client.kicked = true;
+	__atomic_store_n(&client.kicked, true, __ATOMIC_SEQ_CST);
 }
 
 static void driver_looks(void);
@@ -1111,6 +1112,96 @@ static void back_to_pointers(void **state)
 	assert_int_equal(guest_line_read(&g, VFGPRC), 1);
 }
 
+/* --- threads --- */
+
+static struct {
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint rounds; /* quiescent points */
+	unsigned int n_sent, n_wrong;
+} other;
+
+static void wait_for_other(struct guest *guest)
+{
+	unsigned int was = atomic_load(&other.rounds);
+
+	/* The round that runs now may have seen the old, the one after it has not. */
+	while (atomic_load(&other.rounds) - was < 2 && !atomic_load(&other.stop))
+		sched_yield();
+}
+
+/* A worker, all the time: it sends on what it gets and receives as much as there is room for. */
+static void *other_main(void *arg)
+{
+	static struct burst burst;
+	struct txq *txq = g.vf->endpoint.txq[0];
+	struct endpoint_stats stats = { 0 };
+	uint8_t bytes[600], out[2048];
+
+	worker_self = 1;
+	memset(bytes, 0x5a, sizeof(bytes));
+	while (!atomic_load(&other.stop)) {
+		struct frame f = guest_frame(bytes, sizeof(bytes), GUEST_MAC, 0x88b5);
+		const struct frame *frames[] = { &f, &f, &f };
+
+		burst.n = burst.n_segs = 0;
+		txq->ops->pull(txq, &burst);
+		for (unsigned int i = 0; i < burst.n; i++) {
+			copy_frame(&burst.frame[i], out);
+			for (uint32_t at = FRAME_SIZE_MIN; at < burst.frame[i].size; at++)
+				other.n_wrong += out[at] != 0xa5;
+		}
+		other.n_sent += burst.n;
+		if (burst.n > 0)
+			txq->ops->done(txq);
+		g.vf->endpoint.ops->push(&g.vf->endpoint, frames, ARRAY_SIZE(frames), 0, &stats);
+		atomic_fetch_add(&other.rounds, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* What it is about shows under ThreadSanitizer; without it, whether both sides go on for ever. */
+static void with_a_worker(void **state)
+{
+	unsigned int posted = 0, n_resets = 0;
+
+	drv.running = false;
+	memset(guest_va(&g, GUEST_DATA), 0xa5, 2048 * N);
+	memset(&other, 0, sizeof(other));
+	g.on_quiesce = wait_for_other;
+	client.order = ANY_ORDER;
+	assert_int_equal(pthread_create(&other.thread, NULL, other_main, NULL), 0);
+	for (unsigned int i = 0; n_resets < 30; i++) {
+		if (__atomic_exchange_n(&client.kicked, false, __ATOMIC_SEQ_CST))
+			g.vf->ops->kicked(g.vf);
+		if (client.n > 0)
+			answer_one();
+		else
+			sched_yield();
+		/* What the driver would do, without asking for what became of it. */
+		put(posted % N, GUEST_DATA + 2048 * (posted % N), WHOLE | 1000,
+		    1000 << TXD_PAYLEN_SHIFT);
+		posted++;
+		tail(posted % N);
+		guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, (i / 8) % N);
+		if (i % 500 == 499) {
+			guest_write(&g, VFCTRL, VFCTRL_RST);
+			answer_writes();
+			up();
+			drv.running = false;
+			posted = 0;
+			n_resets++;
+		}
+	}
+	atomic_store(&other.stop, true);
+	pthread_join(other.thread, NULL);
+	g.on_quiesce = NULL;
+	assert_int_equal(other.n_wrong, 0);
+	assert_true(other.n_sent > 0);
+	assert_int_equal(g.vf->counters.relay_stops, 0);
+}
+
 #define CASE(f)  cmocka_unit_test_setup_teardown(f, start, stop)
 #define MIXED(f) cmocka_unit_test_setup_teardown(f, mixed_memory, stop)
 
@@ -1138,6 +1229,7 @@ int main(void)
 		CASE(ring_memory_goes),
 		CASE(no_bus_master),
 		CASE(bad_rings),
+		CASE(with_a_worker),
 		MIXED(far_transmit_buffer),
 		MIXED(far_receive_buffer),
 		MIXED(back_to_pointers),
