@@ -139,7 +139,7 @@ static void check_qemu(json_t *checks)
 	bool has_vfio_user;
 	FILE *f;
 
-	f = popen("timeout 3 qemu-system-x86_64 --version 2>/dev/null", "re");
+	f = popen("timeout -s KILL 3 qemu-system-x86_64 --version 2>/dev/null", "re");
 	first_line(f, line, sizeof(line));
 	if (f != NULL)
 		pclose(f);
@@ -157,7 +157,8 @@ static void check_qemu(json_t *checks)
 		return;
 	}
 	backend_check(checks, "qemu", "ok", text, NULL);
-	f = popen("timeout 3 qemu-system-x86_64 -device vfio-user-pci,help 2>/dev/null", "re");
+	f = popen("timeout -s KILL 3 qemu-system-x86_64 -device vfio-user-pci,help 2>/dev/null",
+		  "re");
 	has_vfio_user = first_line(f, line, sizeof(line)) && strstr(line, "vfio-user-pci") != NULL;
 	if (f != NULL)
 		pclose(f);

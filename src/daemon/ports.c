@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "daemon/runtime.h"
@@ -55,16 +56,27 @@ static void port_vlans(struct rt_port *port, const json_t *config)
 	port->sw->changed = true;
 }
 
+static unsigned int port_free_idx(const struct rt_switch *sw)
+{
+	unsigned int idx = 0;
+
+	while (idx < SWITCH_PORTS_MAX && sw->owner[idx] != NULL)
+		idx++;
+	return idx;
+}
+
 /* A port of the config's switch without endpoints. NULL with `why`. */
 static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
 				struct refusal *why)
 {
 	struct rt_switch *sw = runtime_switch(rt, obj_str(config, "switch"));
 	struct rt_port *port;
-	unsigned int idx = 0;
+	unsigned int idx = port_free_idx(sw);
 
-	while (idx < SWITCH_PORTS_MAX && sw->port[idx].used)
-		idx++;
+	if (idx == SWITCH_PORTS_MAX) {
+		runtime_make_room(rt);
+		idx = port_free_idx(sw);
+	}
 	if (idx == SWITCH_PORTS_MAX) {
 		refuse(why, -ENOSPC, "switch", sw->name, "the switch is full: it has %d ports",
 		       SWITCH_PORTS_MAX);
@@ -85,22 +97,34 @@ static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const j
 	port_config_set(port, config);
 	memset(&sw->port[idx], 0, sizeof(sw->port[idx]));
 	sw->port[idx].used = true;
+	sw->owner[idx] = port;
 	sw->port[idx].stats = port->stats;
 	port_vlans(port, config);
 	LIST_INSERT_HEAD(&rt->ports, port, next);
 	return port;
 }
 
-/* Takes an endpoint out of the switch and the workers. What freed it may then be freed. */
+void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
+{
+	/* All fields are uint64_t counters. */
+	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
+}
+
+/* Takes an endpoint out of the switch and the workers. What it belongs to may then be freed; what it
+ * counted stays with the port. */
 static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
 {
 	struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
+	struct endpoint_stats sum;
 
 	if (ep == NULL)
 		return;
 	port->sw->port[port->idx].endpoint[slot] = NULL;
 	workers_del(rt->workers, ep);
 	runtime_publish(rt, port->sw);
+	endpoint_stats_sum(ep, &sum);
+	stats_add(&port->gone, &sum);
 }
 
 static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int slot,
@@ -149,6 +173,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 		fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
 	}
 	LIST_REMOVE(port, next);
+	port->sw->owner[port->idx] = NULL;
 	free(port->stats);
 	json_decref(port->config);
 	free(port);
@@ -158,18 +183,16 @@ void port_stats(const struct rt_port *port, struct endpoint_stats *sum)
 {
 	const struct port_config *p = &port->sw->port[port->idx];
 	struct endpoint own = { .stats = port->stats }, *part[1 + PORT_ENDPOINTS] = { &own };
-	uint64_t *to = (uint64_t *)sum; /* all fields are uint64_t counters */
 
 	memcpy(part + 1, p->endpoint, sizeof(p->endpoint));
-	memset(sum, 0, sizeof(*sum));
+	*sum = port->gone;
 	for (unsigned int i = 0; i < ARRAY_SIZE(part); i++) {
 		struct endpoint_stats one;
 
 		if (part[i] == NULL)
 			continue;
 		endpoint_stats_sum(part[i], &one);
-		for (size_t n = 0; n < sizeof(one) / sizeof(uint64_t); n++)
-			to[n] += ((const uint64_t *)&one)[n];
+		stats_add(sum, &one);
 	}
 }
 
@@ -247,6 +270,15 @@ static void vport_rules(struct rt_port *port, const json_t *config)
 	port_vlans(port, config);
 }
 
+static unsigned int vf_free_idx(const struct rt_switch *sw, unsigned int pool)
+{
+	unsigned int idx = 0;
+
+	while (idx < pool && sw->vf_used[idx])
+		idx++;
+	return idx;
+}
+
 static bool socket_path(const struct runtime *rt, const char *kind, const char *name, char *path,
 			size_t size)
 {
@@ -261,14 +293,17 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 				   .workers = rt->workers,
 				   .changed = on_changed,
 				   .arg = rt };
-	unsigned int pool = (unsigned int)obj_uint(port->sw->config, "vfs"), idx = 0;
+	unsigned int pool = (unsigned int)obj_uint(port->sw->config, "vfs");
+	unsigned int idx = vf_free_idx(port->sw, pool);
 	struct err err = { 0 };
 	char path[108];
 	int ret;
 
 	port->vf_reason[0] = '\0';
-	while (idx < pool && port->sw->vf_used[idx])
-		idx++;
+	if (idx == pool) {
+		runtime_make_room(rt);
+		idx = vf_free_idx(port->sw, pool);
+	}
 	if (idx == pool) {
 		text_put(port->vf_reason, sizeof(port->vf_reason),
 			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
@@ -343,44 +378,68 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	return ret;
 }
 
-/* Adapters that are no longer wanted go, those wanted now come, sockets change hands. */
+static int socket_give(const char *path, const struct vfu_access *access, struct refusal *why)
+{
+	if (lchown(path, access->uid, (gid_t)-1) < 0)
+		return refuse(why, -errno, "owner", NULL, "the socket %s cannot be given away: %s",
+			      path, strerror(errno));
+	return 0;
+}
+
+/* Makes the sockets the new owner's. Who is connected stays so. */
+static int sockets_give(struct rt_port *port, const json_t *config, struct refusal *why)
+{
+	struct vfu_access access;
+	int ret = access_of(config, &access, why);
+
+	if (access.uid == (uid_t)-1)
+		access.uid = geteuid();
+	if (ret == 0 && port->vf != NULL)
+		ret = socket_give(vfdev_path(port->vf), &access, why);
+	if (ret == 0 && port->syn != NULL)
+		ret = socket_give(port->syn_path, &access, why);
+	return ret;
+}
+
+/* What is wanted and not there yet comes now. What is no longer wanted goes when the transaction has
+ * settled (vports_drop_unwanted): a VM would not come back to a VF that was gone for a moment. */
 static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t *config,
 			  struct refusal *why)
 {
-	bool iov = obj_bool(config, "iov"), synthetic = obj_bool(config, "synthetic");
-	bool new_owner = obj_changed(port->config, config, "owner");
+	bool had_vf = port->vf != NULL, had_syn = port->syn != NULL;
 	int ret = 0;
 
-	if (!iov || new_owner)
-		vf_drop(rt, port);
-	if (!synthetic || new_owner)
-		syn_drop(rt, port);
-	if (!iov)
-		port->vf_reason[0] = '\0';
-	if (iov && port->vf == NULL)
+	if (obj_changed(port->config, config, "owner"))
+		ret = sockets_give(port, config, why);
+	if (ret == 0 && !had_vf && obj_bool(config, "iov"))
 		ret = vf_take(rt, port, config, why);
-	if (ret == 0 && synthetic && port->syn == NULL)
+	if (ret == 0 && !had_syn && obj_bool(config, "synthetic"))
 		ret = syn_take(rt, port, config, why);
+	if (ret == 0)
+		return 0;
+	if (!had_vf)
+		vf_drop(rt, port);
+	if (!had_syn)
+		syn_drop(rt, port);
+	if (obj_changed(port->config, config, "owner")) {
+		struct refusal undo = REFUSAL_INIT;
+
+		if (sockets_give(port, port->config, &undo) < 0)
+			log_err("vport", "'%s' could not be put back as it was: %s", port->name,
+				undo.text);
+	}
 	return ret;
 }
 
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
-	struct vfu_access access;
 	struct vf_policy policy;
-	int ret = access_of(config, &access, why);
+	int ret = vport_adapters(rt, port, config, why);
 
 	if (ret < 0)
 		return ret;
-	ret = vport_adapters(rt, port, config, why);
-	if (ret < 0) {
-		struct refusal undo = REFUSAL_INIT;
-
-		if (vport_adapters(rt, port, port->config, &undo) < 0)
-			log_err("vport", "'%s' could not be put back as it was: %s", port->name,
-				undo.text);
-		return ret;
-	}
+	if (!obj_bool(config, "iov"))
+		port->vf_reason[0] = '\0';
 	vport_rules(port, config);
 	if (port->vf != NULL) {
 		policy_of(port, config, &policy);
@@ -392,6 +451,20 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 	}
 	port_config_set(port, config);
 	return 0;
+}
+
+void vports_drop_unwanted(struct runtime *rt)
+{
+	struct rt_port *port;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->kind != PORT_OF_VPORT || port->removed)
+			continue;
+		if (!obj_bool(port->config, "iov"))
+			vf_drop(rt, port);
+		if (!obj_bool(port->config, "synthetic"))
+			syn_drop(rt, port);
+	}
 }
 
 bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw)

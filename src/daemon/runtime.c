@@ -18,7 +18,7 @@ struct rt_switch *runtime_switch(struct runtime *rt, const char *name)
 	struct rt_switch *sw;
 
 	LIST_FOREACH(sw, &rt->switches, next)
-		if (strcmp(sw->name, name) == 0)
+		if (!sw->removed && strcmp(sw->name, name) == 0)
 			return sw;
 	return NULL;
 }
@@ -35,8 +35,9 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 
 static void switch_config(struct rt_switch *sw, const json_t *config)
 {
+	json_incref((json_t *)config);
 	json_decref(sw->config);
-	sw->config = json_incref((json_t *)config);
+	sw->config = (json_t *)config;
 	sw->name = obj_name(config);
 	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(config, "fdb-limit"));
 }
@@ -58,31 +59,36 @@ static int switch_add(struct runtime *rt, const json_t *config, struct refusal *
 	return 0;
 }
 
-static unsigned int vfs_in_use(const struct rt_switch *sw)
+/* Without those that go when the transaction settles. */
+static unsigned int vfs_in_use(const struct runtime *rt, const struct rt_switch *sw)
 {
+	const struct rt_port *port;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
-		n += sw->vf_used[i];
+	LIST_FOREACH(port, &rt->ports, next)
+		n += port->sw == sw && !port->removed && port->vf != NULL &&
+		     obj_bool(port->config, "iov");
 	return n;
 }
 
-static int switch_set(struct rt_switch *sw, const json_t *config, struct refusal *why)
+static int switch_set(struct runtime *rt, struct rt_switch *sw, const json_t *config,
+		      struct refusal *why)
 {
+	unsigned int in_use = vfs_in_use(rt, sw);
 	uint64_t vfs = obj_uint(config, "vfs");
 	char text[24];
 
-	if (vfs < vfs_in_use(sw)) {
+	if (vfs < in_use) {
 		text_put(text, sizeof(text), "%llu", (unsigned long long)vfs);
 		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
-				    vfs_in_use(sw));
+				    in_use);
 	}
 	switch_config(sw, config);
 	sw->changed = true;
 	return 0;
 }
 
-static void switch_del(struct runtime *rt, struct rt_switch *sw)
+static void switch_free(struct runtime *rt, struct rt_switch *sw)
 {
 	LIST_REMOVE(sw, next);
 	worker_quiesce(rt->workers);
@@ -97,17 +103,19 @@ void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 {
 	unsigned int n = 0;
 	struct switch_snapshot *old;
-	int ret;
+	int ret = 0;
 
 	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
 		if (sw->port[i].used)
 			n = i + 1;
-	old = switch_publish(&sw->sw, sw->port, n, &ret);
-	if (ret < 0) {
-		log_err("switch", "'%s': out of memory, the last change does not take effect yet",
-			sw->name);
-		return;
-	}
+	do {
+		if (ret < 0) {
+			log_err("switch", "'%s': waiting for memory to take over a change",
+				sw->name);
+			sleep(1);
+		}
+		old = switch_publish(&sw->sw, sw->port, n, &ret);
+	} while (ret < 0);
 	sw->changed = false;
 	worker_quiesce(rt->workers);
 	switch_snapshot_free(old);
@@ -125,12 +133,26 @@ static void publish_changed(struct runtime *rt)
 static void free_removed(struct runtime *rt)
 {
 	struct rt_port *port, *next;
+	struct rt_switch *sw, *next_sw;
 
 	for (port = LIST_FIRST(&rt->ports); port != NULL; port = next) {
 		next = LIST_NEXT(port, next);
 		if (port->removed)
 			port_free(rt, port);
 	}
+	/* The ports of a removed switch were removed before it. */
+	for (sw = LIST_FIRST(&rt->switches); sw != NULL; sw = next_sw) {
+		next_sw = LIST_NEXT(sw, next);
+		if (sw->removed)
+			switch_free(rt, sw);
+	}
+}
+
+void runtime_make_room(struct runtime *rt)
+{
+	publish_changed(rt);
+	free_removed(rt);
+	vports_drop_unwanted(rt);
 }
 
 static void settled(void *ctx, bool committed)
@@ -138,8 +160,7 @@ static void settled(void *ctx, bool committed)
 	struct runtime *rt = ctx;
 	struct rt_switch *sw;
 
-	publish_changed(rt);
-	free_removed(rt);
+	runtime_make_room(rt);
 	LIST_FOREACH(sw, &rt->switches, next)
 		if (vports_take_vfs(rt, sw))
 			sw->changed = true;
@@ -164,12 +185,34 @@ static bool revive(struct runtime *rt, enum port_kind kind, const json_t *config
 	return false;
 }
 
+static bool revive_switch(struct runtime *rt, const json_t *config)
+{
+	struct rt_switch *sw;
+
+	LIST_FOREACH(sw, &rt->switches, next) {
+		if (!sw->removed || !json_equal(sw->config, config))
+			continue;
+		sw->removed = false;
+		return true;
+	}
+	return false;
+}
+
 /* An object that is removed and added in one transaction: the old one has to leave its sockets or its
  * interface to the new one now. */
-static void free_namesakes(struct runtime *rt)
+static void free_namesakes(struct runtime *rt, enum port_kind kind, const json_t *config)
 {
-	publish_changed(rt);
-	free_removed(rt);
+	struct rt_port *port;
+	bool any = false;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->removed && port->kind == kind)
+			any |= strcmp(port->name, obj_name(config)) == 0 ||
+			       (kind == PORT_OF_UPLINK &&
+				!obj_changed(port->config, config, "device"));
+	}
+	if (any)
+		runtime_make_room(rt);
 }
 
 static int change_port(struct runtime *rt, enum port_kind kind, const json_t *old_obj,
@@ -186,7 +229,7 @@ static int change_port(struct runtime *rt, enum port_kind kind, const json_t *ol
 	if (old_obj == NULL || port == NULL) {
 		if (revive(rt, kind, new_obj))
 			return 0;
-		free_namesakes(rt);
+		free_namesakes(rt, kind, new_obj);
 		return kind == PORT_OF_VPORT ? vport_add(rt, new_obj, why)
 					     : uplink_add(rt, new_obj, why);
 	}
@@ -208,14 +251,13 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 		return 0;
 	sw = runtime_switch(rt, obj_name(old_obj != NULL ? old_obj : new_obj));
 	if (new_obj == NULL) {
-		if (sw != NULL) {
-			/* Its ports were removed before it, in this transaction perhaps. */
-			free_namesakes(rt);
-			switch_del(rt, sw);
-		}
+		if (sw != NULL)
+			sw->removed = true;
 		return 0;
 	}
-	return sw == NULL ? switch_add(rt, new_obj, why) : switch_set(sw, new_obj, why);
+	if (sw != NULL)
+		return switch_set(rt, sw, new_obj, why);
+	return revive_switch(rt, new_obj) ? 0 : switch_add(rt, new_obj, why);
 }
 
 static int verb(void *ctx, const struct object_type *type, const struct verb *verb,
@@ -434,7 +476,6 @@ int runtime_start(struct runtime *rt, const struct options *options, struct even
 	int ret;
 
 	memset(rt, 0, sizeof(*rt));
-	rt->options = options;
 	rt->events = events;
 	LIST_INIT(&rt->switches);
 	LIST_INIT(&rt->ports);
@@ -443,6 +484,7 @@ int runtime_start(struct runtime *rt, const struct options *options, struct even
 	rt->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (rt->wake_fd < 0)
 		return err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+	rt->options = options;
 	ret = make_dir(options->run_dir, "", err);
 	if (ret == 0)
 		ret = make_dir(options->run_dir, "/vf", err);
@@ -466,7 +508,7 @@ void runtime_stop(struct runtime *rt)
 	publish_changed(rt);
 	free_removed(rt);
 	while ((sw = LIST_FIRST(&rt->switches)) != NULL)
-		switch_del(rt, sw);
+		switch_free(rt, sw);
 	if (rt->vfu != NULL) {
 		vfu_loop_stop(rt->vfu);
 		pthread_join(rt->vfu_thread, NULL);
@@ -474,4 +516,5 @@ void runtime_stop(struct runtime *rt)
 	}
 	workers_stop(rt->workers);
 	close(rt->wake_fd);
+	memset(rt, 0, sizeof(*rt));
 }

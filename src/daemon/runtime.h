@@ -5,8 +5,9 @@
  * ports, VFs, synthetics and uplinks follow, and fills in status. Changes are collected in the
  * switches' port tables and published once, when a transaction settles.
  *
- * Removals are kept until the transaction has settled, since a transaction can still be undone and a
- * VM's connection would not survive that.
+ * What is to be removed (switches, ports, a vport's VF or synthetic) is kept until the transaction has
+ * settled, since a transaction can still be undone and a VM's connection would not survive that. It
+ * goes earlier only where something new needs its place.
  *
  * Threads: control calls everything here. Device I/O and rte_vhost's threads only run the upcalls,
  * which note what happened and wake control (runtime_wake).
@@ -40,8 +41,11 @@ struct rt_switch {
 	json_t *config;
 	struct vswitch sw;
 	struct port_config port[SWITCH_PORTS_MAX];
-	bool vf_used[SWITCH_PORTS_MAX]; /* the pool; as long as any `vfs` may be */
-	bool changed;                   /* port[] is to be published */
+	struct rt_port
+		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
+	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
+	bool changed;                     /* port[] is to be published */
+	bool removed;                     /* to be freed when the transaction settles */
 };
 
 enum port_kind {
@@ -59,6 +63,7 @@ struct rt_port {
 	unsigned int idx; /* in sw->port[] */
 	bool removed;     /* to be freed when the transaction settles */
 	struct endpoint_stats *stats;
+	struct endpoint_stats gone; /* what endpoints counted that the port has no longer */
 	struct rate rate;
 	/* vport */
 	struct vfdev *vf;
@@ -95,7 +100,7 @@ struct runtime {
 /* Starts workers and device I/O. DPDK's environment is up already. */
 int runtime_start(struct runtime *rt, const struct options *options, struct events *events,
 		  struct err *err);
-/* Everything that mgmt_stop has not removed, then the threads. */
+/* Everything that mgmt_stop has not removed, then the threads. runtime_start calls it where it fails. */
 void runtime_stop(struct runtime *rt);
 
 /* The calls that management makes; ctx is rt. */
@@ -111,8 +116,11 @@ void runtime_tick(struct runtime *rt);
 /* --- between the daemon's files --- */
 
 struct rt_switch *runtime_switch(struct runtime *rt, const char *name);
-/* Publishes the switch's port table and waits until no worker holds the one before. */
+/* Publishes the switch's port table and waits until no worker holds the one before; also for memory,
+ * since what follows is often that something in the one before is freed. */
 void runtime_publish(struct runtime *rt, struct rt_switch *sw);
+/* Frees what is to be removed when the transaction settles, now. */
+void runtime_make_room(struct runtime *rt);
 /* The port of this kind that is not removed. */
 struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char *name);
 
@@ -124,11 +132,14 @@ int uplink_set(struct rt_port *port, const json_t *config);
 /* Takes the port out of the switch's table; port_free frees it after publishing. */
 void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
+/* Frees VFs and synthetics that their vports do not want any more. */
+void vports_drop_unwanted(struct runtime *rt);
 /* Gives VFs that have become free to vports that wait for one. True if port tables changed. */
 bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw);
 /* Which adapter carries the traffic: "vf", "synthetic" or "none". */
 const char *vport_path(const struct rt_port *port);
-/* The port's counters: its endpoints' and its own. */
+void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);
+/* The port's counters: its endpoints', also those that it had, and its own. */
 void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
 
 /* status.c */

@@ -28,12 +28,6 @@ static void put_mac(json_t *out, const char *field, uint64_t mac)
 	put_str(out, field, text);
 }
 
-static void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
-{
-	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
-		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
-}
-
 static void put_stats(json_t *out, const struct endpoint_stats *s)
 {
 	json_t *reasons = json_object();

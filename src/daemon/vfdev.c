@@ -138,6 +138,8 @@ static void on_config(void *arg, unsigned int events)
 	/* PCIe 5.0, 7.5.1.1.3: no memory request after the write that cleared it has completed. */
 	if (!dev->vf->bus_master)
 		worker_quiesce(dev->workers);
+	/* Rings and `running` follow now and not with the next frame. */
+	dev->vf->ops->kicked(dev->vf);
 }
 
 static void on_kicked(void *arg)

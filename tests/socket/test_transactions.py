@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Changes that are refused half way, and changes under a client: who is connected stays connected."""
+
+import os
+
+import pytest
+from ixgbevf import Ixgbevf
+from softiov import RpcError
+from vfio_user import wait_until
+
+
+def objects(daemon):
+    return daemon.call("config.export")["objects"]
+
+
+def apply(daemon, new):
+    return daemon.rpc.call("config.apply", {"objects": new})
+
+
+def assert_served(nic):
+    """It sends, and its messages are answered."""
+    nic.send(b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x08\0" + bytes(46))
+    nic.client.device_info()
+
+
+@pytest.fixture
+def nic(daemon):
+    with Ixgbevf(daemon.vf_socket("a")) as nic:
+        nic.open()
+        yield nic
+
+
+CHANGES = [
+    ("a vport is removed", lambda new: new["vport"].pop("a")),
+    ("its VF is taken away", lambda new: new["vport"]["a"].update(iov=False)),
+    ("it changes its adapter", lambda new: new["vport"]["a"].update(iov=False, synthetic=True)),
+    ("its owner changes", lambda new: new["vport"]["a"].update(owner="daemon")),
+    ("the switch is removed", lambda new: (new["vport"].clear(), new["switch"].clear()))]
+
+
+@pytest.mark.parametrize("what, change", CHANGES, ids=[what for what, _ in CHANGES])
+def test_a_refused_change_disconnects_nobody(daemon, nic, what, change):
+    """What comes last in it is an uplink that cannot be opened."""
+    before = objects(daemon)
+    owner = os.stat(daemon.vf_socket("a")).st_uid
+    new = objects(daemon)
+    change(new)
+    new["switch"]["lan2"] = {}
+    new["uplink"] = {"u": {"switch": "lan2", "device": "no-such-if0"}}
+    with pytest.raises(RpcError, match="no-such-if0"):
+        apply(daemon, new)
+    assert objects(daemon) == before
+    assert daemon.show("vport", "a")["vf-state"] == "active"
+    assert os.stat(daemon.vf_socket("a")).st_uid == owner
+    assert_served(nic)
+
+
+def test_owner_of_a_vport_in_use(daemon, nic):
+    path = daemon.vf_socket("a")
+    mine = os.stat(path).st_uid
+    if mine != 0:
+        pytest.skip("only root can give a socket away")
+    daemon.call("vport.set", name="a", synthetic=True)
+    paths = [path, daemon.show("vport", "a")["syn-socket"]]
+    for owner, uid in ("daemon", 1), ("", mine):
+        daemon.call("vport.set", name="a", owner=owner)
+        assert [os.stat(path).st_uid for path in paths] == [uid, uid]
+        assert_served(nic)
+
+
+def test_a_vf_changes_hands_in_one_apply(daemon):
+    """The pool has one VF; who gives it up and who gets it are in the same change."""
+    daemon.call("switch.add", name="tiny", vfs=1)
+    for name, iov in ("t1", True), ("t2", False):
+        daemon.call("vport.add", name=name, switch="tiny", iov=iov, synthetic=False)
+    new = objects(daemon)
+    new["vport"]["t1"]["iov"] = False
+    new["vport"]["t2"]["iov"] = True
+    apply(daemon, new)
+    assert ["vf-socket" in daemon.show("vport", name) for name in ("t1", "t2")] == [False, True]
+    # And a pool can shrink as its vports go.
+    new = objects(daemon)
+    del new["vport"]["t2"]
+    new["switch"]["tiny"]["vfs"] = 0
+    apply(daemon, new)
+    assert daemon.show("switch", "tiny")["vfs"] == 0
+
+
+def test_a_switch_replaced_in_one_apply(daemon, nic):
+    """All that was on it goes, and the same names are there again, elsewhere."""
+    new = objects(daemon)
+    new["switch"] = {"other": {}}
+    for vport in new["vport"].values():
+        vport["switch"] = "other"
+    apply(daemon, new)
+    assert nic.client.closed_by_server()
+    assert [one["name"] for one in daemon.call("switch.show")] == ["other"]
+    with Ixgbevf(daemon.vf_socket("a")) as again:
+        again.open()
+
+
+def test_counters_outlive_the_adapter(daemon, nic):
+    for _ in range(20):
+        assert_served(nic)
+    assert wait_until(lambda: daemon.show("vport", "a")["tx-frames"] == 20)
+    before = daemon.show("vport", "a")
+    assert wait_until(lambda: daemon.show("vport", "a")["tx-rate"] == 0, 10)
+    daemon.call("vport.set", name="a", iov=False)
+    assert "vf-socket" not in daemon.show("vport", "a")
+    for _ in range(3):
+        now = daemon.show("vport", "a")
+        assert [now[key] for key in ("tx-frames", "tx-bytes", "drops")] == \
+            [before[key] for key in ("tx-frames", "tx-bytes", "drops")]
+        assert wait_until(lambda: daemon.show("vport", "a")["tx-rate"] == 0, 3)
