@@ -113,7 +113,7 @@ static void take_up_all(struct ixgbevf *dev)
 	/* Workers leave the shadow rings that were stopped. */
 	ring_look(dev);
 	dev->vf.upcalls->quiesce(dev->vf.arg);
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++) {
+	for (unsigned int i = 0; i < r->n_rings; i++) {
 		struct relay_queue *q = &r->queue[i];
 
 		if (q->status == RELAY_OFF && q->n_out == 0 && is_enabled(dev, q->idx, q->tx))
@@ -128,7 +128,7 @@ static void follow_enables(struct ixgbevf *dev)
 	struct relay *r = dev->relay;
 	bool due = false;
 
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++) {
+	for (unsigned int i = 0; i < r->n_rings; i++) {
 		struct relay_queue *q = &r->queue[i];
 		bool enabled = is_enabled(dev, q->idx, q->tx);
 
@@ -139,7 +139,7 @@ static void follow_enables(struct ixgbevf *dev)
 	if (due)
 		take_up_all(dev);
 	/* Only what was live when the relay began can be taken up so, and that was the moment. */
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++)
+	for (unsigned int i = 0; i < r->n_rings; i++)
 		r->queue[i].live = false;
 }
 
@@ -152,7 +152,7 @@ static void relay_free(struct relay *r)
 	mem_table_free(r->table);
 	if (r->memory != NULL)
 		munmap(r->memory, r->memory_size);
-	for (unsigned int i = 0; r->queue != NULL && i < 2 * r->n_queues; i++)
+	for (unsigned int i = 0; r->queue != NULL && i < r->n_rings; i++)
 		free(r->queue[i].slot);
 	free(r->queue);
 	free(r);
@@ -189,12 +189,12 @@ static struct relay *relay_new(struct ixgbevf *dev)
 		return NULL;
 	memset(r, 0, size);
 	r->piece = VF_DMA_MAX;
-	r->n_queues = dev->st->n_queues;
-	r->out_max = VF_DMA_QUEUED / (2 * r->n_queues);
-	r->queue = calloc(2 * r->n_queues, sizeof(*r->queue));
+	r->n_rings = 2u * dev->st->n_queues;
+	r->out_max = VF_DMA_QUEUED / r->n_rings;
+	r->queue = calloc(r->n_rings, sizeof(*r->queue));
 	if (r->queue == NULL)
 		goto fail;
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++) {
+	for (unsigned int i = 0; i < r->n_rings; i++) {
 		r->memory_size = place(r, i, r->memory_size);
 		r->queue[i].dev = dev;
 		r->queue[i].slot = calloc(r->queue[i].n_slots, sizeof(struct relay_slot));
@@ -212,7 +212,7 @@ static struct relay *relay_new(struct ixgbevf *dev)
 	r->table = mem_table_new(&window, 1);
 	if (r->table == NULL)
 		goto fail;
-	for (uint64_t i = 0, at = 0; i < 2 * r->n_queues; i++)
+	for (uint64_t i = 0, at = 0; i < r->n_rings; i++)
 		at = place(r, (unsigned int)i, at);
 	return r;
 fail:
@@ -264,7 +264,7 @@ static bool enter(struct ixgbevf *dev)
 			 dev->vf.model->name);
 	dev->relay_told = true;
 	memcpy(r->lines, dev->pages, sizeof(r->lines));
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++)
+	for (unsigned int i = 0; i < r->n_rings; i++)
 		note_live(&r->queue[i]);
 	for (unsigned int i = 0; i < IXGBEVF_QUEUES_MAX; i++) {
 		size_t at = i * IXGBEVF_QUEUE_STEP;
@@ -275,7 +275,7 @@ static bool enter(struct ixgbevf *dev)
 	__atomic_store_n(&dev->lines, r->lines, __ATOMIC_RELEASE);
 	__atomic_store_n(&dev->relay_table, r->table, __ATOMIC_RELEASE);
 	dev->vf.upcalls->quiesce(dev->vf.arg);
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++)
+	for (unsigned int i = 0; i < r->n_rings; i++)
 		note_heads(&r->queue[i]);
 	__atomic_store_n(&dev->relay, r, __ATOMIC_RELEASE);
 	return true;
@@ -289,7 +289,7 @@ static void leave(struct ixgbevf *dev)
 
 	ring_look(dev);
 	relay_show_statistics(dev);
-	for (unsigned int i = 0; i < r->n_queues; i++)
+	for (unsigned int i = 0; i < dev->st->n_queues; i++)
 		__atomic_fetch_add(&dev->st->tx_epoch[i], 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&dev->relay, NULL, __ATOMIC_RELEASE);
 	__atomic_store_n(&dev->relay_table, NULL, __ATOMIC_RELEASE);
@@ -302,7 +302,7 @@ static bool is_over(const struct ixgbevf *dev)
 {
 	const struct relay *r = dev->relay;
 
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++) {
+	for (unsigned int i = 0; i < r->n_rings; i++) {
 		const struct relay_queue *q = &r->queue[i];
 
 		if (q->status != RELAY_OFF || q->n_out > 0 || is_enabled(dev, q->idx, q->tx))
@@ -345,7 +345,7 @@ void relay_run(struct ixgbevf *dev)
 	struct relay *r = dev->relay;
 
 	follow_enables(dev);
-	for (unsigned int i = 0; i < 2 * r->n_queues; i++)
+	for (unsigned int i = 0; i < r->n_rings; i++)
 		relay_serve(&r->queue[i]);
 	if (is_over(dev))
 		leave(dev);
@@ -389,10 +389,12 @@ static bool wants_service(const struct relay_queue *q)
 void relay_poll(struct ixgbevf *dev, unsigned int q)
 {
 	struct relay *r = __atomic_load_n(&dev->relay, __ATOMIC_ACQUIRE);
+	const struct relay_queue *pair;
 
 	if (r == NULL)
 		return;
-	if (wants_service(&r->queue[2 * q]) || wants_service(&r->queue[2 * q + 1]) ||
+	pair = &r->queue[(size_t)q * 2];
+	if (wants_service(&pair[0]) || wants_service(&pair[1]) ||
 	    __atomic_load_n(&r->again, __ATOMIC_RELAXED) != 0) {
 		__atomic_store_n(&r->again, 0, __ATOMIC_RELAXED);
 		dev->vf.upcalls->kick(dev->vf.arg);

@@ -130,12 +130,11 @@ static int push(struct relay_queue *q, struct relay_span *span, bool to_guest)
 	const struct mem_table *table = mem_table(q->dev->vf.mem);
 	uint32_t prot = to_guest ? MEM_WRITE : MEM_READ;
 	bool by_message;
-	uint8_t *va;
 
 	if (!mem_covers(table, span->iova, span->size, prot, &by_message))
 		return -EFAULT;
 	if (!by_message) {
-		va = mem_at(table, &q->hint, span->iova, span->size, prot);
+		uint8_t *va = mem_at(table, &q->hint, span->iova, span->size, prot);
 		if (to_guest)
 			copy_out(va, span->buf, span->size);
 		else

@@ -104,7 +104,7 @@ struct relay {
 	uint32_t piece;   /* bytes in a message */
 	uint32_t out_max; /* answers that may be out for one ring */
 	uint32_t again;   /* a message could not be sent: workers kick */
-	unsigned int n_queues;
+	unsigned int n_rings;
 	struct relay_queue *queue; /* receive 0, transmit 0, receive 1, ... */
 	struct relay_request request[VF_DMA_QUEUED];
 };

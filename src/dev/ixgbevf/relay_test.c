@@ -44,7 +44,7 @@ static struct {
 	struct message wait[VF_DMA_QUEUED];
 	unsigned int n, n_sent, n_max;
 	size_t write_size, write_size_max;
-	bool kicked, in_call;
+	bool kicked;
 	enum order order;
 	/* What goes wrong: */
 	int refuse;           /* every request is refused so */
@@ -72,10 +72,6 @@ static int send_message(struct message m)
 	if (client.n == VF_DMA_QUEUED)
 		return -EBUSY;
 	if (m.write) {
-		uint8_t *copy = malloc(m.size);
-
-		memcpy(copy, m.buf, m.size);
-		m.buf = copy;
 		client.write_size += m.size;
 		if (client.write_size > client.write_size_max)
 			client.write_size_max = client.write_size;
@@ -96,8 +92,14 @@ static int up_read(void *arg, uint64_t iova, void *buf, size_t size, vf_dma_done
 static int up_write(void *arg, uint64_t iova, const void *buf, size_t size, vf_dma_done *done,
 		    void *done_arg)
 {
-	return send_message(
-		(struct message){ true, iova, (uint8_t *)(uintptr_t)buf, size, done, done_arg });
+	uint8_t *copy = malloc(size);
+	int ret;
+
+	memcpy(copy, buf, size);
+	ret = send_message((struct message){ true, iova, copy, size, done, done_arg });
+	if (ret < 0)
+		free(copy);
+	return ret;
 }
 
 static void up_kick(void *arg)
@@ -260,8 +262,8 @@ static void up(void)
 	memset(&drv, 0, sizeof(drv));
 	life++;
 	guest_mbox_up(&g, MBOX_API_13);
-	memset(guest_va(&g, GUEST_RX_RING), 0, N * DESC_SIZE);
-	memset(guest_va(&g, GUEST_TX_RING), 0, N * DESC_SIZE);
+	memset(guest_va(&g, GUEST_RX_RING), 0, (size_t)N * DESC_SIZE);
+	memset(guest_va(&g, GUEST_TX_RING), 0, (size_t)N * DESC_SIZE);
 	guest_rx_up(&g, N, ADV, 0);
 	guest_tx_up(&g, N);
 	guest_irqs_up(&g);
@@ -1167,7 +1169,7 @@ static void with_a_worker(void **state)
 	unsigned int posted = 0, n_resets = 0;
 
 	drv.running = false;
-	memset(guest_va(&g, GUEST_DATA), 0xa5, 2048 * N);
+	memset(guest_va(&g, GUEST_DATA), 0xa5, 2048ul * N);
 	memset(&other, 0, sizeof(other));
 	g.on_quiesce = wait_for_other;
 	client.order = ANY_ORDER;
@@ -1180,7 +1182,7 @@ static void with_a_worker(void **state)
 		else
 			sched_yield();
 		/* What the driver would do, without asking for what became of it. */
-		put(posted % N, GUEST_DATA + 2048 * (posted % N), WHOLE | 1000,
+		put(posted % N, GUEST_DATA + 2048ull * (posted % N), WHOLE | 1000,
 		    1000 << TXD_PAYLEN_SHIFT);
 		posted++;
 		tail(posted % N);
