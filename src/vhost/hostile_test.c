@@ -154,6 +154,32 @@ static void test_cut_sessions(void **state)
 	after_nonsense();
 }
 
+/* A header without its body stops nobody for long, not B and not vhost_free. */
+static void test_half_messages(void **state)
+{
+	static const uint32_t header[] = { FRONT_SET_FEATURES, 1, 8 };
+	struct front *a = &sides[0].front, *b = &sides[1].front;
+	uint64_t offered, start;
+	uint8_t gone;
+
+	side_run(&sides[0], FEATURES);
+	side_run(&sides[1], FEATURES);
+	assert_int_equal(send(a->sock, header, sizeof(header), 0), sizeof(header));
+	usleep(100000);
+	assert_int_equal(front_send(b, FRONT_GET_FEATURES, 0, NULL, 0, NULL, 0), 0);
+	assert_int_equal(front_reply(b, &offered, sizeof(offered)), sizeof(offered));
+	assert_int_equal(recv(a->sock, &gone, 1, 0), 0);
+	after_nonsense();
+
+	assert_int_equal(send(a->sock, header, sizeof(header), 0), sizeof(header));
+	usleep(100000);
+	start = clock_ns();
+	vhost_free(sides[0].vhost);
+	assert_true(clock_ns() - start < WAIT_MS * 1000000ull);
+	side_listen(&sides[0]);
+	after_nonsense();
+}
+
 static void test_noise(void **state)
 {
 	struct front *a = &sides[0].front;
@@ -184,9 +210,8 @@ static void test_noise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_sides(test_bad_rings),
-		with_sides(test_bad_memory),
-		with_sides(test_cut_sessions),
+		with_sides(test_bad_rings),    with_sides(test_bad_memory),
+		with_sides(test_cut_sessions), with_sides(test_half_messages),
 		with_sides(test_noise),
 	};
 

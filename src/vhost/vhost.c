@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -36,6 +37,8 @@ enum vhost_request {
 	ADD_MEM_REG = 37,
 	REM_MEM_REG = 38,
 };
+
+#define PATIENCE_S 2 /* for the rest of a message, or for a client to take an answer */
 
 #define SLOTS 2 /* clients: the one that is served, and one that waits */
 
@@ -364,6 +367,45 @@ static void enable_rings(struct vhost *v)
 		quiesce(v);
 }
 
+static bool is_connection_at(int fd, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNSPEC };
+	socklen_t size = sizeof(address), value_size = sizeof(int);
+	int listens = 1;
+
+	return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
+	       address.sun_family == AF_UNIX &&
+	       strncmp(address.sun_path, path, sizeof(address.sun_path)) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &value_size) == 0 && !listens;
+}
+
+/* The library reads a message's body and writes answers with blocking calls: half a message would stop
+ * its thread, and with it vhost_free, which waits for that. It does not tell a connection's descriptor,
+ * so the ones at this path are looked for. */
+static void limit_waiting(const struct vhost *v)
+{
+	const struct timeval limit = { .tv_sec = PATIENCE_S };
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	if (dir == NULL) {
+		if (log_limit_pass(&warnings, AREA))
+			log_warn(AREA, "%s: without /proc a client can hold up the others",
+				 v->path);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		int fd = (int)strtol(entry->d_name, NULL, 10);
+
+		if (entry->d_name[0] == '.' || !is_connection_at(fd, v->path))
+			continue;
+		if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+			log_warn(AREA, "%s: %s", v->path, strerror(errno));
+	}
+	closedir(dir);
+}
+
 static int on_connection(int vid)
 {
 	static const struct rte_vhost_user_extern_ops hooks = {
@@ -389,6 +431,7 @@ static int on_connection(int vid)
 		memset(&v->slot[i], 0, sizeof(v->slot[i]));
 		v->slot[i].vid = vid;
 		atomic_store(&by_vid[vid], v);
+		limit_waiting(v);
 		atomic_fetch_add(&v->n_connections, 1);
 		if (i > 0 && log_limit_pass(&warnings, AREA))
 			log_warn(AREA, "%s: a second client waits for the first to leave", v->path);

@@ -31,8 +31,8 @@
  *  5. A vhost-user back end cannot tell the guest that its link is down: QEMU answers for
  *     VIRTIO_NET_F_STATUS by whether the socket is connected (QEMU 11.1, net/vhost-user.c). With
  *     vhost_set_link(false) frames stop both ways and the guest sees a link.
- *  6. A client that sends half a message and waits stops rte_vhost's thread, and so the messages of
- *     all synthetics, though not their traffic. Who may open the socket is trusted that far.
+ *  6. A client that sends half a message, or takes no answers, stops rte_vhost's thread and so the
+ *     messages of all synthetics, though not their traffic: for two seconds, then its connection ends.
  *
  * Threads: vhost_init, vhost_new, vhost_free, vhost_set_* : control. Upcalls come in rte_vhost's
  * thread; `quiesce` also in vhost_free's. vhost_free waits for rte_vhost's thread to leave the
