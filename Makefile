@@ -4,8 +4,9 @@
 
 PYTHON := /usr/bin/python3
 ONLY   ?=
+QUICK  ?=
 
-.PHONY: all build demo test lint format clean help packages lab
+.PHONY: all build bench demo test lint format clean help packages lab
 
 all: build
 
@@ -13,6 +14,8 @@ help:
 	@echo 'make             build softiovd and softiov into build/'
 	@echo 'make demo        three VMs and an outside network on one switch, with a figure for each claim'
 	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|vm|lint runs parts (comma-separated)'
+	@echo 'make bench       softiov and its peers side by side: build/bench.json, build/bench.svg;'
+	@echo '                 QUICK=1: at most 3 minutes'
 	@echo 'make lint        formatter, linters, spelling, reference manual: the same as ONLY=lint'
 	@echo 'make format      put all C files into shape with clang-format'
 	@echo 'make reference   write docs/reference.md anew from the object model'
@@ -32,6 +35,9 @@ demo: build lab
 
 test: packages
 	@tests/run $(if $(ONLY),--only $(ONLY))
+
+bench: packages
+	@$(PYTHON) bench/run $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: packages
 	@tests/run --only lint

@@ -3,6 +3,7 @@
  *
  * Prints the median of some short runs. A hypervisor may place two virtual cores on one core complex
  * now and on two a second later, so the benchmark tags each of its blocks with this. */
+#include <err.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -29,16 +30,14 @@ static void pin(int to)
 
 	CPU_ZERO(&set);
 	CPU_SET(to, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0) {
-		perror("c2c: sched_setaffinity");
-		exit(1);
-	}
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		err(1, "processor %d", to);
 }
 
 static void *answer(void *arg)
 {
 	pin(cpu[1]);
-	for (uint64_t i = 1; i <= RUNS * TURNS; i++) {
+	for (uint64_t i = 1; i <= (uint64_t)RUNS * TURNS; i++) {
 		while (__atomic_load_n(&words.ping, __ATOMIC_ACQUIRE) != i)
 			;
 		__atomic_store_n(&words.pong, i, __ATOMIC_RELEASE);
@@ -58,10 +57,8 @@ int main(int argc, char **argv)
 	uint64_t took[RUNS], turn = 0;
 	pthread_t thread;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: c2c CPU CPU\n");
-		return 2;
-	}
+	if (argc != 3)
+		errx(2, "usage: c2c CPU CPU");
 	cpu[0] = atoi(argv[1]);
 	cpu[1] = atoi(argv[2]);
 	pin(cpu[0]);

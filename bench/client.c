@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <err.h>
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -41,7 +42,7 @@ static const char *const mode_names[] = {
 
 static void give_up(const char *text, const char *what)
 {
-	fprintf(stderr, "client: %s: %s\n", what, text);
+	warnx("%s: %s", what, text);
 	exit(2);
 }
 
@@ -141,7 +142,7 @@ static void set_option(struct plan *p, int option, const char *value)
 		p->touch = true;
 		break;
 	case 'h':
-		fputs(usage, stdout);
+		printf("%s", usage);
 		exit(0);
 	default:
 		exit(2);
@@ -195,7 +196,7 @@ static int hello(struct client *c, unsigned int i)
 	p->ops->tx_post(p, HELLO_FRAMES);
 	while (p->ops->tx_room(p, p->tx_all) < p->tx_all) {
 		if (clock_ns() > end) {
-			fprintf(stderr, "client: nobody takes what port %u sends\n", i);
+			warnx("nobody takes what port %u sends", i);
 			return -ETIMEDOUT;
 		}
 		usleep(20);
@@ -267,7 +268,7 @@ static int run(struct client *c)
 
 	if (c->plan.mode == MODE_HOLD) {
 		printf("ready\n");
-		fflush(stdout);
+		(void)fflush(stdout);
 		usleep((useconds_t)(c->plan.seconds * 1e6));
 		return 0;
 	}
@@ -311,7 +312,7 @@ int main(int argc, char **argv)
 	if (ret == 0)
 		ret = run(&c);
 	if (ret < 0)
-		fprintf(stderr, "client: %s\n", strerror(-ret));
+		warnx("%s", strerror(-ret));
 	for (unsigned int i = 0; i < c.n_ports; i++)
 		port_close(&c.port[i]);
 	return ret < 0 ? 1 : 0;

@@ -73,6 +73,13 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double at_share(const uint64_t *sample, uint64_t n, uint64_t per_mille)
+{
+	uint64_t idx = n * per_mille / 1000;
+
+	return (double)sample[idx];
+}
+
 static void summarize(uint64_t *sample, uint32_t n, struct latency_result *r)
 {
 	double ns = 1e9 / (double)clock_hz();
@@ -82,10 +89,10 @@ static void summarize(uint64_t *sample, uint32_t n, struct latency_result *r)
 		return;
 	qsort(sample, n, sizeof(*sample), compare);
 	r->min_ns = (double)sample[0] * ns;
-	r->p50_ns = (double)sample[n / 2] * ns;
-	r->p90_ns = (double)sample[n * 9ull / 10] * ns;
-	r->p99_ns = (double)sample[n * 99ull / 100] * ns;
-	r->p999_ns = (double)sample[n * 999ull / 1000] * ns;
+	r->p50_ns = at_share(sample, n, 500) * ns;
+	r->p90_ns = at_share(sample, n, 900) * ns;
+	r->p99_ns = at_share(sample, n, 990) * ns;
+	r->p999_ns = at_share(sample, n, 999) * ns;
 	r->max_ns = (double)sample[n - 1] * ns;
 }
 

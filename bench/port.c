@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <err.h>
 #include <errno.h>
 #include <linux/memfd.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ int sock_connect(const char *path)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path));
 	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
@@ -82,7 +83,7 @@ int sock_connect(const char *path)
 
 int sock_send(int sock, const void *bytes, size_t size, const int *fds, unsigned int n_fds)
 {
-	struct iovec iov = { (void *)(uintptr_t)bytes, size };
+	struct iovec iov = { (void *)(uintptr_t)bytes, size }; /* NOLINT: it is only read */
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
@@ -154,14 +155,14 @@ int port_open(struct port *p, unsigned int idx, const char *name, uint32_t n_rin
 		    name[strlen(kinds[i]->kind)] == ':')
 			p->ops = kinds[i];
 	if (p->ops == NULL) {
-		fprintf(stderr, "client: %s: neither vf:PATH nor vio:PATH\n", name);
+		warnx("%s: neither vf:PATH nor vio:PATH", name);
 		return -EINVAL;
 	}
-	p->tx_slots = (p->ops->ring_bytes * n_ring + 4 * RING_ALIGN) / RING_ALIGN * RING_ALIGN;
+	p->tx_slots = (p->ops->ring_bytes * n_ring + 4ull * RING_ALIGN) / RING_ALIGN * RING_ALIGN;
 	p->rx_slots = p->tx_slots + (size_t)n_ring * SLOT_SIZE;
 	ret = memory_open(&p->memory, p->rx_slots + (size_t)n_ring * SLOT_SIZE);
 	if (ret < 0)
-		fprintf(stderr, "client: %s: no memory: %s\n", name, strerror(-ret));
+		warnx("%s: no memory: %s", name, strerror(-ret));
 	else
 		ret = p->ops->open(p, path + 1);
 	if (ret < 0)

@@ -8,6 +8,7 @@
  * Transmit asks for a report (RS) with the last descriptor of each 32, as DPDK's driver does
  * (tx_rs_thresh). The report overwrites that descriptor, so it alone is written anew.
  */
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,9 +66,16 @@ static struct vf_port *vf_of(const struct port *p)
 
 /* ---- messages ---- */
 
-/* A command and its reply, whose payload (`reply_size` bytes at most) and descriptor are kept. */
-static int call(struct port *p, uint16_t cmd, const void *body, uint32_t size, int fd_out,
-		void *reply, uint32_t reply_size, int *fd_in)
+/* What is kept of a reply: `size` bytes of its payload at most, and a descriptor. */
+struct reply {
+	void *bytes;
+	uint32_t size;
+	int fd; /* -1: none came */
+};
+
+/* A command, with a descriptor (or -1), and its reply; NULL: only whether it is an error. */
+static int call(struct port *p, uint16_t cmd, const void *body, uint32_t size, int fd,
+		struct reply *reply)
 {
 	struct vfu_hdr hdr = { .id = ++vf_of(p)->msg_id, .cmd = cmd };
 	uint8_t buf[REPLY_MAX];
@@ -78,21 +86,21 @@ static int call(struct port *p, uint16_t cmd, const void *body, uint32_t size, i
 		return -EMSGSIZE;
 	memcpy(buf, &hdr, sizeof(hdr));
 	memcpy(buf + sizeof(hdr), body, size);
-	ret = sock_send(p->sock, buf, hdr.size, &fd_out, fd_out >= 0 ? 1 : 0);
+	ret = sock_send(p->sock, buf, hdr.size, &fd, fd >= 0 ? 1 : 0);
 	if (ret == 0)
-		ret = sock_receive(p->sock, &hdr, sizeof(hdr), fd_in);
+		ret = sock_receive(p->sock, &hdr, sizeof(hdr), reply != NULL ? &reply->fd : NULL);
 	if (ret < 0)
 		return ret;
 	if (hdr.size < sizeof(hdr) || hdr.size - sizeof(hdr) > sizeof(buf))
 		return -EPROTO;
 	size = hdr.size - (uint32_t)sizeof(hdr);
-	ret = sock_receive(p->sock, buf, size, fd_in);
+	ret = sock_receive(p->sock, buf, size, reply != NULL ? &reply->fd : NULL);
 	if (ret < 0)
 		return ret;
 	if ((hdr.flags & VFU_HDR_ERROR) != 0)
 		return -(int)hdr.error;
 	if (reply != NULL)
-		memcpy(reply, buf, size < reply_size ? size : reply_size);
+		memcpy(reply->bytes, buf, size < reply->size ? size : reply->size);
 	return 0;
 }
 
@@ -104,7 +112,8 @@ static int reg_access(struct port *p, uint16_t cmd, uint32_t region, uint64_t of
 		uint32_t value;
 	} msg = { { offset, region, size }, *value };
 	uint32_t n = (uint32_t)sizeof(msg.access) + (cmd == VFU_REGION_WRITE ? size : 0);
-	int ret = call(p, cmd, &msg, n, -1, &msg, sizeof(msg), NULL);
+	struct reply reply = { &msg, sizeof(msg), -1 };
+	int ret = call(p, cmd, &msg, n, -1, &reply);
 
 	if (ret == 0 && cmd == VFU_REGION_READ)
 		*value = msg.value;
@@ -134,10 +143,10 @@ static int negotiate(struct port *p)
 				   .address = p->memory.iova,
 				   .size = p->memory.size };
 	uint32_t command = PCI_MEM_BM;
-	int ret = call(p, VFU_VERSION, &hello, sizeof(hello), -1, NULL, 0, NULL);
+	int ret = call(p, VFU_VERSION, &hello, sizeof(hello), -1, NULL);
 
 	if (ret == 0)
-		ret = call(p, VFU_DMA_MAP, &map, sizeof(map), p->memory.fd, NULL, 0, NULL);
+		ret = call(p, VFU_DMA_MAP, &map, sizeof(map), p->memory.fd, NULL);
 	if (ret == 0)
 		ret = reg_access(p, VFU_REGION_WRITE, CONFIG, PCI_CMD, &command, 2);
 	return ret;
@@ -151,25 +160,25 @@ static int map_pages(struct port *p)
 		struct vfu_region_info info;
 		struct vfu_sparse_cap cap;
 		uint64_t area[2]; /* offset in the region, size */
-	} reply;
-	int fd = -1, ret;
+	} region;
+	struct reply reply = { &region, sizeof(region), -1 };
 	void *va;
+	int ret;
 
-	memset(&reply, 0, sizeof(reply));
-	ret = call(p, VFU_DEVICE_GET_REGION_INFO, &ask, sizeof(ask), -1, &reply, sizeof(reply),
-		   &fd);
+	memset(&region, 0, sizeof(region));
+	ret = call(p, VFU_DEVICE_GET_REGION_INFO, &ask, sizeof(ask), -1, &reply);
 	if (ret < 0)
 		return ret;
-	if (fd < 0)
+	if (reply.fd < 0)
 		return -EPROTO;
-	if (reply.cap.n_areas < 1 || reply.area[0] != IXGBEVF_PAGE_RX ||
-	    reply.area[1] < QUEUES_MAPPED) {
-		close(fd);
+	if (region.cap.n_areas < 1 || region.area[0] != IXGBEVF_PAGE_RX ||
+	    region.area[1] < QUEUES_MAPPED) {
+		close(reply.fd);
 		return -EPROTO;
 	}
-	va = mmap(NULL, QUEUES_MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		  (off_t)(reply.info.offset + reply.area[0]));
-	close(fd);
+	va = mmap(NULL, QUEUES_MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED, reply.fd,
+		  (off_t)(region.info.offset + region.area[0]));
+	close(reply.fd);
 	if (va == MAP_FAILED)
 		return -errno;
 	vf_of(p)->pages = va;
@@ -226,7 +235,7 @@ static int mbox_start(struct port *p)
 
 /* ---- rings ---- */
 
-static void store(uint32_t *reg, uint32_t value)
+static void store(uint32_t *reg, uint32_t value) /* NOLINT: it is written to */
 {
 	__atomic_store_n(reg, htole32(value), __ATOMIC_RELEASE);
 }
@@ -300,7 +309,7 @@ static int vf_open(struct port *p, const char *path)
 	if (ret == 0)
 		start_rings(p);
 	else
-		fprintf(stderr, "client: vf:%s: %s: %s\n", path, what, strerror(-ret));
+		warnx("vf:%s: %s: %s", path, what, strerror(-ret));
 	return ret;
 }
 
@@ -401,7 +410,7 @@ static void vf_rx_return(struct port *p)
 
 const struct port_ops vf_ops = {
 	.kind = "vf",
-	.ring_bytes = 2 * DESC_SIZE,
+	.ring_bytes = 2ul * DESC_SIZE,
 	.hdr_size = 0,
 	.open = vf_open,
 	.close = vf_close,

@@ -6,6 +6,7 @@
  * descriptor i. This holds as long as the device uses buffers in order, which softiov and
  * DPDK's vhost library do; rx_take checks it. No interrupts are asked for.
  */
+#include <err.h>
 #include <errno.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
@@ -241,7 +242,7 @@ static int vio_open(struct port *p, const char *path)
 	p->sock = sock_connect(path);
 	ret = p->sock < 0 ? p->sock : negotiate(p);
 	if (ret < 0)
-		fprintf(stderr, "client: vio:%s: %s\n", path, strerror(-ret));
+		warnx("vio:%s: %s", path, strerror(-ret));
 	return ret;
 }
 

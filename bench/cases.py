@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is measured. A group is a set of contenders that take turns, block by block, so that each
+round of turns meets the same phase of the machine; ratios are taken within a round."""
+
+import collections
+
+SIZES = (64, 256, 1518)
+PEERS = ("ovs-dpdk", "testpmd", "testpmd-same-flags")
+
+# entrant: name in the results, contender's key, kind of its ports
+# results: entrants of the group that make up a case
+Group = collections.namedtuple("Group", "name sizes n_ports mode options entrants cases")
+Entrant = collections.namedtuple("Entrant", "name contender kind")
+
+SYN = Entrant("softiov", "softiov", "syn")
+VF = Entrant("softiov-vf", "softiov", "vf")
+MIXED = Entrant("softiov-mixed", "softiov", "mixed")
+OTHERS = [Entrant(name, name, "syn") for name in PEERS]
+
+
+def groups(quick):
+    """Cases with peers. In `cases`, the entrant of softiov and, by case, who it is compared with."""
+    some = (64,) if quick else SIZES
+    every = {"synthetic": ("softiov", PEERS), "vf": ("softiov-vf", PEERS)}
+    both = {"bidir": ("softiov", PEERS), "bidir-vf": ("softiov-vf", PEERS),
+            "mixed": ("softiov-mixed", PEERS)}
+    found = [
+        Group("one way", SIZES, 2, "uni", [], [SYN, VF, *OTHERS], every),
+        Group("both ways", some, 2, "bidir", [], [SYN, VF, MIXED, *OTHERS], both),
+        Group("1000 flows", some, 2, "uni", ["--flows", "1000"], [SYN, VF, *OTHERS],
+              {"flows": ("softiov", PEERS), "flows-vf": ("softiov-vf", PEERS)}),
+        Group("latency", (64,), 2, "latency", [], [SYN, VF, *OTHERS],
+              {"latency": ("softiov", PEERS), "latency-vf": ("softiov-vf", PEERS)}),
+        Group("one to 16", some, 17, "flood", [], [SYN, VF, OTHERS[0]],
+              {"flood": ("softiov", PEERS[:1]), "flood-vf": ("softiov-vf", PEERS[:1])}),
+    ]
+    if not quick:
+        found.append(Group("receiver reads each frame", SIZES, 2, "uni", ["--touch"],
+                           [SYN, VF, *OTHERS],
+                           {"touch": ("softiov", PEERS), "touch-vf": ("softiov-vf", PEERS)}))
+    return found
+
+
+PORT_COUNTS = (2, 16, 64, 256)
+PORTS_RING = 256  # entries: memory of 256 ports must not be what is measured
+IDLE_VFS = 64
+WORKERS_RING = 4096  # room for what a worker does while the client, on the same core, sleeps
+WORKERS_BATCH = 256
+WORKERS_NAP_US = 20
