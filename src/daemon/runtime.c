@@ -293,20 +293,43 @@ void runtime_wake(struct runtime *rt)
 		return;
 }
 
-/* The addresses that the guest uses now, into the switch's table. */
-static void refresh_macs(struct rt_port *port, const struct vfdev_info *info)
+/* Whether another vport of the switch has this address by its configuration. */
+static bool is_anothers(const struct runtime *rt, const struct rt_port *port, uint64_t mac)
+{
+	const struct rt_port *other;
+	uint8_t bytes[6];
+
+	LIST_FOREACH(other, &rt->ports, next) {
+		if (other == port || other->sw != port->sw || other->removed ||
+		    other->kind != PORT_OF_VPORT)
+			continue;
+		obj_mac(other->config, "mac", bytes);
+		if (mac_load(bytes) == mac)
+			return true;
+	}
+	return false;
+}
+
+/* The addresses that the guest uses now, into the switch's table: but for those of other vports, which
+ * also a trusted guest must not take away. */
+static void refresh_macs(struct runtime *rt, struct rt_port *port, const struct vfdev_info *info)
 {
 	struct port_config *p = &port->sw->port[port->idx];
-	uint8_t own[6];
+	uint64_t mac[PORT_MACS_MAX], own;
+	unsigned int n = 0;
+	uint8_t bytes[6];
 
-	p->n_macs = 0;
-	obj_mac(port->config, "mac", own);
-	if (info != NULL && info->n_macs > 0) {
-		p->n_macs = info->n_macs;
-		memcpy(p->mac, info->mac, info->n_macs * sizeof(info->mac[0]));
-	} else {
-		p->mac[p->n_macs++] = mac_load(own);
-	}
+	obj_mac(port->config, "mac", bytes);
+	own = mac_load(bytes);
+	for (unsigned int i = 0; i < info->n_macs; i++)
+		if (info->mac[i] == own || !is_anothers(rt, port, info->mac[i]))
+			mac[n++] = info->mac[i];
+	if (n == 0)
+		mac[n++] = own;
+	if (n == p->n_macs && memcmp(mac, p->mac, n * sizeof(mac[0])) == 0)
+		return;
+	p->n_macs = n;
+	memcpy(p->mac, mac, n * sizeof(mac[0]));
 	port->sw->changed = true;
 }
 
@@ -327,12 +350,8 @@ static void look_at_vport(struct runtime *rt, struct rt_port *port)
 	struct vfdev_info info;
 
 	if (port->vf != NULL) {
-		const struct port_config *p = &port->sw->port[port->idx];
-
 		vfdev_info(port->vf, &info);
-		if (info.n_macs != p->n_macs ||
-		    memcmp(info.mac, p->mac, p->n_macs * sizeof(p->mac[0])) != 0)
-			refresh_macs(port, &info);
+		refresh_macs(rt, port, &info);
 		if (info.state != port->vf_state)
 			events_add(rt->events, info.state == VF_DETACHED ? "detached" : "attached",
 				   "vport", port->name, "%s", vf_event(info.state));

@@ -261,6 +261,28 @@ def test_address_change_needs_trust(shared_daemon, nics):
     assert wait_until(lambda: shared_daemon.show("vport", "b")["guest-mac"] == "02:00:00:00:00:02")
 
 
+@pytest.mark.parametrize("operation", [hw.OP_SET_MAC, hw.OP_MACVLAN | 1 << 16])
+def test_trust_takes_no_address_from_others(shared_daemon, nics, operation):
+    """Neither c's frames nor the right to send as c."""
+    a, b, c = nics
+    settings(shared_daemon, "b", trust=True)
+    try:
+        assert b.request(operation, *struct.unpack("<II", c.mac + b"\0\0"))
+        # An address that comes after it tells when the switch has heard of both.
+        last = mac("02:00:00:00:00:78")
+        assert b.request(hw.OP_MACVLAN | 2 << 16, *struct.unpack("<II", last + b"\0\0"))
+        assert wait_until(lambda: b.send(ethernet(a.mac, last)) or a.poll())
+        frame = ethernet(c.mac, a.mac)
+        a.send(frame)
+        assert contents(c.receive(1)) == [frame] and not b.poll()
+        spoofed = shared_daemon.show("vport", "b")["drop-reasons"].get("spoofed-mac", 0)
+        b.send(ethernet(a.mac, c.mac))
+        assert wait_until(lambda: shared_daemon.show("vport", "b")["drop-reasons"].get(
+            "spoofed-mac", 0) == spoofed + 1)
+    finally:
+        settings(shared_daemon, "b", trust=False)
+
+
 # --- VLANs ---
 
 
