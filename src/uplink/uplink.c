@@ -11,6 +11,8 @@
 #include <rte_version.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "frame/copy.h"
@@ -29,6 +31,8 @@ struct uplink {
 	bool started;
 	uint32_t max_frame;
 	char vdev[64];
+	char interface[IF_NAMESIZE]; /* "": no Linux interface */
+	unsigned int interface_idx;
 	const char *driver;
 	struct rte_mempool *pool;
 	struct spinlock tx_lock; /* several workers may send */
@@ -219,6 +223,8 @@ static int device_string(struct uplink *u, const char *name, const char *device,
 		return err_set(err, -ENODEV,
 			       "there is no network interface '%s' (ip link shows what there is)",
 			       device);
+	(void)snprintf(u->interface, sizeof(u->interface), "%s", device);
+	u->interface_idx = if_nametoindex(device);
 	if (driver == UPLINK_AF_PACKET) {
 		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
 		/* 2048-byte frames in 64 KiB blocks; the kernel's queue is not used for sending. */
@@ -376,6 +382,25 @@ struct endpoint *uplink_endpoint(struct uplink *u)
 	return &u->endpoint;
 }
 
+/* DPDK's drivers for them call the link up whatever happens (22.11). False also if the interface has
+ * gone, even if another one has its name. */
+static bool interface_is_up(const struct uplink *u)
+{
+	struct ifreq request = { 0 };
+	bool up;
+	int fd;
+
+	if (if_nametoindex(u->interface) != u->interface_idx)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memcpy(request.ifr_name, u->interface, sizeof(request.ifr_name));
+	up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
+	     (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+	if (fd >= 0)
+		close(fd);
+	return up;
+}
+
 void uplink_info(const struct uplink *u, struct uplink_info *info)
 {
 	struct rte_ether_addr mac;
@@ -391,4 +416,6 @@ void uplink_info(const struct uplink *u, struct uplink_info *info)
 		if (link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN)
 			info->speed_bps = (uint64_t)link.link_speed * 1000000;
 	}
+	if (u->interface[0] != '\0')
+		info->link_up = interface_is_up(u);
 }
