@@ -524,10 +524,10 @@ void runtime_stop(struct runtime *rt)
 	LIST_FOREACH(port, &rt->ports, next)
 		if (!port->removed)
 			port_remove(port);
+	LIST_FOREACH(sw, &rt->switches, next)
+		sw->removed = true;
 	publish_changed(rt);
 	free_removed(rt);
-	while ((sw = LIST_FIRST(&rt->switches)) != NULL)
-		switch_free(rt, sw);
 	if (rt->vfu != NULL) {
 		vfu_loop_stop(rt->vfu);
 		pthread_join(rt->vfu_thread, NULL);
