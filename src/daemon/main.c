@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/server.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "mem/mem.h"
@@ -19,6 +20,7 @@
 
 #define TICK_S      1
 #define RETRY_TICKS 5 /* objects with a problem are tried again so often */
+#define LOOK_MS     10ull
 
 struct daemon {
 	struct options options;
@@ -29,6 +31,8 @@ struct daemon {
 	struct mgmt *mgmt;
 	struct api_server *api;
 	int epoll_fd, signal_fd, timer_fd;
+	int look_fd;        /* timer: look what changed below, later */
+	uint64_t looked_ns; /* last time it was done */
 	unsigned int ticks;
 	bool eal; /* DPDK's environment is up */
 	bool stop;
@@ -69,10 +73,13 @@ static int open_loop(struct daemon *d)
 	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	d->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (d->epoll_fd < 0 || d->signal_fd < 0 || d->timer_fd < 0 ||
+	d->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (d->epoll_fd < 0 || d->signal_fd < 0 || d->timer_fd < 0 || d->look_fd < 0 ||
 	    timerfd_settime(d->timer_fd, 0, &tick, NULL) < 0)
 		return -1;
-	return watch(d, d->signal_fd) < 0 || watch(d, d->timer_fd) < 0 ? -1 : 0;
+	if (watch(d, d->signal_fd) < 0 || watch(d, d->timer_fd) < 0 || watch(d, d->look_fd) < 0)
+		return -1;
+	return 0;
 }
 
 static bool hugepages_free(void)
@@ -149,6 +156,43 @@ static void stop(struct daemon *d)
 		uplink_eal_fini();
 }
 
+/* What happens below wakes control (runtime_wake). Guests can cause it without end, so it is looked at
+ * every LOOK_MS at most; in between the eventfd is not watched. */
+static void watch_wake(struct daemon *d, bool on)
+{
+	struct epoll_event event = { .events = on ? EPOLLIN : 0, .data.fd = d->runtime.wake_fd };
+
+	if (epoll_ctl(d->epoll_fd, EPOLL_CTL_MOD, d->runtime.wake_fd, &event) < 0)
+		log_err("daemon", "cannot watch the workers' side: %s", strerror(errno));
+}
+
+static void look(struct daemon *d)
+{
+	runtime_changed(&d->runtime);
+	d->looked_ns = clock_ns();
+}
+
+static void on_wake(struct daemon *d)
+{
+	struct itimerspec later = { .it_value.tv_nsec = LOOK_MS * 1000000 };
+
+	if (clock_ns() - d->looked_ns >= LOOK_MS * 1000000 ||
+	    timerfd_settime(d->look_fd, 0, &later, NULL) < 0)
+		look(d);
+	else
+		watch_wake(d, false);
+}
+
+static void on_look(struct daemon *d)
+{
+	uint64_t n;
+
+	if (read(d->look_fd, &n, sizeof(n)) < 0)
+		return;
+	look(d);
+	watch_wake(d, true);
+}
+
 static void on_tick(struct daemon *d)
 {
 	uint64_t n;
@@ -185,7 +229,9 @@ static void loop(struct daemon *d)
 			else if (fd == d->timer_fd)
 				on_tick(d);
 			else if (fd == d->runtime.wake_fd)
-				runtime_changed(&d->runtime);
+				on_wake(d);
+			else if (fd == d->look_fd)
+				on_look(d);
 			else
 				api_poll(d->api);
 		}

@@ -9,6 +9,8 @@
 
 #define REGISTER_SIZES (1 | 2 | 4 | 8)
 
+_Static_assert(VF_MACS_MAX <= PORT_MACS_MAX, "the switch has room for a VF's addresses");
+
 struct vfdev {
 	struct vf *vf;
 	struct vfu_dev *vfu;

@@ -30,6 +30,9 @@ struct vf_policy {
 	uint64_t vlans[4096 / 64];
 };
 
+/* Addresses that a VF may use at a time; vf_ops.macs yields no more. */
+#define VF_MACS_MAX 17
+
 enum vf_state {
 	VF_DETACHED, /* no client on the socket */
 	VF_ATTACHED, /* a VM has it; its driver does nothing yet */

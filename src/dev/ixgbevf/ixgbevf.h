@@ -28,7 +28,7 @@
 #include "dev/ixgbevf/model.h"
 #include "dev/ixgbevf/regs.h"
 
-#define IXGBEVF_MACVLANS 64 /* of the 128 receive addresses of an 82599 (DS 7.1.1.1.1) */
+#define IXGBEVF_MACVLANS 16 /* filters beside its own; a port of the switch has room for so many */
 #define IXGBEVF_RX_SEGS \
 	16 /* descriptors that a frame may fill: 10 for a jumbo one in 1 KiB buffers */
 #define IXGBEVF_FRAME_MAX 9728 /* with FCS: IXGBE_MAX_JUMBO_FRAME_SIZE of Linux 6.12's PF driver */
@@ -149,6 +149,7 @@ struct ixgbevf_state {
  * to the client whole, so it holds nothing but the queue pages, at their offsets in the BAR. */
 #define IXGBEVF_SHARED_SIZE (IXGBEVF_PAGE_TX + IXGBEVF_PAGE)
 
+_Static_assert(1 + IXGBEVF_MACVLANS <= VF_MACS_MAX, "its own and the filters");
 _Static_assert(sizeof(struct rx_state) == CACHE_LINE, "one line a ring");
 _Static_assert(sizeof(struct tx_state) == 2ul * CACHE_LINE, "and one for its contexts");
 _Static_assert(offsetof(struct ixgbevf_state, page0) == 8, "part of the memfd's format");
