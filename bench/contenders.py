@@ -27,6 +27,21 @@ PEER_MEMORY_MIB = 1024
 MTU = 1504  # of softiov's vports: 1518 bytes without FCS, as the peers take them
 
 
+def waited_s(pid, cpu):
+    """Seconds that the polling thread of a process, the one pinned to `cpu`, waited for it while others
+    had it (proc(5))."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            if os.sched_getaffinity(int(task)) != {cpu}:
+                continue
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="utf-8") as file:
+                total += int(file.read().split()[1])
+        except OSError:
+            pass  # it has ended meanwhile
+    return total / 1e9
+
+
 def wait_for(condition, what, seconds=START_SECONDS):
     end = time.monotonic() + seconds
     while not condition():
@@ -50,6 +65,8 @@ class Softiov:
             arguments.append("--no-huge")
         self.daemon = softiov.Daemon(folder, *arguments)
         processes.running.append(self.daemon.process)
+        processes.folders.append(self.daemon.run_dir)
+        self.pid = self.daemon.pid
         self.daemon.call("config.apply", objects={
             "switch": {"bench": {"vfs": n_ports}},
             "vport": {f"p{i}": {"switch": "bench", "mtu": MTU,
@@ -147,6 +164,7 @@ class Ovs:
             ["env", *self.assignments(), "taskset", "-c", str(client_cpu), self.SWITCHD,
              f"unix:{folder}/db.sock", f"--unixctl={self.control}",
              f"--log-file={folder}/switchd.log"], "switchd.log")
+        self.pid = self.switchd.pid
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
         self.add_ports(2)
         initialized = self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized").strip()
@@ -227,6 +245,7 @@ class Testpmd:
              "--", "-i", "--nb-cores=1", "--forward-mode=io", "--rxd=1024", "--txd=1024",
              "--burst=32", "--total-num-mbufs=16384", "--no-flush-rx"],
             self.log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.process.pid
         os.set_blocking(self.process.stdout.fileno(), False)
         self.until_prompt()
         self.command("set record-core-cycles on", "cycles on")

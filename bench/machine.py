@@ -111,12 +111,16 @@ class Processes:
     def __init__(self):
         self.running = []
         self.folder = tempfile.mkdtemp(prefix="softiov-bench-")
+        self.folders = [self.folder]  # all that are to go
 
     def start(self, argv, log, **options):
         with open(os.path.join(self.folder, log), "ab") as out:
             options.setdefault("stdin", subprocess.DEVNULL)
-            process = subprocess.Popen(argv, stdout=options.pop("stdout", out), stderr=out, env=ENV,
-                                       **options)
+            # A terminal's interrupt is for the benchmark, which then ends them; DPDK's own files
+            # go where everything else is.
+            process = subprocess.Popen(argv, stdout=options.pop("stdout", out), stderr=out,
+                                       env=dict(ENV, RUNTIME_DIRECTORY=self.folder),
+                                       start_new_session=True, **options)
         self.running.append(process)
         return process
 
@@ -139,7 +143,8 @@ class Processes:
     def close(self):
         for process in list(reversed(self.running)):
             self.stop(process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe(switch_cpu, client_cpu, hugepages, softiovd):

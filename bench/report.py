@@ -20,8 +20,14 @@ def median(values):
     return found["median"] if found else None
 
 
-def result(case, size, contender, samples, **more):
-    """One entry of `results` from the samples of all rounds."""
+def undisturbed(samples):
+    """The blocks that had their processors to themselves; all of them if none had."""
+    return [s for s in samples if not s["disturbed"]] or samples
+
+
+def result(case, size, contender, blocks, **more):
+    """One entry of `results` from the blocks of all rounds."""
+    samples = undisturbed(blocks)
     entry = {"case": case, "size": size, "contender": contender,
              "mpps": spread([s.get("mpps") for s in samples]),
              "cycles_per_packet": median([s.get("cycles_per_packet") for s in samples]),
@@ -31,7 +37,7 @@ def result(case, size, contender, samples, **more):
         if any(key in s for s in samples):
             entry[key] = median([s.get(key) for s in samples])
     entry.update(more)
-    entry["blocks"] = samples
+    entry["blocks"] = blocks
     return entry
 
 
@@ -39,9 +45,10 @@ def ratios(case, size, versus, ours, theirs):
     """Medians of the ratios of each round; `ours` and `theirs` are samples by round."""
     found = []
     names = {"mpps": "mpps", "cycles": "cycles_per_packet", "p50_ns": "p50_ns"}
+    rounds = [(a, b) for a, b in zip(ours, theirs) if a and b]
+    rounds = [(a, b) for a, b in rounds if not a["disturbed"] and not b["disturbed"]] or rounds
     for metric, key in names.items():
-        pairs = [a[key] / b[key] for a, b in zip(ours, theirs)
-                 if a and b and a.get(key) and b.get(key)]
+        pairs = [a[key] / b[key] for a, b in rounds if a.get(key) and b.get(key)]
         if pairs:
             found.append({"case": case, "size": size, "versus": versus, "metric": metric,
                           "ratio": statistics.median(pairs), "n": len(pairs),
@@ -55,7 +62,7 @@ def number(value, digits=1):
 
 def rows(data):
     """Header and lines, as text."""
-    lines = [["case", "size", "contender", "Mpps", "min-max", "n", "cycles/packet", "ring full %",
+    lines = [["case", "size", "contender", "Mpps", "min-max", "good blocks", "cycles/packet", "ring full %",
               "loss %", "p50/p99 ns", "c2c ns"]]
     for r in data["results"]:
         if r["case"] == "idle":
@@ -65,7 +72,7 @@ def rows(data):
         latency = f"{r['p50_ns']:.0f}/{r['p99_ns']:.0f}" if r.get("p50_ns") else ""
         lines.append([case, str(r["size"]), r["contender"], number(mpps.get("median"), 2),
                       f"{mpps['min']:.2f}-{mpps['max']:.2f}" if mpps else "",
-                      str(len(r.get("blocks", []))), number(r["cycles_per_packet"]),
+                      f"{sum(not b['disturbed'] for b in r['blocks'])}/{len(r['blocks'])}", number(r["cycles_per_packet"]),
                       number(r["ring_full_pct"]), number(r.get("loss_pct"), 2), latency,
                       "/".join(number(v, 0) for v in r["c2c_ns"])])
     return lines
@@ -74,7 +81,8 @@ def rows(data):
 def ratio_rows(data):
     lines = [["case", "size", "softiov over", "metric", "ratio", "min-max", "n"]]
     for r in data["ratios"]:
-        lines.append([r["case"], str(r["size"]), r["versus"], r["metric"], f"{r['ratio']:.2f}",
+        case = r["case"] + (f" {r['ports']}" if "ports" in r else "")
+        lines.append([case, str(r["size"]), r["versus"], r["metric"], f"{r['ratio']:.2f}",
                       f"{r['min']:.2f}-{r['max']:.2f}", str(r["n"])])
     return lines
 
@@ -118,7 +126,7 @@ def markdown(data):
 
 # --- drawing ---
 
-WIDTH, PANEL, BAR, GAP = 1060, 250, 15, 12
+WIDTH, PANEL, BAR, GAP = 1060, 250, 34, 18
 TEXT = 'font-family="sans-serif" fill="#222"'
 
 
@@ -130,8 +138,8 @@ def panel(title, unit, bars, x, y, width):
         return out
     top = max(b[4] or b[2] for b in bars) * 1.15 or 1
     groups = list(dict.fromkeys(b[0] for b in bars))
-    step = min(BAR, (width - GAP * len(groups)) / len(bars))
-    at = x
+    step = min(BAR, (width - 30 - GAP * len(groups)) / len(bars))
+    at = x + GAP / 2
 
     def level(value):
         return y + PANEL - value / top * PANEL
@@ -170,7 +178,7 @@ def bars_of(data, cases, value, span=None, only=None):
                 continue  # the peers' samples are the same as beside the synthetic
             name = "softiov-vf"
         low, high = span(r) if span else (None, None)
-        label = f"{r['ports']} ports" if "ports" in r else f"{r['size']} B"
+        label = f"{r['ports']}" if "ports" in r else f"{r['size']} B"
         found.append((label, name, value(r), low, high))
     return sorted(found, key=lambda b: [int(b[0].split()[0]), list(FILL).index(b[1])])
 
