@@ -275,7 +275,10 @@ static const struct object_type softiov_types[] = {
 	{ "uplink", "uplinks", OBJECT_STORED, NULL, uplink_fields, uplink_verbs,
 	  "a physical port of a switch",
 	  "An uplink joins a switch to a network outside: a Linux interface, or any port that DPDK drives. "
-	  "Its received frames come from the network into the switch." },
+	  "Its received frames come from the network into the switch. With `driver af-packet` (what `auto` takes "
+	  "for an interface) the host goes on using the interface; IPv4 fragments from outside are put together "
+	  "by the kernel, since DPDK's driver asks for that, and are then too long for a VM. `driver af-xdp` "
+	  "leaves fragments alone and takes the interface's first queue for itself." },
 	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
 	  "a network adapter of one VM",
 	  "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "

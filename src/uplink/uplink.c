@@ -18,10 +18,13 @@
 #include "frame/copy.h"
 #include "uplink/uplink.h"
 
-#define RX_DESCS   1024
-#define TX_DESCS   1024
-#define POOL_SIZE  8191 /* two rings, what is in flight, and the caches; 2^n - 1 is mempool's best */
-#define POOL_CACHE 256
+#define RX_DESCS    1024
+#define TX_DESCS    1024
+#define POOL_SIZE   8191 /* two rings, what is in flight, and the caches; 2^n - 1 is mempool's best */
+#define POOL_JUMBO  2047 /* the same memory with larger buffers */
+#define ROOM_MAX    16384
+#define MTU_DEFAULT 1500
+#define POOL_CACHE  256
 
 struct uplink {
 	struct endpoint endpoint;
@@ -30,6 +33,8 @@ struct uplink {
 	bool has_port; /* port_id is ours: to be closed again */
 	bool started;
 	uint32_t max_frame;
+	uint32_t mtu;        /* of the interface; 0: ask DPDK, whose AF_PACKET always says 1500 */
+	uint32_t frame_room; /* bytes of a frame that an mbuf has room for */
 	char vdev[64];
 	char interface[IF_NAMESIZE]; /* "": no Linux interface */
 	unsigned int interface_idx;
@@ -208,12 +213,37 @@ static const struct endpoint_ops uplink_endpoint_ops = { uplink_push };
 
 /* --- opening --- */
 
+/* What a slot of the ring that AF_PACKET shares with the kernel must hold: its header (packet(7),
+ * TPACKET_V2: 32 bytes and the address, aligned) and a tagged frame. A power of two, as blocks are. */
+static uint32_t room_for(uint32_t mtu)
+{
+	uint32_t room = RTE_MBUF_DEFAULT_DATAROOM;
+
+	while (room < ROOM_MAX && room < mtu + 18 + 128)
+		room *= 2;
+	return room;
+}
+
+static uint32_t interface_mtu(const char *interface)
+{
+	struct ifreq request = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	if (fd < 0 || ioctl(fd, SIOCGIFMTU, &request) < 0)
+		request.ifr_mtu = MTU_DEFAULT;
+	if (fd >= 0)
+		close(fd);
+	return (uint32_t)request.ifr_mtu;
+}
+
 /* DPDK's device string for what the user named. */
 static int device_string(struct uplink *u, const char *name, const char *device,
 			 enum uplink_driver driver, char *text, size_t size, struct err *err)
 {
 	bool is_interface = if_nametoindex(device) != 0;
 
+	u->frame_room = RTE_MBUF_DEFAULT_DATAROOM;
 	if (driver == UPLINK_AUTO)
 		driver = is_interface ? UPLINK_AF_PACKET : UPLINK_ETHDEV;
 	if (driver == UPLINK_ETHDEV) {
@@ -229,10 +259,11 @@ static int device_string(struct uplink *u, const char *name, const char *device,
 	u->interface_idx = if_nametoindex(device);
 	if (driver == UPLINK_AF_PACKET) {
 		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
-		/* 2048-byte frames in 64 KiB blocks; the kernel's queue is not used for sending. */
+		u->mtu = interface_mtu(u->interface);
+		u->frame_room = room_for(u->mtu);
 		(void)snprintf(text, size,
-			       "%s,iface=%s,qpairs=1,blocksz=65536,framesz=2048,framecnt=1024",
-			       u->vdev, device);
+			       "%s,iface=%s,qpairs=1,blocksz=65536,framesz=%u,framecnt=%u", u->vdev,
+			       device, u->frame_room, 1024 * 2048 / u->frame_room);
 	} else {
 		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%s", name);
 		(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=1,busy_budget=0",
@@ -284,8 +315,9 @@ static int make_pool(struct uplink *u, const char *device, struct err *err)
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "uplink-%u", n_pools++);
-	u->pool = rte_pktmbuf_pool_create(name, POOL_SIZE, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-					  SOCKET_ID_ANY);
+	u->pool = rte_pktmbuf_pool_create(
+		name, u->frame_room > RTE_MBUF_DEFAULT_DATAROOM ? POOL_JUMBO : POOL_SIZE,
+		POOL_CACHE, 0, (uint16_t)(u->frame_room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
 	if (u->pool == NULL)
 		return err_set(err, -ENOMEM, "no memory for the packet buffers of '%s'", device);
 	return 0;
@@ -295,7 +327,7 @@ static int start(struct uplink *u, const char *device, struct err *err)
 {
 	struct rte_eth_conf conf = { 0 };
 	struct rte_eth_dev_info info;
-	uint16_t mtu = 1500;
+	uint16_t mtu = MTU_DEFAULT;
 	int ret;
 
 	ret = rte_eth_dev_info_get(u->port_id, &info);
@@ -304,9 +336,9 @@ static int start(struct uplink *u, const char *device, struct err *err)
 			       strerror(-ret));
 	u->driver = info.driver_name;
 	rte_eth_dev_get_mtu(u->port_id, &mtu);
-	u->max_frame = mtu + FRAME_SIZE_MIN;
-	if (u->max_frame + 4 > RTE_MBUF_DEFAULT_DATAROOM)
-		u->max_frame = RTE_MBUF_DEFAULT_DATAROOM - 4;
+	u->max_frame = (u->mtu != 0 ? u->mtu : mtu) + FRAME_SIZE_MIN;
+	if (u->max_frame + 4 > u->frame_room)
+		u->max_frame = u->frame_room - 4;
 	ret = rte_eth_dev_configure(u->port_id, 1, 1, &conf);
 	if (ret == 0)
 		ret = rte_eth_rx_queue_setup(u->port_id, 0, RX_DESCS, SOCKET_ID_ANY, NULL, u->pool);

@@ -139,7 +139,6 @@ class Node:
     def statistic(self, name):
         return int(self.run(f"cat /sys/class/net/{self.device}/statistics/{name}"))
 
-
     def pci(self):
         """The address of the adapter's PCI function in the guest."""
         return self.run(f"basename $(readlink -f /sys/class/net/{self.device}/device)")
@@ -240,6 +239,13 @@ class Stage:
         node.scratch = self.scratch
         node.configure()
         self.nodes["outside"] = node
+
+    def set_uplink_mtu(self, mtu):
+        """Of both ends of the wire; an uplink takes over its interface's MTU when it is added."""
+        self.call("uplink.del", name="out")
+        self.ip(self.inside, "link", "set", "uplink0", "mtu", str(mtu))
+        self.ip(self.outside, "link", "set", "out0", "mtu", str(mtu))
+        self.call("uplink.add", name="out", switch="lan", device="uplink0")
 
     # --- daemon ---
 

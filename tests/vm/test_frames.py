@@ -86,7 +86,9 @@ def jumbo(trio):
         trio.set(name, mtu=9000)
         trio[name].run(f"ip link set {trio[name].device} mtu 9000", timeout=60)
         trio[name].configure()
+    trio.set_uplink_mtu(9000)
     yield trio
+    trio.set_uplink_mtu(1500)
     for name in ALL:
         trio[name].run(f"ip link set {trio[name].device} mtu 1500", timeout=60)
         trio.set(name, mtu=None)
@@ -94,7 +96,7 @@ def jumbo(trio):
 
 
 def test_jumbo(jumbo):
-    for source, target in PAIRS:
+    for source, target in PAIRS + [(name, "outside") for name in ALL]:
         assert jumbo[source].reaches(jumbo[target])
         command = " ".join(f"ping -n -q -c 1 -w 10 -s {size} -M do {jumbo[target].address} >/dev/null "
                            f"|| echo lost {size};" for size in JUMBO_EDGES)
