@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A guest with an ixgbevf VF, as its driver leaves the rings: advanced descriptors, RS on each packet's
+ * last, receive buffers of 2 KiB. */
+#include <stdlib.h>
+
+#include "dev/ixgbevf/fake_guest.h"
+#include "guard.h"
+
+#define N_DESC    128
+#define BUF_SIZE  2048
+#define N_VECTORS 3
+#define MSG_LPE   5u /* VF_SET_LPE: the longest frame, with FCS */
+
+struct vf_side {
+	struct side side;
+	struct guest guest;
+	unsigned int tx_at, rx_at, post_at;
+};
+
+static void vf_send(struct side *side, const uint8_t *bytes, uint32_t size, unsigned int n,
+		    bool csum)
+{
+	struct vf_side *s = container_of(side, struct vf_side, side);
+
+	guard_must(!csum, "a VF side sends plain frames");
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t iova = GUEST_DATA + (uint64_t)s->tx_at * BUF_SIZE;
+
+		memcpy(guest_va(&s->guest, iova), bytes, size);
+		*guest_tx_desc(&s->guest, s->tx_at) = (struct guest_desc){
+			iova, size | TXD_DTYP_DATA | TXD_CMD_DEXT | TXD_CMD_EOP | TXD_CMD_RS |
+				      (uint64_t)size << (32 + TXD_PAYLEN_SHIFT)
+		};
+		s->tx_at = (s->tx_at + 1) % N_DESC;
+	}
+	guest_line_write(&s->guest, IXGBEVF_PAGE_TX + TDT, s->tx_at);
+}
+
+static void vf_post(struct side *side, unsigned int n)
+{
+	struct vf_side *s = container_of(side, struct vf_side, side);
+	unsigned int to = (s->post_at + n) % N_DESC;
+
+	guest_rx_post(&s->guest, s->post_at, to, N_DESC);
+	s->post_at = to;
+}
+
+static bool vf_collect(struct side *side, const uint8_t *bytes, uint32_t size, unsigned int n,
+		       bool csum)
+{
+	struct vf_side *s = container_of(side, struct vf_side, side);
+	bool good = true;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct guest_desc *d = guest_rx_desc(&s->guest, s->rx_at);
+		const uint8_t *buf =
+			guest_va(&s->guest, GUEST_BUFS + (uint64_t)s->rx_at * BUF_SIZE);
+
+		good = good && (d->hi & RXD_STAT_DD) != 0 && (uint16_t)(d->hi >> 32) == size &&
+		       guard_frame_good(buf, bytes, size, csum);
+		s->rx_at = (s->rx_at + 1) % N_DESC;
+	}
+	return good;
+}
+
+struct side *side_new_vf(uint64_t mac)
+{
+	struct vf_side *s =
+		aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	const uint32_t lpe[] = { MSG_LPE, FRAME_SIZE_MOST + FCS_SIZE };
+	uint32_t reply[VFMBMEM_WORDS];
+	const struct vf_policy policy = {
+		.mac = mac, .link_up = true, .speed_mbit = 10000, .max_frame = FRAME_SIZE_MOST
+	};
+
+	guard_must(s != NULL, "memory");
+	memset(s, 0, sizeof(*s));
+	guest_start(&s->guest, "82599");
+	s->guest.vf->ops->set_policy(s->guest.vf, &policy);
+	guest_mbox_up(&s->guest, MBOX_API_13);
+	guard_must(guest_mbox(&s->guest, 1, lpe, ARRAY_SIZE(lpe), reply), "VF_SET_LPE");
+	guest_rx_up(&s->guest, N_DESC, BUF_SIZE >> 10 | SRRCTL_DESCTYPE_ADV, 0);
+	guest_tx_up(&s->guest, N_DESC);
+	guest_irqs_up(&s->guest);
+	/* NAPI: the driver polls, and the vectors of its queues are masked. */
+	guest_write(&s->guest, VTEIMC, (1u << N_VECTORS) - 1);
+	s->side = (struct side){ .endpoint = &s->guest.vf->endpoint,
+				 .mac = mac,
+				 .send = vf_send,
+				 .post = vf_post,
+				 .collect = vf_collect };
+	return &s->side;
+}
