@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "daemon/runtime.h"
 #include "model/text.h"
 
@@ -115,15 +116,16 @@ json_t *host_show(const struct runtime *rt)
 	read_key("/proc/cpuinfo", "model name", cpu, sizeof(cpu));
 	read_line("/sys/devices/system/cpu/online", cpus, sizeof(cpus));
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:s, s:I, s:o, s:{s:i, s:i, s:I, s:I}, s:s, "
+		"{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:s, s:s, s:I, s:o, s:{s:i, s:i, s:I, s:I}, s:s, "
 		"s:s}",
 		"name", name, "version", SOFTIOV_VERSION, "dpdk", uplink_dpdk_version(), "kernel",
 		u.release, "uptime", (json_int_t)((clock_ns() - rt->started_ns) / 1000000000),
-		"pid", (json_int_t)getpid(), "cpu", cpu, "cpu-flags", cpu_flags(), "cpus", cpus,
-		"workers", (json_int_t)workers_count(rt->workers), "hugepages", hugepage_map(),
-		"limits", "workers", WORKERS_MAX, "ports-per-switch", SWITCH_PORTS_MAX,
-		"open-files", limit_of(RLIMIT_NOFILE), "locked-memory", limit_of(RLIMIT_MEMLOCK),
-		"run-dir", rt->options->run_dir, "state-dir", rt->options->state_dir);
+		"pid", (json_int_t)getpid(), "cpu", cpu, "cpu-flags", cpu_flags(), "data-path-cpu",
+		cpu_level_name(cpu_level()), "cpus", cpus, "workers",
+		(json_int_t)workers_count(rt->workers), "hugepages", hugepage_map(), "limits",
+		"workers", WORKERS_MAX, "ports-per-switch", SWITCH_PORTS_MAX, "open-files",
+		limit_of(RLIMIT_NOFILE), "locked-memory", limit_of(RLIMIT_MEMLOCK), "run-dir",
+		rt->options->run_dir, "state-dir", rt->options->state_dir);
 }
 
 /* --- check --- */

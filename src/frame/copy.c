@@ -2,12 +2,45 @@
 #include "frame/copy.h"
 #include "frame/csum.h"
 
-/* Where the next byte goes. */
+#define SUM_NOTHING UINT32_MAX
+
+/* Where the next byte goes, and the sum of those from `sum_from` on: summing while copying spares
+ * reading back what is on its way to memory. */
 struct writer {
 	const struct seg_out *out;
 	unsigned int idx;
 	uint32_t offset;
+	uint32_t at, sum_from; /* of the whole frame */
+	uint64_t sum;
 };
+
+static uint16_t swap16(uint16_t v)
+{
+	return __builtin_bswap16(v);
+}
+
+/* RFC 1071 section 2(B): a piece at an odd offset counts with its bytes swapped. */
+static uint64_t sum_piece(uint16_t part, bool odd)
+{
+	return odd ? swap16(part) : part;
+}
+
+static void put_piece(struct writer *w, uint8_t *dst, const uint8_t *src, uint32_t size)
+{
+	uint32_t plain = 0;
+
+	if (w->at < w->sum_from) {
+		plain = w->sum_from - w->at < size ? w->sum_from - w->at : size;
+		memcpy(dst, src, plain);
+	}
+	if (plain < size) {
+		bool odd = (w->at + plain - w->sum_from) & 1;
+		uint64_t part = csum_copy(dst + plain, src + plain, size - plain, 0);
+
+		w->sum += sum_piece(csum_fold(part), odd);
+	}
+	w->at += size;
+}
 
 static void put(struct writer *w, const uint8_t *src, uint32_t size)
 {
@@ -15,7 +48,7 @@ static void put(struct writer *w, const uint8_t *src, uint32_t size)
 		const struct seg_out *o = &w->out[w->idx];
 		uint32_t n = o->size - w->offset < size ? o->size - w->offset : size;
 
-		memcpy(o->va + w->offset, src, n);
+		put_piece(w, o->va + w->offset, src, n);
 		src += n;
 		size -= n;
 		w->offset += n;
@@ -101,11 +134,6 @@ static void bytes_set(const struct seg_out *out, uint32_t offset, const uint8_t 
 	}
 }
 
-static uint16_t swap16(uint16_t v)
-{
-	return __builtin_bswap16(v);
-}
-
 /* The folded sum of the written bytes [offset, offset + size). */
 static uint16_t sum_range(const struct seg_out *out, uint32_t offset, uint32_t size)
 {
@@ -115,12 +143,8 @@ static uint16_t sum_range(const struct seg_out *out, uint32_t offset, uint32_t s
 	uint8_t *va;
 
 	for (uint32_t n; size > 0; size -= n) {
-		uint16_t part;
-
 		n = reader_next(&r, size, &va);
-		part = csum_fold(csum_add(va, n, 0));
-		/* RFC 1071 section 2(B): a piece at an odd offset counts with its bytes swapped. */
-		sum += odd ? swap16(part) : part;
+		sum += sum_piece(csum_fold(csum_add(va, n, 0)), odd);
 		odd ^= n & 1;
 	}
 	return csum_fold(sum);
@@ -144,9 +168,17 @@ static void finish_crc32c(const struct seg_out *out, uint32_t start, uint32_t en
 	bytes_set(out, at, (const uint8_t *)&crc, sizeof(crc));
 }
 
-/* `shift` is 4 where a tag was written before the L3 header. Everything is read back from the
- * receiver's copy; frame_parse has checked the offsets against the size. */
-static void finish_csums(const struct frame *f, const struct seg_out *out, uint32_t shift)
+/* Whether the L4 sum can be taken on the way: it is one, and no byte in it is changed afterwards. */
+static bool sums_while_copying(const struct frame *f)
+{
+	return (f->flags & (FRAME_L4_CSUM | FRAME_SCTP_CRC)) == FRAME_L4_CSUM &&
+	       ((f->flags & FRAME_IP4_CSUM) == 0 || f->l3_start + 12 <= f->csum_start);
+}
+
+/* `shift` is 4 where a tag was written before the L3 header. What the writer has not summed is read
+ * back from the receiver's copy; frame_parse has checked the offsets against the size. */
+static void finish_csums(const struct frame *f, const struct seg_out *out, uint32_t shift,
+			 const struct writer *w)
 {
 	uint32_t end = f->size + shift;
 	uint16_t sum;
@@ -171,7 +203,9 @@ static void finish_csums(const struct frame *f, const struct seg_out *out, uint3
 			finish_crc32c(out, start, end, start + f->csum_offset);
 			return;
 		}
-		sum = (uint16_t)~sum_range(out, start, end - start);
+		sum = w->sum_from != SUM_NOTHING ? csum_fold(w->sum)
+						 : sum_range(out, start, end - start);
+		sum = (uint16_t)~sum;
 		/* 0 means "no checksum" to UDP (RFC 768); for the others 0xffff is the same number. */
 		if (sum == 0)
 			sum = 0xffff;
@@ -191,25 +225,46 @@ static void finish_seed(const struct frame *f, const struct seg_out *out, uint32
 	bytes_set(out, at, (const uint8_t *)&seed, 2);
 }
 
+/* The most frequent of the slow cases: a guest's TCP or UDP in one piece, whose checksum it left to
+ * the device. */
+static void copy_flat(const struct frame *f, uint8_t *va)
+{
+	uint32_t start = f->csum_start;
+	uint16_t sum;
+
+	copy_bytes(va, f->va, start);
+	sum = (uint16_t)~csum_fold(csum_copy(va + start, f->va + start, f->size - start, 0));
+	sum = sum == 0 ? 0xffff : sum; /* as in finish_csums */
+	memcpy(va + start + f->csum_offset, &sum, sizeof(sum));
+	memcpy(va, f->mac, ETH_ADDRS_SIZE);
+	store_be16(va + ETH_ADDRS_SIZE, f->ethertype);
+}
+
 unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, unsigned int n_out,
 			     unsigned int copy_flags)
 {
-	struct writer w = { .out = out };
+	struct writer w = { .out = out, .sum_from = SUM_NOTHING };
 	uint8_t tag[4], ethertype[2];
-	uint32_t shift = 0;
+	uint32_t shift = (copy_flags & COPY_TAG) != 0 ? 4 : 0;
 
+	if (copy_flags == COPY_CSUM && f->n_segs == 1 && n_out == 1 && f->body == ETH_ADDRS_SIZE &&
+	    (f->flags & (FRAME_WORK | FRAME_SCTP_CRC)) == FRAME_L4_CSUM) {
+		copy_flat(f, out->va);
+		return 1;
+	}
+	if ((copy_flags & COPY_CSUM) != 0 && sums_while_copying(f))
+		w.sum_from = f->csum_start + shift;
 	put(&w, f->mac, ETH_ADDRS_SIZE);
 	if ((copy_flags & COPY_TAG) != 0) {
 		store_be16(tag, ETH_TYPE_VLAN);
 		store_be16(tag + 2, f->tci);
 		put(&w, tag, sizeof(tag));
-		shift = sizeof(tag);
 	}
 	store_be16(ethertype, f->ethertype);
 	put(&w, ethertype, sizeof(ethertype));
 	put_body(&w, f);
 	if ((copy_flags & COPY_CSUM) != 0)
-		finish_csums(f, out, shift);
+		finish_csums(f, out, shift, &w);
 	else if ((f->flags & FRAME_TSO) != 0 && (f->flags & FRAME_SEED_SIZE) == 0)
 		finish_seed(f, out, shift);
 	return w.offset > 0 ? w.idx + 1 : w.idx;

@@ -2,6 +2,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -64,6 +66,56 @@ static void test_every_size_and_alignment(void **state)
 	assert_int_equal(sum_of(bytes, sizeof(bytes), 0), 0);
 }
 
+static void compare_copy(csum_copy_fn *copy, const uint8_t *src, uint32_t size, uint32_t skew)
+{
+	/* Exactly as long as what is written, so that ASan sees the byte behind it. */
+	uint8_t *room = malloc(size + skew > 0 ? size + skew : 1);
+	uint64_t start = (uint64_t)rand();
+
+	assert_non_null(room);
+	memset(room, 0xc7, size + skew);
+	if (csum_fold(copy(room + skew, src, size, start)) !=
+		    csum_fold(csum_add(src, size, start)) ||
+	    memcmp(room + skew, src, size) != 0)
+		fail_msg("size %u, skew %u", size, skew);
+	for (uint32_t i = 0; i < skew; i++)
+		assert_int_equal(room[i], 0xc7);
+	free(room);
+}
+
+/* Each variant that this CPU can run: every size to 4 KiB, every alignment within a vector. */
+static void test_copy_variants(void **state)
+{
+	enum cpu_level max = cpu_level_max();
+	static uint8_t bytes[4096 + 64];
+	uint8_t *exact;
+
+	srand(4);
+	for (unsigned int ones = 0; ones < 2; ones++) {
+		if (ones)
+			memset(bytes, 0xff, sizeof(bytes));
+		else
+			ref_fill(bytes, sizeof(bytes));
+		for (unsigned int level = 0; level <= max; level++) {
+			csum_copy_fn *copy = csum_copy_at((enum cpu_level)level);
+
+			for (uint32_t size = 0; size <= 4096; size++) {
+				exact = malloc(size > 0 ? size : 1);
+				assert_non_null(exact);
+				memcpy(exact, bytes, size);
+				compare_copy(copy, exact, size, 0);
+				compare_copy(copy, bytes + size % 61, size, size % 59);
+				free(exact);
+			}
+			for (uint32_t at = 0; at < 64; at++)
+				for (uint32_t size = 0; size < 300; size++)
+					compare_copy(copy, bytes + at, size, (at * 7 + size) % 64);
+		}
+	}
+	for (uint32_t size = 0; size < 1000; size++)
+		compare_copy(csum_copy, bytes, size, 0);
+}
+
 /* RFC 3720, appendix B.4, and the check value of the CRC catalogue. */
 static void test_crc32c_vectors(void **state)
 {
@@ -104,6 +156,7 @@ int main(void)
 		cmocka_unit_test(test_rfc1071),
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_every_size_and_alignment),
+		cmocka_unit_test(test_copy_variants),
 		cmocka_unit_test(test_crc32c_vectors),
 		cmocka_unit_test(test_crc32c_pieces),
 	};

@@ -181,6 +181,8 @@ static const struct field host_fields[] = {
 	{ "pid", TYPE_UINT, STAT, .help = "process of the daemon" },
 	{ "cpu", TYPE_STRING, STAT, .help = "model of the processor" },
 	{ "cpu-flags", TYPE_LIST, STAT, .help = "instruction sets that matter here" },
+	{ "data-path-cpu", TYPE_STRING, STAT,
+	  .help = "instruction set that the data path's variants were chosen for: sse4.2 or avx2 (elsewhere: portable)" },
 	{ "cpus", TYPE_STRING, STAT, .help = "processors online" },
 	{ "workers", TYPE_UINT, STAT, .help = "workers of the data path" },
 	{ "hugepages", TYPE_MAP, STAT, .unit = "pages", .help = "huge pages by size and use" },
