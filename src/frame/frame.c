@@ -43,7 +43,7 @@ static bool tso_is_plain(const struct frame *f)
 	return ip[6] == IP_PROTO_TCP && f->csum_start - f->l3_start == 40;
 }
 
-static bool parse_offloads(struct frame *f)
+bool frame_parse_offloads(struct frame *f)
 {
 	uint32_t field = (f->flags & FRAME_SCTP_CRC) != 0 ? 4 : 2;
 
@@ -104,7 +104,7 @@ bool frame_parse_slow(struct frame *f)
 			f->hdr_size -= 4;
 		}
 	}
-	return (f->flags & FRAME_WORK) == 0 || parse_offloads(f);
+	return (f->flags & FRAME_WORK) == 0 || frame_parse_offloads(f);
 }
 
 const char *drop_reason_name(enum drop_reason reason)

@@ -126,22 +126,44 @@ static inline void mac_store(uint8_t *mac, uint64_t v)
 /* Takes the snapshot: addresses, tag, ethertype, body; checks size and the offload fields against
  * the frame. Sets f->drop and returns false for what cannot be a frame. */
 bool frame_parse_slow(struct frame *f);
-static inline bool frame_parse(struct frame *f)
+bool frame_parse_offloads(struct frame *f);
+/* With the addresses as numbers, from registers: reading them back from f->mac so soon would wait for
+ * the stores, which are not cut where the addresses are. */
+static inline bool frame_parse_macs(struct frame *f, uint64_t *dest, uint64_t *source)
 {
-	uint8_t head[16];
+	uint64_t lo, hi;
 
-	if (unlikely(f->seg_size < sizeof(head) || f->size > FRAME_SIZE_MAX ||
-		     (f->flags & (FRAME_WORK | FRAME_TAGGED)) != 0))
-		return frame_parse_slow(f);
-	memcpy(head, f->va, sizeof(head));
-	f->ethertype = load_be16(head + ETH_ADDRS_SIZE);
+	if (unlikely(f->seg_size < sizeof(lo) + sizeof(hi) || f->size > FRAME_SIZE_MAX ||
+		     (f->flags & FRAME_TAGGED) != 0))
+		goto slow;
+	memcpy(&lo, f->va, sizeof(lo));
+	memcpy(&hi, f->va + sizeof(lo), sizeof(hi));
+	lo = le64toh(lo);
+	hi = le64toh(hi);
+	f->ethertype = __builtin_bswap16((uint16_t)(hi >> 32));
 	if (unlikely(f->ethertype == ETH_TYPE_VLAN))
-		return frame_parse_slow(f);
-	memcpy(f->mac, head, ETH_ADDRS_SIZE);
+		goto slow;
+	*dest = lo & 0xffffffffffff;
+	*source = lo >> 48 | (hi & 0xffffffff) << 16;
+	memcpy(f->mac, &(uint64_t){ htole64(lo) }, sizeof(lo));
+	memcpy(f->mac + sizeof(lo), &(uint32_t){ htole32((uint32_t)hi) }, sizeof(uint32_t));
 	f->body = ETH_ADDRS_SIZE;
 	f->tci = 0;
 	f->drop = DROP_NONE;
+	return likely((f->flags & FRAME_WORK) == 0) || frame_parse_offloads(f);
+slow:
+	if (!frame_parse_slow(f))
+		return false;
+	*dest = mac_load(f->mac);
+	*source = mac_load(f->mac + 6);
 	return true;
+}
+
+static inline bool frame_parse(struct frame *f)
+{
+	uint64_t dest, source;
+
+	return frame_parse_macs(f, &dest, &source);
 }
 
 /* Copies `size` bytes from `offset` of the sender's bytes. The caller has checked that they are

@@ -97,18 +97,23 @@ static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot
 	return reason;
 }
 
+/* The last frame of this burst that went to one known port: the next one often goes there as well. */
+struct last_way {
+	uint64_t dest; /* a group address: none yet */
+	uint16_t vid;
+	uint16_t group;
+};
+
 /* Ingress checks and forwarding decision. Anything but DROP_NONE: the frame goes nowhere. */
 static inline enum drop_reason decide(struct forwarder *fw, const struct switch_snapshot *s,
-				      uint16_t in_port, struct frame *f)
+				      uint16_t in_port, struct frame *f, struct last_way *last)
 {
 	const struct port_config *in = &s->port[in_port];
 	uint64_t source, dest;
 	uint16_t out;
 
-	if (unlikely(!frame_parse(f)))
+	if (unlikely(!frame_parse_macs(f, &dest, &source)))
 		return f->drop;
-	source = mac_load(f->mac + 6);
-	dest = mac_load(f->mac);
 	if (unlikely((source & MAC_GROUP) != 0))
 		return DROP_BAD_SOURCE;
 	if (unlikely(!in->uplink && source != in->mac[0] && !source_allowed_slow(in, source)))
@@ -124,6 +129,10 @@ static inline enum drop_reason decide(struct forwarder *fw, const struct switch_
 			return DROP_BAD_OFFLOAD;
 		return flood(fw, s, in_port, f, false);
 	}
+	if (likely(dest == last->dest && f->vid == last->vid && f->ethertype != ETH_TYPE_VLAN)) {
+		fw->group[last->group][fw->group_n[last->group]++] = f;
+		return DROP_NONE;
+	}
 	out = fdb_static_find(s->macs, dest);
 	if (unlikely(out == FDB_NONE)) {
 		out = in->uplink ? FDB_NONE : fdb_find(s->learned, dest, f->vid);
@@ -137,6 +146,7 @@ static inline enum drop_reason decide(struct forwarder *fw, const struct switch_
 	if (unlikely(!may_leave(&s->port[out], f)))
 		return DROP_VLAN;
 	group_add(fw, out, f);
+	*last = (struct last_way){ dest, f->vid, fw->group_of[out] };
 	return DROP_NONE;
 }
 
@@ -213,6 +223,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		    struct endpoint *in, struct burst *burst)
 {
 	struct endpoint_stats *stats = endpoint_stats_self(in);
+	struct last_way last = { .dest = MAC_BROADCAST };
 	unsigned int flags = 0;
 	uint64_t bytes = 0;
 
@@ -225,7 +236,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->n_groups = 0;
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
-		enum drop_reason reason = decide(fw, s, in_port, f);
+		enum drop_reason reason = decide(fw, s, in_port, f, &last);
 
 		bytes += f->size;
 		flags |= f->flags;

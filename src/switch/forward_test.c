@@ -725,11 +725,54 @@ static void test_publish(void **state)
 	switch_fini(&empty);
 }
 
+/* What becomes of a frame does not depend on those before it in the burst, though the way of the last
+ * one is remembered: all bursts of three out of these, from trunk port 3. */
+static void test_in_any_company(void **state)
+{
+	/* clang-format off */
+	static const struct {
+		uint64_t dest;
+		int tag, second, want; /* port, or -1 */
+	} cases[] = {
+		{ MAC_OF(1), -1, -1, 1 }, { MAC_OF(1), 1, -1, 1 },  { MAC_OF(1), 2, -1, -1 },
+		{ MAC_OF(1), 0, 2, -1 },  { MAC_OF(1), 9, -1, -1 }, { MAC_OF(4), -1, -1, 4 },
+		{ MAC_OF(4), 2, -1, 4 },  { MAC_OF(4), 2, 9, 4 },   { MAC_OF(4), 3, -1, -1 },
+		{ MAC_OF(2), 2, -1, 2 },  { MAC_OF(2), 2, 9, -1 },  { MAC_OF(2), -1, -1, -1 },
+		{ MAC_OF(3), -1, -1, -1 },
+	};
+	/* clang-format on */
+	const unsigned int n = ARRAY_SIZE(cases);
+
+	for (unsigned int all = 0; all < n * n * n; all++) {
+		const unsigned int of[] = { all % n, all / n % n, all / n / n };
+		unsigned int n_got[N_PORTS] = { 0 }, n_dropped = 0;
+		uint64_t before = drops_all(3);
+
+		burst_reset();
+		for (unsigned int i = 0; i < ARRAY_SIZE(of); i++)
+			burst_add(cases[of[i]].dest, MAC_OF(3), cases[of[i]].tag,
+				  cases[of[i]].second, (uint8_t)i);
+		forward(3);
+		for (unsigned int i = 0; i < ARRAY_SIZE(of); i++) {
+			int want = cases[of[i]].want;
+
+			if (want < 0)
+				n_dropped++;
+			else
+				assert_int_equal(VF(want)->got[n_got[want]++].mark, i);
+		}
+		assert_int_equal(drops_all(3) - before, n_dropped);
+		for (unsigned int i = 0; i < N_PORTS; i++)
+			assert_int_equal(VF(i)->n, n_got[i]);
+	}
+}
+
 int main(void)
 {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cases),
+		TEST(test_in_any_company),
 		TEST(test_bytes),
 		TEST(test_learning),
 		TEST(test_learned_port_gone),
