@@ -64,6 +64,43 @@ static inline void *mem_at(const struct mem_table *table, uint32_t *hint, uint64
 	return mem_find(table, hint, iova, size, prot);
 }
 
+/* mem_at for a loop over buffers: the window that the last one lay in, checked for `prot`, as values that
+ * stay in registers. (Behind pointers they would be loaded anew after each of the loop's stores.) */
+struct mem_cursor {
+	const struct mem_table *table;
+	uint32_t *hint; /* as for mem_at */
+	uint32_t prot;
+	uint64_t iova, size; /* size 0: none yet */
+	uint8_t *va;
+};
+
+static inline struct mem_cursor mem_cursor(const struct mem_table *table, uint32_t *hint,
+					   uint32_t prot)
+{
+	struct mem_cursor c = { .table = table, .hint = hint, .prot = prot };
+	uint32_t i = *hint;
+
+	if (likely(i < table->n_windows && (table->window[i].prot & prot) == prot &&
+		   table->window[i].va != NULL)) {
+		c.iova = table->window[i].iova;
+		c.size = table->window[i].size;
+		c.va = table->window[i].va;
+	}
+	return c;
+}
+
+static inline void *mem_cursor_at(struct mem_cursor *c, uint64_t iova, uint64_t size)
+{
+	uint64_t offset = iova - c->iova;
+	void *va;
+
+	if (likely(offset < c->size && size - 1 < c->size - offset))
+		return c->va + offset;
+	va = mem_find(c->table, c->hint, iova, size, c->prot);
+	*c = mem_cursor(c->table, c->hint, c->prot);
+	return va;
+}
+
 /* True if all of [iova, iova + size) lies in one window that allows `prot`, message-only ones
  * included; *by_message then tells which kind. */
 bool mem_covers(const struct mem_table *table, uint64_t iova, uint64_t size, uint32_t prot,

@@ -69,13 +69,29 @@ static inline uint16_t ring_head(const struct virtio_ring *ring, uint16_t at)
 	return le16toh(__atomic_load_n(&ring->avail->ring[at & ring->mask], __ATOMIC_RELAXED));
 }
 
+/* ring_set_used for a loop: what it needs of the ring, as values that stay in registers. */
+struct used_slots {
+	struct vring_used_elem *elem;
+	uint16_t mask;
+};
+
+static inline struct used_slots used_slots(const struct virtio_ring *ring)
+{
+	return (struct used_slots){ ring->used->ring, ring->mask };
+}
+
+static inline void used_set(struct used_slots slots, uint16_t at, uint16_t head, uint32_t size)
+{
+	uint64_t elem = htole64((uint64_t)size << 32 | head);
+
+	memcpy(&slots.elem[at & slots.mask], &elem, sizeof(elem));
+}
+
 /* Fills an entry of the used ring; the guest does not see it before ring_publish. */
 static inline void ring_set_used(struct virtio_ring *ring, uint16_t at, uint16_t head,
 				 uint32_t size)
 {
-	uint64_t elem = htole64((uint64_t)size << 32 | head);
-
-	memcpy(&ring->used->ring[at & ring->mask], &elem, sizeof(elem));
+	used_set(used_slots(ring), at, head, size);
 }
 
 /* Shows the guest all used entries up to used_idx and interrupts it if it wants that. */

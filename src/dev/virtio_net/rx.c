@@ -48,6 +48,7 @@ struct rx_buffers {
 static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int want)
 {
 	struct virtio_ring *ring = p->ring;
+	struct mem_cursor cursor = mem_cursor(p->net->mem, &ring->hint, MEM_WRITE);
 	uint32_t n = ring_avail(ring, &p->stats->bad_rx_desc);
 	unsigned int i;
 
@@ -63,13 +64,14 @@ static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int w
 		__builtin_prefetch(&ring->desc[head]);
 	}
 	ahead->n = i;
-	for (i = 0; i < ahead->n; i++) {
+	n = i;
+	for (i = 0; i < n; i++) {
 		struct rx_slot *slot = &ahead->slot[i];
 		struct desc d = desc_load(&ring->desc[slot->head]);
 		uint8_t *va = NULL;
 
 		if (likely(d.flags == VRING_DESC_F_WRITE))
-			va = mem_at(p->net->mem, &ring->hint, d.iova, d.size, MEM_WRITE);
+			va = mem_cursor_at(&cursor, d.iova, d.size);
 		slot->va = va;
 		slot->iova = d.iova;
 		slot->size = d.size;
@@ -325,6 +327,9 @@ static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
 	const uint32_t hdr_size = p->net->hdr_size, max_frame = p->max_frame;
 	const uint8_t l4_valid_flag = p->net->l4_valid_flag;
 	const struct rx_slot *slot = &ahead->slot[ahead->at];
+	const uint16_t untagged_vid = p->untagged_vid;
+	const bool logged = p->net->log.bits != NULL;
+	const struct used_slots slots = used_slots(ring);
 	uint16_t used_idx = ring->used_idx;
 	uint64_t size = 0;
 	unsigned int i;
@@ -337,15 +342,15 @@ static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
 		uint8_t flags = (f->flags & FRAME_L4_VALID) != 0 ? l4_valid_flag : 0;
 		struct seg_out out;
 
-		if (unlikely(slot->va == NULL || !is_simple(f, p->untagged_vid) ||
+		if (unlikely(slot->va == NULL || !is_simple(f, untagged_vid) ||
 			     f_size > max_frame || f_size + hdr_size > slot->size))
 			break;
 		out = (struct seg_out){ slot->va + hdr_size, f_size };
 		frame_copy(f, &out, 1, 0);
 		put_plain_header(slot->va, hdr_size, flags);
-		ring_set_used(ring, used_idx++, slot->head, f_size + hdr_size);
+		used_set(slots, used_idx++, slot->head, f_size + hdr_size);
 		size += f_size;
-		if (unlikely(p->net->log.bits != NULL))
+		if (unlikely(logged))
 			dirty_log_mark(&p->net->log, slot->iova, f_size + hdr_size);
 	}
 	ahead->at += i;

@@ -183,7 +183,10 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	uint8_t *va[BURST_MAX];
 	uint32_t size[BURST_MAX];
 	const uint32_t hdr_size = net->hdr_size;
+	const struct used_slots slots = used_slots(ring);
+	struct mem_cursor cursor;
 	unsigned int n_frames;
+	uint16_t used_idx;
 	uint32_t n, i;
 
 	if (!ring_runs(ring))
@@ -210,6 +213,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 		}
 		__builtin_prefetch(&ring->desc[head[i]]);
 	}
+	used_idx = ring->used_idx;
+	cursor = mem_cursor(net->mem, &ring->hint, MEM_READ);
 	for (i = 0; i < n; i++) {
 		struct desc d = desc_load(&ring->desc[head[i]]);
 
@@ -217,12 +222,12 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 		size[i] = d.size;
 		if (likely(d.flags == 0 && d.size > hdr_size &&
 			   d.size - hdr_size <= FRAME_SIZE_MAX))
-			va[i] = mem_at(net->mem, &ring->hint, d.iova, d.size, MEM_READ);
+			va[i] = mem_cursor_at(&cursor, d.iova, d.size);
 		if (likely(va[i] != NULL)) {
 			__builtin_prefetch(va[i]);
 			__builtin_prefetch(va[i] + CACHE_LINE);
 		}
-		ring_set_used(ring, (uint16_t)(ring->used_idx + i), head[i], 0);
+		used_set(slots, (uint16_t)(used_idx + i), head[i], 0);
 	}
 	n_frames = burst->n;
 	for (i = 0; i < n; i++) {
