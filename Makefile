@@ -5,17 +5,19 @@
 PYTHON := /usr/bin/python3
 ONLY   ?=
 QUICK  ?=
+UPDATE ?=
 
-.PHONY: all build bench demo test lint format clean help packages lab
+.PHONY: all build bench demo test perf-guard lint format clean help packages lab
 
 all: build
 
 help:
 	@echo 'make             build softiovd and softiov into build/'
 	@echo 'make demo        three VMs and an outside network on one switch, with a figure for each claim'
-	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|vm|lint runs parts (comma-separated)'
 	@echo 'make bench       softiov and its peers side by side: build/bench.json, build/bench.svg;'
 	@echo '                 QUICK=1: at most 3 minutes'
+	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|perf|lint|vm runs parts (comma-separated)'
+	@echo 'make perf-guard  instructions a frame in the data path against tests/perf/bounds; UPDATE=1 writes those'
 	@echo 'make lint        formatter, linters, spelling, reference manual: the same as ONLY=lint'
 	@echo 'make format      put all C files into shape with clang-format'
 	@echo 'make reference   write docs/reference.md anew from the object model'
@@ -38,6 +40,10 @@ test: packages
 
 bench: packages
 	@$(PYTHON) bench/run $(if $(filter-out 0,$(QUICK)),--quick)
+
+perf-guard: build
+	@ninja -C build tests/perf/guard >/dev/null
+	@tests/perf/check build $(if $(UPDATE),--update)
 
 lint: packages
 	@tests/run --only lint

@@ -330,6 +330,7 @@ static unsigned int push_simple(struct rx_burst *b, const struct frame *const fr
 	const uint32_t n_desc = b->ring->n_desc;
 	uint8_t *const *buf = b->buf + b->buf_next;
 	const uint16_t vid = b->untagged_vid;
+	uint32_t n_ahead = b->buf_next < b->n_buf ? b->n_buf - b->buf_next : 0;
 	struct rx_desc *desc = b->desc;
 	uint32_t idx = b->ring->head;
 	uint64_t bytes = 0;
@@ -338,8 +339,9 @@ static unsigned int push_simple(struct rx_burst *b, const struct frame *const fr
 	size_max = size_max < FCS_SIZE ? 0 : size_max - FCS_SIZE;
 	if (size_max > b->buf_size)
 		size_max = b->buf_size;
-	if (n > b->n_buf - b->buf_next)
-		n = b->n_buf - b->buf_next;
+	/* Long frames may have taken more than was looked up ahead. */
+	if (n > n_ahead)
+		n = n_ahead;
 	for (i = 0; i < n; i++) {
 		const struct frame *f = frame[i];
 		const uint32_t size = f->size;

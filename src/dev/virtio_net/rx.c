@@ -304,8 +304,8 @@ static void push_slow(struct rx_pass *p, const struct frame *f)
 /* One segment, no tag to write, nothing to compute. */
 static inline bool is_simple(const struct frame *f, uint16_t untagged_vid)
 {
-	return f->n_segs == 1 && f->body == ETH_ADDRS_SIZE && f->vid == untagged_vid &&
-	       (f->flags & FRAME_WORK) == 0;
+	return likely(f->n_segs == 1) && likely(f->body == ETH_ADDRS_SIZE) &&
+	       likely(f->vid == untagged_vid) && likely((f->flags & FRAME_WORK) == 0);
 }
 
 /* The header of a frame without work, in two stores. */
