@@ -77,9 +77,10 @@ struct mem_cursor {
 static inline struct mem_cursor mem_cursor(const struct mem_table *table, uint32_t *hint,
 					   uint32_t prot)
 {
-	struct mem_cursor c = { .table = table, .hint = hint, .prot = prot };
+	struct mem_cursor c = { .table = table, .prot = prot };
 	uint32_t i = *hint;
 
+	c.hint = hint;
 	if (likely(i < table->n_windows && (table->window[i].prot & prot) == prot &&
 		   table->window[i].va != NULL)) {
 		c.iova = table->window[i].iova;

@@ -211,6 +211,7 @@ static int compare(const void *a, const void *b)
 static void time_case(const struct run_case *c)
 {
 	static uint64_t of[STAGE_N][CYCLES_BURSTS];
+	const unsigned int middle = CYCLES_BURSTS / 2;
 	struct path *p = path_new(c);
 	double sum = 0;
 
@@ -225,7 +226,7 @@ static void time_case(const struct run_case *c)
 		double median;
 
 		qsort(of[s], CYCLES_BURSTS, sizeof(of[s][0]), compare);
-		median = (double)of[s][CYCLES_BURSTS / 2] / BURST_MAX;
+		median = (double)of[s][middle] / BURST_MAX;
 		printf("  %s %6.1f", stage_name[s], median);
 		sum += median;
 	}
