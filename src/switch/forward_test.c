@@ -115,6 +115,7 @@ static void publish(void)
  * behind it; 8 has added an address. */
 static int setup(void **state)
 {
+	worker_self = 0;
 	assert_int_equal(switch_init(&sw, 1000), 0);
 	fw = forwarder_new();
 	assert_non_null(fw);

@@ -19,6 +19,7 @@ int test_setup(void **state)
 	memset(t, 0, sizeof(*t));
 	/* Exactly as long as the guest's memory, so that ASan sees the byte behind it. */
 	window.va = aligned_alloc(4096, TEST_MEM_SIZE);
+	worker_self = 0; /* as the worker does whose counters these are */
 	t->stats = endpoint_stats_new();
 	t->mem = mem_table_new(&window, 1);
 	if (window.va == NULL || t->stats == NULL || t->mem == NULL)
