@@ -5,15 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/queue.h>
 #include <time.h>
 #include <urcu-qsbr.h>
 
 #include "base/clock.h"
+#include "worker/balance.h"
 #include "worker/worker.h"
 
-#define SPIN_US      50 /* how long a worker looks for frames before its first sleep */
-#define SLEEP_US_MIN 20
-#define CLOCK_ROUNDS 1024 /* rounds between two looks at the coarse clock */
+#define SPIN_US        50 /* how long a worker looks for frames before its first sleep */
+#define SLEEP_US_MIN   20
+#define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
+#define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
 
 /* ThreadSanitizer does not see into liburcu: it is told that what a worker did before its quiescent
  * point comes before what follows a wait for it. */
@@ -27,11 +30,33 @@ static char quiescence;
 #define AFTER_QUIESCE()
 #endif
 
+/* What serving one queue has cost. Written by the worker that serves it, read by control. */
+struct cost {
+	_Atomic uint64_t cycles, frames;
+} __attribute__((aligned(CACHE_LINE)));
+
 struct poll_entry {
 	struct txq *txq;
 	struct vswitch *sw;
+	struct cost *cost;
 	uint16_t port;
 };
+
+/* Control's record of a queue. */
+struct queue {
+	TAILQ_ENTRY(queue) next;
+	struct poll_entry entry;
+	unsigned int worker;
+	bool pinned;
+	unsigned int rest; /* intervals before it may be moved again */
+	uint64_t moves;
+	uint64_t cycles, frames;  /* at the last tick */
+	uint64_t gained;          /* frames in the last interval */
+	unsigned int load;        /* in the last interval, of BALANCE_FULL */
+	unsigned int steady_load; /* averaged: what the balancer goes by */
+	struct cost cost;
+};
+TAILQ_HEAD(queues, queue);
 
 /* Immutable; control builds another one for each change. */
 struct poll_list {
@@ -59,6 +84,11 @@ struct workers {
 	unsigned int idle_us;
 	void (*thread_start)(void);
 	struct worker *worker[WORKERS_MAX];
+	/* Control's. */
+	struct queues queues; /* in the order in which they came */
+	unsigned int n_queues;
+	uint64_t tick_cycles,
+		interval; /* when the last tick was, and how long after the one before */
 };
 
 static void stat_add(_Atomic uint64_t *stat, uint64_t v)
@@ -85,16 +115,30 @@ static inline unsigned int serve(struct worker *w, const struct poll_entry *e)
 	return n;
 }
 
+/* The clock is read at the start and after each queue that had frames; that queue pays for the time
+ * since the last reading, and with it for the empty queues looked at before. So the queues' costs
+ * add up to the worker's busy cycles, and a queue without frames costs no reading. */
 static unsigned int round_of(struct worker *w)
 {
 	const struct poll_list *list = atomic_load_explicit(&w->list, memory_order_acquire);
-	uint64_t start = clock_cycles();
+	uint64_t start = clock_cycles(), mark = start;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < list->n; i++)
-		n += serve(w, &list->entry[i]);
+	for (unsigned int i = 0; i < list->n; i++) {
+		const struct poll_entry *e = &list->entry[i];
+		unsigned int got = serve(w, e);
+		uint64_t now;
+
+		if (got == 0)
+			continue;
+		now = clock_cycles();
+		stat_add(&e->cost->cycles, now - mark);
+		stat_add(&e->cost->frames, got);
+		mark = now;
+		n += got;
+	}
 	if (n > 0) {
-		stat_add(&w->stats.cycles_busy, clock_cycles() - start);
+		stat_add(&w->stats.cycles_busy, mark - start);
 		stat_add(&w->stats.frames, n);
 		stat_add(&w->stats.rounds_busy, 1);
 	}
@@ -231,6 +275,8 @@ int workers_start(struct workers **workers, const struct worker_options *options
 		return -ENOMEM;
 	all->idle_us = options->idle_us;
 	all->thread_start = options->thread_start;
+	TAILQ_INIT(&all->queues);
+	all->tick_cycles = clock_cycles();
 	clock_hz();
 	for (unsigned int i = 0; i < options->n_cpus; i++) {
 		struct worker *w = worker_new(all, i, options->cpu[i]);
@@ -248,8 +294,17 @@ int workers_start(struct workers **workers, const struct worker_options *options
 	return ret;
 }
 
+static void queue_free(struct workers *workers, struct queue *q)
+{
+	TAILQ_REMOVE(&workers->queues, q, next);
+	workers->n_queues--;
+	free(q);
+}
+
 void workers_stop(struct workers *workers)
 {
+	struct queue *q;
+
 	if (workers == NULL)
 		return;
 	atomic_store(&workers->stop, true);
@@ -257,6 +312,8 @@ void workers_stop(struct workers *workers)
 		pthread_join(workers->worker[i]->thread, NULL);
 		worker_free(workers->worker[i]);
 	}
+	while ((q = TAILQ_FIRST(&workers->queues)) != NULL)
+		queue_free(workers, q);
 	free(workers);
 }
 
@@ -266,40 +323,84 @@ void worker_quiesce(struct workers *workers)
 		wait_for_all();
 }
 
-/* Replaces a worker's list by one without `gone` and with `added`; either may be NULL. */
-static int relist(struct worker *w, const struct endpoint *gone, const struct poll_entry *added)
-{
-	struct poll_list *old = atomic_load(&w->list);
-	struct poll_list *next = calloc(1, sizeof(*next) + (old->n + 1) * sizeof(next->entry[0]));
+/* --- lists of queues: control --- */
 
-	if (next == NULL)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < old->n; i++)
-		if (gone == NULL || old->entry[i].txq->endpoint != gone)
-			next->entry[next->n++] = old->entry[i];
-	if (added != NULL)
-		next->entry[next->n++] = *added;
-	atomic_store(&w->list, next);
-	wait_for_all();
-	free(old);
-	return 0;
+/* A list of those queues that are to be on the worker. NULL without memory. */
+static struct poll_list *list_of(const struct workers *workers, unsigned int worker)
+{
+	struct poll_list *list;
+	struct queue *q;
+
+	list = calloc(1, sizeof(*list) + workers->n_queues * sizeof(list->entry[0]));
+	if (list == NULL)
+		return NULL;
+	TAILQ_FOREACH(q, &workers->queues, next)
+		if (q->worker == worker)
+			list->entry[list->n++] = q->entry;
+	return list;
 }
 
-static struct worker *least_loaded(struct workers *workers)
+/* The worker follows `list`; on return it does not know the one before any more. */
+static void list_publish(struct worker *w, struct poll_list *list)
 {
-	struct worker *best = workers->worker[0];
+	struct poll_list *old = atomic_exchange(&w->list, list);
+
+	wait_for_all();
+	free(old);
+}
+
+static struct queue *queue_of(const struct workers *workers, const struct txq *txq)
+{
+	struct queue *q;
+
+	TAILQ_FOREACH(q, &workers->queues, next)
+		if (q->entry.txq == txq)
+			return q;
+	return NULL;
+}
+
+static unsigned int n_queues_on(const struct workers *workers, unsigned int worker)
+{
+	return atomic_load(&workers->worker[worker]->list)->n;
+}
+
+static unsigned int fewest_queues(const struct workers *workers)
+{
+	unsigned int best = 0;
 
 	for (unsigned int i = 1; i < workers->n; i++)
-		if (atomic_load(&workers->worker[i]->list)->n < atomic_load(&best->list)->n)
-			best = workers->worker[i];
+		if (n_queues_on(workers, i) < n_queues_on(workers, best))
+			best = i;
 	return best;
+}
+
+static int queue_add(struct workers *workers, const struct poll_entry *entry)
+{
+	struct queue *q = aligned_alloc(CACHE_LINE, sizeof(*q));
+	struct poll_list *list;
+
+	if (q == NULL)
+		return -ENOMEM;
+	memset(q, 0, sizeof(*q));
+	q->entry = *entry;
+	q->entry.cost = &q->cost;
+	q->worker = fewest_queues(workers);
+	TAILQ_INSERT_TAIL(&workers->queues, q, next);
+	workers->n_queues++;
+	list = list_of(workers, q->worker);
+	if (list == NULL) {
+		queue_free(workers, q);
+		return -ENOMEM;
+	}
+	list_publish(workers->worker[q->worker], list);
+	return 0;
 }
 
 int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw, uint16_t port)
 {
 	for (unsigned int i = 0; i < ep->n_txq; i++) {
-		struct poll_entry e = { ep->txq[i], sw, port };
-		int ret = relist(least_loaded(workers), NULL, &e);
+		const struct poll_entry e = { .txq = ep->txq[i], .sw = sw, .port = port };
+		int ret = queue_add(workers, &e);
 
 		if (ret < 0) {
 			workers_del(workers, ep);
@@ -309,23 +410,153 @@ int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw
 	return 0;
 }
 
-static bool list_has(const struct poll_list *list, const struct endpoint *ep)
-{
-	for (unsigned int i = 0; i < list->n; i++)
-		if (list->entry[i].txq->endpoint == ep)
-			return true;
-	return false;
-}
+#define NO_WORKER WORKERS_MAX
 
 void workers_del(struct workers *workers, const struct endpoint *ep)
 {
+	bool touched[WORKERS_MAX] = { false };
+	struct queue *q, *next;
+
+	TAILQ_FOREACH(q, &workers->queues, next) {
+		if (q->entry.txq->endpoint != ep)
+			continue;
+		touched[q->worker] = true;
+		q->worker = NO_WORKER;
+	}
 	for (unsigned int i = 0; i < workers->n; i++) {
+		struct poll_list *list = NULL;
+
 		/* Nothing can be done without this: the queue's memory is about to go. */
-		while (list_has(atomic_load(&workers->worker[i]->list), ep) &&
-		       relist(workers->worker[i], ep, NULL) < 0)
+		while (touched[i] && (list = list_of(workers, i)) == NULL)
 			sched_yield();
+		if (list != NULL)
+			list_publish(workers->worker[i], list);
+	}
+	for (q = TAILQ_FIRST(&workers->queues); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, next);
+		if (q->worker == NO_WORKER)
+			queue_free(workers, q);
 	}
 }
+
+/* --- moving --- */
+
+/* The new worker starts only after the old one has passed a quiescent point, so it finds the queue
+ * between two bursts: each descriptor is served once, and in order. What the old worker wrote there
+ * is visible to the new one by the wait. */
+static int queue_move(struct workers *workers, struct queue *q, unsigned int to)
+{
+	unsigned int from = q->worker;
+	struct poll_list *without, *with;
+
+	q->worker = to;
+	without = list_of(workers, from);
+	with = list_of(workers, to);
+	if (without == NULL || with == NULL) {
+		q->worker = from;
+		free(without);
+		free(with);
+		return -ENOMEM;
+	}
+	list_publish(workers->worker[from], without);
+	list_publish(workers->worker[to], with);
+	q->moves++;
+	q->rest = REST_INTERVALS;
+	return 0;
+}
+
+int workers_pin(struct workers *workers, const struct txq *txq, unsigned int worker)
+{
+	struct queue *q = queue_of(workers, txq);
+	int ret = 0;
+
+	if (q == NULL)
+		return -ENOENT;
+	if (worker != WORKER_AUTO && worker >= workers->n)
+		return -EINVAL;
+	if (worker != WORKER_AUTO && worker != q->worker)
+		ret = queue_move(workers, q, worker);
+	if (ret == 0)
+		q->pinned = worker != WORKER_AUTO;
+	return ret;
+}
+
+/* --- placement by load --- */
+
+static void measure(struct queue *q, uint64_t interval)
+{
+	uint64_t cycles = atomic_load(&q->cost.cycles), frames = atomic_load(&q->cost.frames);
+	uint64_t load = (cycles - q->cycles) * BALANCE_FULL / interval;
+
+	/* A round that began before the interval may count into it. */
+	q->load = load < BALANCE_FULL ? (unsigned int)load : BALANCE_FULL;
+	q->steady_load = (q->steady_load + q->load) / 2;
+	q->gained = frames - q->frames;
+	q->cycles = cycles;
+	q->frames = frames;
+}
+
+static unsigned int balance(struct workers *workers)
+{
+	struct queue **of = calloc(workers->n_queues + 1, sizeof(struct queue *));
+	struct balance_queue *b = calloc(workers->n_queues + 1, sizeof(*b));
+	unsigned int moved[BALANCE_MOVES_MAX], n = 0, n_moved = 0;
+	struct queue *q;
+
+	if (of == NULL || b == NULL)
+		goto free;
+	TAILQ_FOREACH(q, &workers->queues, next) {
+		of[n] = q;
+		b[n++] = (struct balance_queue){ .worker = q->worker,
+						 .load = q->steady_load,
+						 .fixed = q->pinned || q->rest > 0 };
+	}
+	n = balance_plan(b, n, workers->n, moved);
+	while (n_moved < n &&
+	       queue_move(workers, of[moved[n_moved]], b[moved[n_moved]].worker) == 0)
+		n_moved++;
+free:
+	free(of);
+	free(b);
+	return n_moved;
+}
+
+unsigned int workers_tick(struct workers *workers)
+{
+	uint64_t now = clock_cycles();
+	struct queue *q;
+
+	if (now == workers->tick_cycles)
+		return 0;
+	workers->interval = now - workers->tick_cycles;
+	workers->tick_cycles = now;
+	TAILQ_FOREACH(q, &workers->queues, next) {
+		measure(q, workers->interval);
+		q->rest -= q->rest > 0;
+	}
+	return workers->n > 1 ? balance(workers) : 0;
+}
+
+int workers_queue(const struct workers *workers, const struct txq *txq, struct queue_stats *stats)
+{
+	const struct queue *q = queue_of(workers, txq);
+	double seconds = (double)workers->interval / (double)clock_hz();
+
+	if (q == NULL)
+		return -ENOENT;
+	*stats = (struct queue_stats){
+		.worker = q->worker,
+		.pinned = q->pinned,
+		.moves = q->moves,
+		.cycles = atomic_load(&q->cost.cycles),
+		.frames = atomic_load(&q->cost.frames),
+		.load = q->load / (double)BALANCE_FULL,
+		.frames_per_s = seconds > 0 ? (uint64_t)((double)q->gained / seconds) : 0,
+	};
+	return 0;
+}
+
+/* --- statistics --- */
 
 unsigned int workers_count(const struct workers *workers)
 {
@@ -337,7 +568,7 @@ void worker_stats(const struct workers *workers, unsigned int idx, struct worker
 	struct worker *w = workers->worker[idx];
 
 	stats->cpu = w->cpu;
-	stats->n_queues = atomic_load(&w->list)->n;
+	stats->n_queues = n_queues_on(workers, idx);
 	stats->cycles_busy = atomic_load(&w->stats.cycles_busy);
 	stats->frames = atomic_load(&w->stats.frames);
 	stats->rounds_busy = atomic_load(&w->stats.rounds_busy);

@@ -6,6 +6,11 @@
  * before, it holds no longer. A worker that finds nothing spins for a while, then sleeps in steps
  * that double up to idle-us; while it sleeps it counts as quiescent, so nobody waits for a sleeper.
  *
+ * Each transmit queue is on one worker's list. What serving it costs is counted, and once a second
+ * (workers_tick) queues move from full workers to emptier ones (worker/balance.h). A move takes the
+ * queue off one list, waits until that worker has passed a quiescent point, and only then puts it on
+ * the other: no frame is lost, served twice or overtaken by a later one of its queue.
+ *
  * Control: all functions here, from one thread at a time, except worker_quiesce, which any thread
  * that is no worker may call.
  */
@@ -39,6 +44,28 @@ int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw
 /* Takes them away again. When it returns no worker uses the endpoint's queues (it has waited);
  * pushing to it ends with the switch's snapshot. Unknown endpoints are ignored. */
 void workers_del(struct workers *workers, const struct endpoint *ep);
+
+#define WORKER_AUTO (~0u)
+
+/* Keeps a queue on worker `worker`, moving it there, or lets it be placed by load again
+ * (WORKER_AUTO; it stays where it is until there is a reason to move it). -ENOENT: no such queue;
+ * -EINVAL: no such worker; -ENOMEM. */
+int workers_pin(struct workers *workers, const struct txq *txq, unsigned int worker);
+
+/* Once in an interval, of a second or so: measures what each queue has cost since the last call and
+ * moves queues where that evens out the workers. Returns how many it moved. */
+unsigned int workers_tick(struct workers *workers);
+
+struct queue_stats {
+	unsigned int worker; /* that serves it */
+	bool pinned;
+	uint64_t moves; /* pins that moved it included */
+	uint64_t cycles, frames;
+	double load;           /* share of a core between the last two ticks, 0..1 */
+	uint64_t frames_per_s; /* likewise */
+};
+/* -ENOENT: the workers do not serve it. */
+int workers_queue(const struct workers *workers, const struct txq *txq, struct queue_stats *stats);
 
 /* Returns once every worker has passed a quiescent point. NULL: nothing to wait for. */
 void worker_quiesce(struct workers *workers);

@@ -14,6 +14,8 @@
 
 #define N_EPS       6
 #define N_TXQ       3
+#define QUEUE_AT    14 /* in a frame: the number of its queue, and its own in that queue */
+#define SEQ_AT      16
 #define MAC_A       0x1102ull
 #define MAC_B       0x2202ull
 #define PATIENCE_NS 20000000000ull /* on a machine that is busy with something else */
@@ -28,12 +30,18 @@ struct source {
 	atomic_uint inside; /* pulls without their done */
 	atomic_uint errors;
 	_Atomic uint64_t pulled, pulls, done;
+	/* No atomics: one worker at a time, and the next one sees what the one before did. */
+	uint32_t seq;
+	uint8_t bytes[4][64];
+	unsigned int cost; /* rounds of idling in each pull: how expensive this queue is */
 };
 
 struct device {
 	struct endpoint ep;
 	struct source source[N_TXQ];
 	_Atomic uint64_t received;
+	_Atomic uint64_t disorder; /* frames that were not the next one of their queue */
+	_Atomic uint32_t next[N_EPS * N_TXQ];
 };
 
 static struct device *devices;
@@ -56,10 +64,14 @@ static unsigned int source_pull(struct txq *txq, struct burst *burst)
 	if (atomic_fetch_add(&s->inside, 1) != 0)
 		atomic_fetch_add(&s->errors, 1);
 	burst->n = supply < 0 || supply > 4 ? 4 : (unsigned int)supply;
-	for (unsigned int i = 0; i < burst->n; i++)
+	for (unsigned int i = 0; i < s->cost; i++)
+		cpu_relax();
+	for (unsigned int i = 0; i < burst->n; i++) {
+		store_be32(s->bytes[i] + SEQ_AT, s->seq++);
 		burst->frame[i] = (struct frame){
-			.va = frame_bytes, .seg_size = 64, .size = 64, .n_segs = 1
+			.va = s->bytes[i], .seg_size = 64, .size = 64, .n_segs = 1
 		};
+	}
 	if (supply > 0)
 		atomic_fetch_sub(&s->supply, (int)burst->n);
 	atomic_fetch_add(&s->pulls, 1);
@@ -81,7 +93,17 @@ static const struct txq_ops source_ops = { .pull = source_pull, .done = source_d
 static void device_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
 			uint16_t untagged_vid, struct endpoint_stats *stats)
 {
-	atomic_fetch_add(&container_of(ep, struct device, ep)->received, n);
+	struct device *d = container_of(ep, struct device, ep);
+
+	for (unsigned int i = 0; i < n; i++) {
+		const uint8_t *bytes = frame[i]->va;
+		_Atomic uint32_t *next = &d->next[bytes[QUEUE_AT]];
+		uint32_t seq = load_be32(bytes + SEQ_AT);
+
+		if (atomic_exchange(next, seq + 1) != seq)
+			atomic_fetch_add(&d->disorder, 1);
+	}
+	atomic_fetch_add(&d->received, n);
 	stats->rx_frames += n;
 }
 
@@ -105,8 +127,14 @@ static int setup(void **state)
 		ep->n_txq = N_TXQ;
 		atomic_store(&ep->running, 1);
 		for (unsigned int q = 0; q < N_TXQ; q++) {
-			devices[i].source[q].txq = (struct txq){ &source_ops, ep, q };
-			ep->txq[q] = &devices[i].source[q].txq;
+			struct source *s = &devices[i].source[q];
+
+			s->txq = (struct txq){ &source_ops, ep, q };
+			ep->txq[q] = &s->txq;
+			for (unsigned int f = 0; f < ARRAY_SIZE(s->bytes); f++) {
+				memcpy(s->bytes[f], frame_bytes, sizeof(frame_bytes));
+				s->bytes[f][QUEUE_AT] = (uint8_t)(i * N_TXQ + q);
+			}
 		}
 	}
 	for (unsigned int i = 0; i < 2; i++) {
@@ -430,6 +458,153 @@ static void test_idle_sleeps_and_wakes(void **state)
 	assert_int_equal(devices[1].received, N_TXQ);
 }
 
+/* --- moving --- */
+
+/* What the queue and the workers counted is the same, to the cycle. */
+static void check_costs(struct workers *workers, const struct endpoint *ep)
+{
+	uint64_t cycles = 0, frames = 0, busy = 0, forwarded = 0;
+	struct queue_stats queue;
+	struct worker_stats w;
+
+	for (unsigned int q = 0; q < ep->n_txq; q++) {
+		assert_int_equal(workers_queue(workers, ep->txq[q], &queue), 0);
+		assert_int_equal(queue.frames,
+				 container_of(ep->txq[q], struct source, txq)->pulled);
+		cycles += queue.cycles;
+		frames += queue.frames;
+	}
+	for (unsigned int i = 0; i < workers_count(workers); i++) {
+		worker_stats(workers, i, &w);
+		busy += w.cycles_busy;
+		forwarded += w.frames;
+	}
+	assert_int_equal(cycles, busy);
+	assert_int_equal(frames, forwarded);
+}
+
+/* Queues are moved to and fro in full traffic: nothing is lost, doubled or out of order, and no
+ * queue is served by two. */
+static void test_move_in_traffic(void **state)
+{
+	struct workers *workers = start(2, 100);
+	struct device *d = &devices[0];
+	uint64_t pulled = 0, moves = 0;
+	struct queue_stats stats;
+
+	supply_all(0, -1);
+	assert_int_equal(workers_add(workers, &d->ep, &sw, 0), 0);
+	for (unsigned int round = 0; round < 600; round++) {
+		unsigned int q = round % N_TXQ, to = round / N_TXQ % 2;
+		uint64_t before = atomic_load(&d->source[q].pulled);
+
+		assert_int_equal(workers_queue(workers, d->ep.txq[q], &stats), 0);
+		moves += stats.worker != to;
+		assert_int_equal(workers_pin(workers, d->ep.txq[q], to), 0);
+		if (round % 40 < 2)
+			assert_true(reaches(&d->source[q].pulled, before + 100));
+	}
+	assert_true(moves >= 590);
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		assert_int_equal(workers_queue(workers, d->ep.txq[q], &stats), 0);
+		assert_int_equal(stats.worker, 1);
+		assert_true(stats.pinned);
+		moves -= stats.moves;
+	}
+	assert_int_equal(moves, 0);
+	supply_all(0, 0);
+	worker_quiesce(workers);
+	worker_quiesce(workers);
+	check_costs(workers, &d->ep);
+	workers_stop(workers);
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		assert_int_equal(d->source[q].pulls, d->source[q].done);
+		assert_int_equal(d->source[q].pulled, devices[1].next[q]);
+		pulled += d->source[q].pulled;
+	}
+	assert_int_equal(pulled, devices[1].received);
+	assert_int_equal(devices[1].disorder, 0);
+	assert_int_equal(errors(), 0);
+}
+
+static void test_pins(void **state)
+{
+	struct workers *workers = start(2, 100);
+	const struct txq *txq = &devices[0].source[0].txq;
+	struct queue_stats stats;
+
+	assert_int_equal(workers_pin(workers, txq, 0), -ENOENT);
+	assert_int_equal(workers_queue(workers, txq, &stats), -ENOENT);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	assert_int_equal(workers_pin(workers, txq, 2), -EINVAL);
+	for (unsigned int worker = 0; worker < 2; worker++) {
+		assert_int_equal(workers_pin(workers, txq, worker), 0);
+		assert_int_equal(workers_pin(workers, txq, worker), 0); /* no move */
+		assert_int_equal(workers_queue(workers, txq, &stats), 0);
+		assert_int_equal(stats.worker, worker);
+		assert_true(stats.pinned);
+		assert_int_equal(workers_pin(workers, txq, WORKER_AUTO), 0);
+		assert_int_equal(workers_queue(workers, txq, &stats), 0);
+		assert_int_equal(stats.worker, worker);
+		assert_false(stats.pinned);
+		assert_int_equal(stats.moves, worker);
+	}
+	workers_del(workers, &devices[0].ep);
+	assert_int_equal(workers_pin(workers, txq, 0), -ENOENT);
+	workers_stop(workers);
+}
+
+static unsigned int n_on(struct workers *workers, unsigned int worker)
+{
+	struct worker_stats stats;
+
+	worker_stats(workers, worker, &stats);
+	return stats.n_queues;
+}
+
+/* Three busy queues on one worker, and the other idle: one of them goes there, and that is all. A
+ * pinned one stays. */
+static void test_balances(void **state)
+{
+	struct workers *workers = start(2, 100);
+	struct device *d = &devices[0];
+	uint64_t end = clock_ns() + PATIENCE_NS;
+	struct queue_stats stats;
+	unsigned int n_moved = 0;
+
+	assert_int_equal(workers_add(workers, &d->ep, &sw, 0), 0);
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		d->source[q].cost = 2000;
+		assert_int_equal(workers_pin(workers, d->ep.txq[q], 0), 0);
+	}
+	supply_all(0, -1);
+	for (unsigned int i = 0; i < 10; i++) {
+		usleep(20000);
+		assert_int_equal(workers_tick(workers), 0);
+	}
+	assert_int_equal(n_on(workers, 1), 0);
+	for (unsigned int q = 1; q < N_TXQ; q++)
+		assert_int_equal(workers_pin(workers, d->ep.txq[q], WORKER_AUTO), 0);
+	while (n_moved == 0 && clock_ns() < end) {
+		usleep(20000);
+		n_moved = workers_tick(workers);
+	}
+	assert_int_equal(n_moved, 1);
+	assert_int_equal(n_on(workers, 1), 1);
+	for (unsigned int i = 0; i < 20; i++) {
+		usleep(20000);
+		n_moved += workers_tick(workers);
+	}
+	assert_true(n_moved <= 2); /* a machine that is busy otherwise may upset it once */
+	assert_int_equal(workers_queue(workers, d->ep.txq[0], &stats), 0);
+	assert_int_equal(stats.worker, 0);
+	assert_true(stats.load > 0.05 && stats.load <= 1);
+	assert_true(stats.frames_per_s > 0);
+	workers_stop(workers);
+	assert_int_equal(devices[1].disorder, 0);
+	assert_int_equal(errors(), 0);
+}
+
 int main(void)
 {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
@@ -443,6 +618,9 @@ int main(void)
 		TEST(test_quiesce_waits_for_busy),
 		TEST(test_quiesce_in_parallel),
 		TEST(test_idle_sleeps_and_wakes),
+		TEST(test_move_in_traffic),
+		TEST(test_pins),
+		TEST(test_balances),
 	};
 
 	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
