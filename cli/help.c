@@ -236,7 +236,10 @@ static void print_values(const struct object_type *type, const struct verb *verb
 		emit(stdout, " on off");
 	if (field->type == TYPE_VLANS)
 		emit(stdout, " all none");
-	for (const char *const *word = field->words; word && *word; word++)
+	if (field->type == TYPE_PINS)
+		emit(stdout, " none");
+	for (const char *const *word = field->words; word && *word && field->type == TYPE_ENUM;
+	     word++)
 		printf(" %s", *word);
 	puts("\"");
 }

@@ -33,6 +33,8 @@ enum field_type {
 	TYPE_MAC,      /* string; 02:00:00:00:00:01, unicast and not zero */
 	TYPE_VLAN,     /* integer; 0..4094 */
 	TYPE_VLANS,    /* string; none, all, or 10,20-30 (sorted and merged) */
+	TYPE_PINS,     /* string; none, or vf-0=1,synthetic-0=0: queues of `words`, their workers */
+	TYPE_WORKER,   /* string; auto, or a worker's number */
 	TYPE_RATE,     /* integer, bits a second; 500mbit as tc writes it */
 	TYPE_DURATION, /* integer in `unit` (us, ms or s); 300, 300s, 5m */
 	TYPE_SIZE,     /* integer, bytes; 512M, 4G (powers of 1024) */
@@ -59,7 +61,7 @@ struct field {
 	uint64_t min, max;        /* numbers: range; TYPE_STRING: bytes */
 	const char *unit;         /* "s", "B", "bit/s", "frames", ... or NULL */
 	const char *def;          /* default in text form; NULL: none */
-	const char *const *words; /* TYPE_ENUM: ends with NULL */
+	const char *const *words; /* TYPE_ENUM, and TYPE_PINS the kinds of queues: ends with NULL */
 	const char *ref;          /* TYPE_REF: type of the object */
 	const char *unique; /* no two objects share a value: among those with the same value of
 				   * this other field; "*": among all */

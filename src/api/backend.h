@@ -62,7 +62,7 @@ struct backend {
 	 */
 	void (*status)(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);
 
-	/* Appends all objects of a read-only type (vf, worker, host) to `array`. */
+	/* Appends all objects of a read-only type (vf, worker, queue, host) to `array`. */
 	void (*list)(void *ctx, const struct object_type *type, json_t *array);
 
 	/*

@@ -263,7 +263,13 @@ static int method_libvirt_xml(const struct call *call)
 	return vm_text(call, vm_libvirt_xml);
 }
 
-/* --- events, configuration, schema --- */
+/* --- queues, events, configuration, schema --- */
+
+static int method_queue_set(const struct call *call)
+{
+	return queue_set(call->mgmt, call->caller, call->name, obj_str(call->params, "worker"),
+			 call->why);
+}
 
 static int method_event_show(const struct call *call)
 {
@@ -327,6 +333,7 @@ static const struct {
 	{ "schema", "show", method_schema_show },
 	{ "vport", "qemu-args", method_qemu_args },
 	{ "vport", "libvirt-xml", method_libvirt_xml },
+	{ "queue", "set", method_queue_set },
 	{ NULL, "add", method_add },
 	{ NULL, "set", method_set },
 	{ NULL, "del", method_del },

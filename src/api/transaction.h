@@ -17,6 +17,10 @@ struct mgmt {
 /* The configuration becomes `tree` (taken), or nothing changes. */
 int mgmt_commit(struct mgmt *mgmt, const struct caller *caller, json_t *tree, struct refusal *why);
 
+/* Pins a queue that the daemon has to a worker that it has, or ("auto") unpins it. 0 or -errno. */
+int queue_set(struct mgmt *mgmt, const struct caller *caller, const char *name, const char *worker,
+	      struct refusal *why);
+
 /* Why the object does not run; NULL: it does. */
 const char *mgmt_problem(const struct mgmt *mgmt, const char *type, const char *name);
 

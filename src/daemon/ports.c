@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Ports: vports with their VF and synthetic, and uplinks. */
+#include <assert.h>
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/pins.h"
 #include "model/text.h"
 
 static void on_changed(void *arg)
@@ -111,6 +113,53 @@ void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
 		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
 }
 
+enum queue_kind port_queue_kind(const struct rt_port *port, unsigned int slot)
+{
+	static const enum queue_kind kinds[PORT_ENDPOINTS] = {
+		[PORT_VF] = QUEUE_VF, [PORT_SYNTHETIC] = QUEUE_SYNTHETIC
+	};
+
+	return port->kind == PORT_OF_UPLINK ? QUEUE_UPLINK : kinds[slot];
+}
+
+/* What does not depend on this host's workers must not fail on another: a pin to a worker that is not
+ * there is only said. */
+static void queue_pin(struct runtime *rt, struct rt_port *port, const struct txq *txq,
+		      unsigned int worker)
+{
+	int ret = workers_pin(rt->workers, txq, worker);
+
+	if (ret == -EINVAL) {
+		workers_pin(rt->workers, txq, WORKER_AUTO);
+		log_warn(kind_words[port->kind],
+			 "'%s': a queue is pinned to worker %u, which is not there (%u workers)",
+			 port->name, worker, workers_count(rt->workers));
+		events_add(rt->events, "warning", kind_words[port->kind], port->name,
+			   "a queue is pinned to worker %u, which is not there", worker);
+	} else if (ret < 0) {
+		log_err(kind_words[port->kind], "'%s': cannot pin a queue: %s", port->name,
+			strerror(-ret));
+	}
+}
+
+/* The port's queues follow its pins. */
+static void port_pins(struct runtime *rt, struct rt_port *port)
+{
+	struct pins pins;
+
+	static_assert(PIN_QUEUES == ENDPOINT_QUEUES_MAX && PIN_WORKERS == WORKERS_MAX,
+		      "the model and the data path have the same limits");
+	obj_pins(port->config, "pins", &pins);
+	for (unsigned int slot = 0; slot < PORT_ENDPOINTS; slot++) {
+		const struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
+		enum queue_kind kind = port_queue_kind(port, slot);
+
+		for (unsigned int q = 0; ep != NULL && q < ep->n_txq; q++)
+			queue_pin(rt, port, ep->txq[q],
+				  pins.pinned[kind][q] ? pins.worker[kind][q] : WORKER_AUTO);
+	}
+}
+
 /* Takes an endpoint out of the switch and the workers. What it belongs to may then be freed; what it
  * counted stays with the port. */
 static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
@@ -130,9 +179,14 @@ static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned in
 static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int slot,
 			 struct endpoint *ep)
 {
+	int ret;
+
 	port->sw->port[port->idx].endpoint[slot] = ep;
 	port->sw->changed = true;
-	return workers_add(rt->workers, ep, &port->sw->sw, (uint16_t)port->idx);
+	ret = workers_add(rt->workers, ep, &port->sw->sw, (uint16_t)port->idx);
+	if (ret == 0)
+		port_pins(rt, port);
+	return ret;
 }
 
 void port_remove(struct rt_port *port)
@@ -434,6 +488,7 @@ static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	struct vf_policy policy;
+	bool new_pins;
 	int ret = vport_adapters(rt, port, config, why);
 
 	if (ret < 0)
@@ -449,7 +504,10 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 		vhost_set_link(port->syn, link_wanted(config));
 		vhost_set_max_frame(port->syn, max_frame(config));
 	}
+	new_pins = obj_changed(port->config, config, "pins");
 	port_config_set(port, config);
+	if (new_pins)
+		port_pins(rt, port);
 	return 0;
 }
 
@@ -514,9 +572,13 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	return 0;
 }
 
-int uplink_set(struct rt_port *port, const json_t *config)
+int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config)
 {
+	bool new_pins = obj_changed(port->config, config, "pins");
+
 	port_vlans(port, config);
 	port_config_set(port, config);
+	if (new_pins)
+		port_pins(rt, port);
 	return 0;
 }

@@ -234,7 +234,7 @@ static int change_port(struct runtime *rt, enum port_kind kind, const json_t *ol
 					     : uplink_add(rt, new_obj, why);
 	}
 	return kind == PORT_OF_VPORT ? vport_set(rt, port, new_obj, why)
-				     : uplink_set(port, new_obj);
+				     : uplink_set(rt, port, new_obj);
 }
 
 static int change(void *ctx, const struct object_type *type, const json_t *old_obj,
@@ -403,6 +403,8 @@ static void tick_uplink(struct runtime *rt, struct rt_port *port)
 
 static void tick_workers(struct runtime *rt, uint64_t elapsed_ns)
 {
+	unsigned int n_moved;
+
 	for (unsigned int i = 0; i < workers_count(rt->workers); i++) {
 		struct worker_stats now, *last = &rt->worker_last[i], *gain = &rt->worker_gain[i];
 
@@ -412,6 +414,9 @@ static void tick_workers(struct runtime *rt, uint64_t elapsed_ns)
 		*last = now;
 	}
 	rt->worker_gain_ns = elapsed_ns;
+	n_moved = workers_tick(rt->workers);
+	if (n_moved > 0)
+		log_debug("workers", "%u queues moved", n_moved);
 }
 
 void runtime_tick(struct runtime *rt)

@@ -23,6 +23,7 @@
 #include "api/event.h"
 #include "daemon/options.h"
 #include "daemon/vfdev.h"
+#include "model/pins.h"
 #include "switch/switch.h"
 #include "uplink/uplink.h"
 #include "vfu/vfu.h"
@@ -110,7 +111,7 @@ void runtime_backend(struct runtime *rt, struct backend *backend);
 void runtime_wake(struct runtime *rt);
 /* Control, after wake_fd became readable. */
 void runtime_changed(struct runtime *rt);
-/* Control, once a second: rates, ageing, links. */
+/* Control, once a second: rates, ageing, links, placement of queues. */
 void runtime_tick(struct runtime *rt);
 
 /* --- between the daemon's files --- */
@@ -128,7 +129,7 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
 int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why);
-int uplink_set(struct rt_port *port, const json_t *config);
+int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config);
 /* Takes the port out of the switch's table; port_free frees it after publishing. */
 void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
@@ -136,6 +137,8 @@ void port_free(struct runtime *rt, struct rt_port *port);
 void vports_drop_unwanted(struct runtime *rt);
 /* Gives VFs that have become free to vports that wait for one. True if port tables changed. */
 bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw);
+/* What the queues of the port's endpoint in this slot are called. */
+enum queue_kind port_queue_kind(const struct rt_port *port, unsigned int slot);
 /* Which adapter carries the traffic: "vf", "synthetic" or "none". */
 const char *vport_path(const struct rt_port *port);
 void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The status fields of the object model, from the running state. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "daemon/runtime.h"
+#include "model/config.h"
 #include "model/object.h"
 #include "model/text.h"
 
@@ -274,12 +276,66 @@ static void list_workers(struct runtime *rt, json_t *array)
 	}
 }
 
+static json_t *show_queue(struct runtime *rt, const struct rt_port *port, unsigned int slot,
+			  const struct txq *txq)
+{
+	const char *kind = queue_kinds[port_queue_kind(port, slot)];
+	json_t *out;
+	struct queue_stats s;
+	char name[160];
+
+	if (workers_queue(rt->workers, txq, &s) < 0)
+		return NULL;
+	out = json_object();
+	text_put(name, sizeof(name), "%s/%s-%u", port->name, kind, txq->idx);
+	put_str(out, "name", name);
+	put_str(out, "switch", port->sw->name);
+	put_str(out, "port", port->name);
+	put_str(out, "kind", kind);
+	put_uint(out, "queue", txq->idx);
+	put_uint(out, "worker", s.worker);
+	json_object_set_new(out, "pinned", json_boolean(s.pinned));
+	json_object_set_new(out, "load", json_real(100.0 * s.load));
+	put_uint(out, "frames-per-second", s.frames_per_s);
+	put_uint(out, "moves", s.moves);
+	put_uint(out, "frames", s.frames);
+	put_uint(out, "busy-cycles", s.cycles);
+	return out;
+}
+
+/* In the order of their names. */
+static void list_queues(struct runtime *rt, json_t *array)
+{
+	json_t *by_name = json_object();
+	const struct rt_port *port;
+	const char **names;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		struct endpoint *const *ep = port->sw->port[port->idx].endpoint;
+
+		for (unsigned int slot = 0; slot < PORT_ENDPOINTS && !port->removed; slot++)
+			for (unsigned int q = 0; ep[slot] != NULL && q < ep[slot]->n_txq; q++) {
+				json_t *out = show_queue(rt, port, slot, ep[slot]->txq[q]);
+
+				if (out != NULL)
+					json_object_set_new(by_name, obj_name(out), out);
+			}
+	}
+	names = config_names(by_name);
+	for (const char **name = names; *name != NULL; name++)
+		json_array_append(array, json_object_get(by_name, *name));
+	free(names);
+	json_decref(by_name);
+}
+
 void status_list(void *ctx, const struct object_type *type, json_t *array)
 {
 	if (strcmp(type->name, "vf") == 0)
 		list_vfs(ctx, array);
 	else if (strcmp(type->name, "worker") == 0)
 		list_workers(ctx, array);
+	else if (strcmp(type->name, "queue") == 0)
+		list_queues(ctx, array);
 	else if (strcmp(type->name, "host") == 0)
 		json_array_append_new(array, host_show(ctx));
 }

@@ -28,6 +28,9 @@ static const char *const words_syn_state[] = { "off", "listening", "connected", 
 static const char *const words_driver[] = { "auto", "af-packet", "af-xdp", "ethdev", NULL };
 static const char *const words_event[] = { "added", "changed", "removed", "attached", "detached",
 	"path", "link", "refused", "warning", NULL };
+static const char *const words_vport_queue[] = { "vf", "synthetic", NULL };
+static const char *const words_uplink_queue[] = { "uplink", NULL };
+static const char *const words_queue[] = { "vf", "synthetic", "uplink", NULL };
 static const char *const words_device[] = { "auto", "vf", "synthetic", "failover", NULL };
 
 #define KEY(type_help, flag) \
@@ -96,6 +99,8 @@ static const struct field vport_fields[] = {
 	  .help = "largest MTU that the VM may use" },
 	{ "owner", TYPE_STRING, 0, .max = 32, .def = "",
 	  .help = "user that may open the vport's sockets; empty for the daemon's own" },
+	{ "pins", TYPE_PINS, 0, .def = "none", .words = words_vport_queue,
+	  .help = "transmit queues that are kept on a worker; `queue set` writes it" },
 	PROBLEM,
 	{ "path", TYPE_ENUM, STAT | COL, .words = words_path,
 	  .help = "which adapter carries the traffic now" },
@@ -124,6 +129,8 @@ static const struct field uplink_fields[] = {
 	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
 	  .help = "native VLAN: of untagged frames; 0 for none" },
 	{ "trunk", TYPE_VLANS, 0, .def = "all", .help = "VLANs that pass tagged" },
+	{ "pins", TYPE_PINS, 0, .def = "none", .words = words_uplink_queue,
+	  .help = "queues that are kept on a worker; `queue set` writes it" },
 	PROBLEM,
 	{ "link", TYPE_ENUM, STAT | COL, .words = words_link_state, .help = "state of the link" },
 	{ "speed", TYPE_RATE, STAT | COL, .unit = "bit/s", .help = "speed of the link" },
@@ -172,6 +179,22 @@ static const struct field worker_fields[] = {
 	END
 };
 
+static const struct field queue_fields[] = {
+	KEY("PORT/KIND-N", STAT),
+	{ "switch", TYPE_STRING, STAT | COL, .help = "the switch that its frames go to" },
+	{ "port", TYPE_STRING, STAT, .help = "the vport or uplink that it belongs to" },
+	{ "kind", TYPE_ENUM, STAT, .words = words_queue, .help = "which adapter of the port it is of" },
+	{ "queue", TYPE_UINT, STAT, .help = "number within the adapter" },
+	{ "worker", TYPE_UINT, STAT | COL, .help = "worker that serves it" },
+	{ "pinned", TYPE_BOOL, STAT | COL, .help = "kept on this worker, however loads are" },
+	{ "load", TYPE_REAL, STAT | COL, .unit = "%", .help = "share of a core that serving it took, over the last interval" },
+	{ "frames-per-second", TYPE_UINT, STAT | COL, .unit = "frames/s", .help = "over the last interval" },
+	{ "moves", TYPE_UINT, STAT | COL, .help = "times it changed its worker" },
+	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames taken from it" },
+	{ "busy-cycles", TYPE_UINT, CNT, .unit = "cycles", .help = "cycles that serving it took" },
+	END
+};
+
 static const struct field host_fields[] = {
 	KEY("name of the host", STAT),
 	{ "version", TYPE_STRING, STAT, .help = "version of softiovd" },
@@ -214,6 +237,11 @@ static const struct field guest_params[] = {
 	END
 };
 
+static const struct field queue_params[] = {
+	{ "worker", TYPE_WORKER, REQ, .help = "the worker that shall serve it from now on; auto: where the loads say" },
+	END
+};
+
 static const struct field apply_params[] = {
 	{ "objects", TYPE_JSON, REQ, .help = "{TYPE: {NAME: {FIELD: VALUE}}}: what shall exist, and nothing else" },
 	{ "dry-run", TYPE_BOOL, 0, .def = "off", .help = "only say what would change" },
@@ -243,6 +271,13 @@ static const struct verb vport_verbs[] = {
 static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
+
+static const struct verb queue_verbs[] = {
+	{ "set", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_NOTHING, true, .params = queue_params,
+	  .help = "keep a queue on one worker, or let it be placed by load" },
+	SHOW("queue"),
+	END
+};
 
 static const struct verb host_verbs[] = {
 	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_OBJECTS, .help = "show versions, features and limits" },
@@ -293,6 +328,12 @@ static const struct object_type softiov_types[] = {
 	{ "worker", "workers", 0, NULL, worker_fields, worker_verbs,
 	  "a thread of the data path",
 	  "Workers switch the frames, one on each core that is given to the data path." },
+	{ "queue", "queues", 0, NULL, queue_fields, queue_verbs,
+	  "a queue that frames come from, and its worker",
+	  "A queue is a transmit queue of a VM's adapter or a receive queue of an uplink: where frames come "
+	  "into the switch. Queues are placed on workers by what serving them costs, and move while they "
+	  "run. `queue set` pins one; the pin is kept in the field `pins` of its vport or uplink. A pin to "
+	  "a worker that is not there has no effect until it is." },
 	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
 	  "this machine and the daemon", "The machine and the daemon that runs on it." },
 	{ "event", "events", 0, NULL, event_fields, event_verbs,

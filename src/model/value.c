@@ -7,6 +7,7 @@
 #include "model/value.h"
 
 #include "base/bits.h"
+#include "model/pins.h"
 #include "model/text.h"
 #include "model/units.h"
 #include "model/vlans.h"
@@ -274,6 +275,47 @@ static json_t *check_vlans(const struct field *field, const json_t *value)
 	return parse_vlans(field, text);
 }
 
+/* --- queues and workers --- */
+
+static json_t *parse_pins(const struct field *field, const char *text)
+{
+	bool allowed[QUEUE_KINDS] = { false };
+	struct pins pins;
+	json_t *value;
+	char *canonical;
+
+	if (!pins_parse(text, &pins))
+		return NULL;
+	for (unsigned int k = 0; k < QUEUE_KINDS; k++) {
+		for (const char *const *word = field->words; *word; word++)
+			allowed[k] |= !strcmp(*word, queue_kinds[k]);
+		for (unsigned int i = 0; i < PIN_QUEUES; i++)
+			if (pins.pinned[k][i] && !allowed[k])
+				return NULL;
+	}
+	canonical = pins_format(&pins);
+	value = json_string(canonical);
+	free(canonical);
+	return value;
+}
+
+static json_t *parse_worker(const struct field *field, const char *text)
+{
+	unsigned int worker;
+
+	return !strcmp(text, "auto") || worker_parse(text, &worker) ? json_string(text) : NULL;
+}
+
+static json_t *check_worker(const struct field *field, const json_t *value)
+{
+	char text[24];
+
+	if (!json_is_integer(value))
+		return NULL;
+	text_put(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	return parse_worker(field, text);
+}
+
 /* --- status only --- */
 
 static json_t *check_any(const struct field *field, const json_t *value)
@@ -348,6 +390,10 @@ static const struct value_type types[N_FIELD_TYPES] = {
 	[TYPE_VLAN] = { "vlan", parse_uint, check_uint, format_uint, "a VLAN from 1 to 4094, or 0 for none" },
 	[TYPE_VLANS] = { "vlans", parse_vlans, check_vlans, format_string,
 		"`none`, `all`, or VLANs and ranges of them: `10,20-30`" },
+	[TYPE_PINS] = { "pins", parse_pins, NULL, format_string,
+		"`none`, or queues of the port, each with a worker's number: `vf-0=1`, `uplink-0=0`" },
+	[TYPE_WORKER] = { "worker", parse_worker, check_worker, format_string,
+		"`auto`, or the number of a worker" },
 	[TYPE_RATE] = { "rate", parse_rate, check_uint, format_rate,
 		"bits a second with a unit as tc(8) writes it: `500mbit`, `10gbit`, `64kibit`, or bytes: "
 		"`125mbps`; JSON: a whole number of bits a second" },
@@ -449,6 +495,11 @@ const char *value_allowed(const struct field *field, char *buf, size_t size)
 	case TYPE_STRING:
 		text_put(buf, size, "printable text of %" PRIu64 " to %zu bytes", field->min,
 			 string_max(field));
+		break;
+	case TYPE_PINS:
+		text_put(buf, size, "none, or the workers of queues: %s-0=1%s%s%s", field->words[0],
+			 field->words[1] ? "," : "", field->words[1] ? field->words[1] : "",
+			 field->words[1] ? "-0=0" : "");
 		break;
 	case TYPE_REF:
 		text_put(buf, size, "the name of a %s", field->ref);

@@ -16,6 +16,7 @@
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
 static const char *const words[] = { "82599", "x540", NULL };
+static const char *const queue_words[] = { "vf", "synthetic", NULL };
 
 /* clang-format off */
 static const struct field fields[N_FIELD_TYPES] = {
@@ -29,6 +30,8 @@ static const struct field fields[N_FIELD_TYPES] = {
 	[TYPE_MAC] = { "f", TYPE_MAC },
 	[TYPE_VLAN] = { "f", TYPE_VLAN, 0, 0, 4094 },
 	[TYPE_VLANS] = { "f", TYPE_VLANS },
+	[TYPE_PINS] = { "f", TYPE_PINS, .words = queue_words },
+	[TYPE_WORKER] = { "f", TYPE_WORKER },
 	[TYPE_RATE] = { "f", TYPE_RATE, 0, 1, 1000000000000 },
 	[TYPE_SIZE] = { "f", TYPE_SIZE, 0, 0, 1ull << 40 },
 	[TYPE_DURATION] = { "f", TYPE_DURATION, 0, 0, 86400, "s" },
@@ -125,6 +128,33 @@ static const struct {
 	{ TYPE_VLAN, "4095", NULL, NULL },
 	{ TYPE_VLAN, "-1", NULL, NULL },
 
+	{ TYPE_PINS, "none", "\"none\"", "none" },
+	{ TYPE_PINS, "vf-0=1", "\"vf-0=1\"", "vf-0=1" },
+	{ TYPE_PINS, "synthetic-0=0,vf-7=31,vf-1=2", "\"vf-1=2,vf-7=31,synthetic-0=0\"",
+	  "vf-1=2,vf-7=31,synthetic-0=0" },
+	{ TYPE_PINS, "", NULL, NULL },
+	{ TYPE_PINS, "vf-8=1", NULL, NULL },
+	{ TYPE_PINS, "vf-0=32", NULL, NULL },
+	{ TYPE_PINS, "vf-00=1", NULL, NULL },
+	{ TYPE_PINS, "vf-0=01", NULL, NULL },
+	{ TYPE_PINS, "vf-0=", NULL, NULL },
+	{ TYPE_PINS, "vf-0", NULL, NULL },
+	{ TYPE_PINS, "vf-=1", NULL, NULL },
+	{ TYPE_PINS, "vf0=1", NULL, NULL },
+	{ TYPE_PINS, "vf-0=1,", NULL, NULL },
+	{ TYPE_PINS, ",vf-0=1", NULL, NULL },
+	{ TYPE_PINS, "vf-0=1 ", NULL, NULL },
+	{ TYPE_PINS, "vf-0=-1", NULL, NULL },
+	{ TYPE_PINS, "vf-0=1,vf-0=1", NULL, NULL },
+	{ TYPE_PINS, "uplink-0=1", NULL, NULL }, /* a vport has none */
+	{ TYPE_PINS, "vf-0=99999999999999999999", NULL, NULL },
+	{ TYPE_WORKER, "auto", "\"auto\"", "auto" },
+	{ TYPE_WORKER, "0", "\"0\"", "0" },
+	{ TYPE_WORKER, "31", "\"31\"", "31" },
+	{ TYPE_WORKER, "32", NULL, NULL },
+	{ TYPE_WORKER, "-1", NULL, NULL },
+	{ TYPE_WORKER, "", NULL, NULL },
+	{ TYPE_WORKER, "none", NULL, NULL },
 	{ TYPE_VLANS, "none", "\"none\"", "none" },
 	{ TYPE_VLANS, "all", "\"all\"", "all" },
 	{ TYPE_VLANS, "1-4094", "\"all\"", "all" },
@@ -206,6 +236,11 @@ static const struct {
 	{ TYPE_NAME, "\"a\\u0000b\"", NULL },
 	{ TYPE_STRING, "\"a\\u0000\"", NULL },
 	{ TYPE_MAC, "\"02:AA:00:00:00:01\"", "\"02:aa:00:00:00:01\"" },
+	{ TYPE_PINS, "1", NULL },
+	{ TYPE_WORKER, "1", "\"1\"" },
+	{ TYPE_WORKER, "-1", NULL },
+	{ TYPE_WORKER, "1.0", NULL },
+	{ TYPE_WORKER, "[1]", NULL },
 	{ TYPE_VLANS, "10", "\"10\"" },
 	{ TYPE_VLANS, "4095", NULL },
 	{ TYPE_VLANS, "[10]", NULL },
