@@ -131,6 +131,25 @@ static void status(void *ctx, const struct object_type *type, const json_t *obj,
 			json_integer((json_int_t)json_object_size(running_of(fake, "vport"))));
 }
 
+/* Each vport has one queue, on worker 0. */
+static void list_queues(struct fake *fake, json_t *array)
+{
+	const char *name;
+	json_t *obj;
+
+	json_object_foreach(running_of(fake, "vport"), name, obj) {
+		char queue[80];
+
+		text_put(queue, sizeof(queue), "%s/vf-0", name);
+		json_array_append_new(
+			array, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:f, s:i, s:i}",
+					 "name", queue, "switch", obj_str(obj, "switch"), "port",
+					 name, "kind", "vf", "queue", 0, "worker", 0, "pinned",
+					 !obj_is(obj, "pins", "none"), "load", 12.5,
+					 "frames-per-second", 1000, "moves", 2));
+	}
+}
+
 static void list(void *ctx, const struct object_type *type, json_t *array)
 {
 	struct fake *fake = ctx;
@@ -138,6 +157,8 @@ static void list(void *ctx, const struct object_type *type, json_t *array)
 	if (!strcmp(type->name, "worker"))
 		json_array_append_new(array, json_pack("{s:s, s:i, s:f, s:i}", "name", "0", "cpu",
 						       1, "busy", 12.34, "frames", 99));
+	if (!strcmp(type->name, "queue"))
+		list_queues(fake, array);
 	if (!strcmp(type->name, "host"))
 		json_array_append_new(array, json_pack("{s:s, s:s, s:[s,s], s:{s:i}, s:i}", "name",
 						       "fake", "version", SOFTIOV_VERSION,

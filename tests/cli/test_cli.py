@@ -52,19 +52,19 @@ def test_abbreviations(lab, words):
     ("vport s", "vport: s: could be set, show"),
     ("vport set web1 m 5", "vport 'web1': m: could be mac, model, mac-spoofing, mtu"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
-     "uplink, vport, vf, worker, host, event, apply, export, help, completion"),
+     "uplink, vport, vf, worker, queue, host, event, apply, export, help, completion"),
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
     ("vport set web1 vlna 5", "vport 'web1': vlna: there is no such field; did you mean 'vlan'? one "
-     "of switch, mac, vlan, trunk, iov, model, synthetic, mac-spoofing, trust, link, mtu, owner"),
+     "of switch, mac, vlan, trunk, iov, model, synthetic, mac-spoofing, trust, link, mtu, owner, pins"),
     ("vport set web1 vlan", "vport 'web1': vlan: a value must follow: a number from 0 to 4094"),
     ("vport set web1 vlan 5 vlan 6", "vport 'web1': vlan: is given twice"),
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
     ("vport del web1 now", "vport 'web1': now: `del` takes nothing more"),
     ("host show x", "host: x: `show` takes nothing more"),
     ("config export", "config: there is no such object or command: one of switch, uplink, vport, "
-     "vf, worker, host, event, apply, export, help, completion"),
+     "vf, worker, queue, host, event, apply, export, help, completion"),
     ("--jsn vport", "--jsn: there is no such option; did you mean '--json'? one of --json, "
      "--statistics, --help, --dry-run, --markdown, --socket, --watch, --version"),
     ("--watch 0 vport", "--watch: '0' is not allowed: seconds from 0.1 to 86400"),
@@ -322,7 +322,7 @@ def test_every_field_everywhere(lab):
             if not what.get("key"):
                 assert field in text
         assert f"[{name}]=" in completion
-        if "set" not in obj["verbs"]:
+        if "add" not in obj["verbs"]:
             continue
         required = [w for f, d in obj["fields"].items() if d.get("required") and not d.get("key")
                     for w in (f, "lan")]
@@ -331,6 +331,29 @@ def test_every_field_everywhere(lab):
             if not (what.get("status") or what.get("key") or what.get("fixed")):
                 assert field in completion
                 lab.ok(name, "set", "x", field, "default")
+
+
+def test_queues(lab):
+    """The worker is the daemon's, the pin is the vport's."""
+    lab.ok("switch", "add", "lan")
+    assert lab.ok("queue", "show") == "no queues\n"
+    lab.ok("vport", "add", "web1", "switch", "lan")
+    lab.ok("queue", "set", "web1/vf-0", "worker", "0")
+    assert lab.json("vport", "show", "web1")[0]["pins"] == "vf-0=0"
+    assert "pins: vf-0=0" in lab.ok("export")
+    head, row = lab.ok("queue", "show").splitlines()
+    assert head.split() == ["NAME", "SWITCH", "WORKER", "PINNED", "LOAD", "FRAMES-PER-SECOND",
+                            "MOVES"]
+    assert row.split() == ["web1/vf-0", "lan", "0", "on", "12.5", "1000", "2"]
+    for queue, worker, line in (
+            ("vf-0", 1, "worker: '1': there is no such worker: one of 0"),
+            ("vf-1", 0, "there is no such queue; did you mean 'web1/vf-0'? one of web1/vf-0"),
+            ("vf-0", "x", "worker: 'x' is not allowed: `auto`, or the number of a worker")):
+        refused = lab.refused("queue", "set", f"web1/{queue}", "worker", worker)
+        assert refused == f"softiov: queue 'web1/{queue}': {line}"
+    assert lab.json("vport", "show", "web1")[0]["pins"] == "vf-0=0"
+    lab.ok("queue", "set", "web1/vf-0", "worker", "auto")
+    assert lab.json("vport", "show", "web1")[0]["pins"] == "none"
 
 
 def complete(lab, line):
