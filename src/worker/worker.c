@@ -294,16 +294,9 @@ int workers_start(struct workers **workers, const struct worker_options *options
 	return ret;
 }
 
-static void queue_free(struct workers *workers, struct queue *q)
-{
-	TAILQ_REMOVE(&workers->queues, q, next);
-	workers->n_queues--;
-	free(q);
-}
-
 void workers_stop(struct workers *workers)
 {
-	struct queue *q;
+	struct queue *q, *next;
 
 	if (workers == NULL)
 		return;
@@ -312,8 +305,10 @@ void workers_stop(struct workers *workers)
 		pthread_join(workers->worker[i]->thread, NULL);
 		worker_free(workers->worker[i]);
 	}
-	while ((q = TAILQ_FIRST(&workers->queues)) != NULL)
-		queue_free(workers, q);
+	for (q = TAILQ_FIRST(&workers->queues); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, next);
+		free(q);
+	}
 	free(workers);
 }
 
@@ -372,6 +367,13 @@ static unsigned int fewest_queues(const struct workers *workers)
 		if (n_queues_on(workers, i) < n_queues_on(workers, best))
 			best = i;
 	return best;
+}
+
+static void queue_free(struct workers *workers, struct queue *q)
+{
+	TAILQ_REMOVE(&workers->queues, q, next);
+	workers->n_queues--;
+	free(q);
 }
 
 static int queue_add(struct workers *workers, const struct poll_entry *entry)

@@ -483,7 +483,7 @@ static void check_costs(struct workers *workers, const struct endpoint *ep)
 	assert_int_equal(frames, forwarded);
 }
 
-/* Queues are moved to and fro in full traffic: nothing is lost, doubled or out of order, and no
+/* Queues are moved back and forth in full traffic: nothing is lost, doubled or out of order, and no
  * queue is served by two. */
 static void test_move_in_traffic(void **state)
 {
@@ -564,7 +564,7 @@ static unsigned int n_on(struct workers *workers, unsigned int worker)
 
 /* Three busy queues on one worker, and the other idle: one of them goes there. A pinned one
  * stays.
- * (That no queue goes to and fro is shown in balance_test: here the load is what the machine is.) */
+ * (That no queue goes back and forth is shown in balance_test: here the load is what the machine is.) */
 static void test_balances(void **state)
 {
 	struct workers *workers = start(2, 100);
