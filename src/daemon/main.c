@@ -20,7 +20,7 @@
 
 #define TICK_S      1
 #define RETRY_TICKS 5 /* objects with a problem are tried again so often */
-#define LOOK_MS     10ull
+#define LOOK_MS     2ull
 
 struct daemon {
 	struct options options;

@@ -15,6 +15,7 @@
 
 #define SPIN_US        50 /* how long a worker looks for frames before its first sleep */
 #define SLEEP_US_MIN   20
+#define SLEEP_SHARE    128  /* of the time since the last frame that a sleep may add to it */
 #define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
 #define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
 
@@ -169,33 +170,41 @@ static void sleep_us(struct worker *w, unsigned int us)
 	stat_add(&w->stats.sleeps, 1);
 }
 
+/* The longer nothing came, the longer the sleep, so that a pause between two frames of a conversation
+ * is not answered with the longest one: 200 us after 25 ms, 1 ms after 128 ms. */
+static unsigned int next_sleep_us(const struct worker *w, uint64_t idle_us)
+{
+	uint64_t us = idle_us / SLEEP_SHARE;
+
+	if (us < SLEEP_US_MIN)
+		us = SLEEP_US_MIN;
+	return us < w->all->idle_us ? (unsigned int)us : w->all->idle_us;
+}
+
 static void loop(struct worker *w)
 {
-	uint64_t spin_cycles = clock_hz() / 1000000 * SPIN_US;
+	uint64_t cycles_per_us = clock_hz() / 1000000;
 	uint64_t last_busy = clock_cycles();
-	unsigned int first_sleep_us = w->all->idle_us < SLEEP_US_MIN ? w->all->idle_us
-								     : SLEEP_US_MIN;
-	unsigned int next_sleep_us = first_sleep_us;
 	unsigned int rounds = 0;
 
 	while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
+		uint64_t idle_us;
+
 		if (rounds++ % CLOCK_ROUNDS == 0)
 			w->fw->now_s = (uint32_t)(clock_ns() / 1000000000);
 		if (round_of(w) > 0) {
 			last_busy = clock_cycles();
-			next_sleep_us = first_sleep_us;
 			pass_quiescent_point();
 			continue;
 		}
 		pass_quiescent_point();
-		if (clock_cycles() - last_busy < spin_cycles) {
+		idle_us = (clock_cycles() - last_busy) / cycles_per_us;
+		if (idle_us < SPIN_US) {
 			cpu_relax();
 			continue;
 		}
-		sleep_us(w, next_sleep_us);
+		sleep_us(w, next_sleep_us(w, idle_us));
 		rounds = 0;
-		next_sleep_us = 2 * next_sleep_us < w->all->idle_us ? 2 * next_sleep_us
-								    : w->all->idle_us;
 	}
 }
 

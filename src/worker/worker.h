@@ -3,8 +3,9 @@
  *
  * A worker goes round its transmit queues: pull a burst, let the switch forward it, give the
  * descriptors back. After each round it passes a quiescent point (QSBR, liburcu): what it saw
- * before, it holds no longer. A worker that finds nothing spins for a while, then sleeps in steps
- * that double up to idle-us; while it sleeps it counts as quiescent, so nobody waits for a sleeper.
+ * before, it holds no longer. A worker that finds nothing spins for a while, then sleeps, the longer
+ * the longer it has been idle, up to idle-us; while it sleeps it counts as quiescent, so nobody waits
+ * for a sleeper.
  *
  * Each transmit queue is on one worker's list. What serving it costs is counted, and once a second
  * (workers_tick) queues move from full workers to emptier ones (worker/balance.h). A move takes the
