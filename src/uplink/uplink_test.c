@@ -145,25 +145,24 @@ static void test_full(void **state)
 	uplink_close(u);
 }
 
+static struct rte_mbuf *piece(struct rte_mempool *pool, unsigned int n)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	assert_non_null(m);
+	memset(rte_pktmbuf_append(m, 20), (int)n, 20);
+	return m;
+}
+
 /* A frame of several pieces, put into the ring as another port would. */
 static void inject(struct rte_mempool *pool, unsigned int n_segs, uint16_t ol_flags, uint16_t tci)
 {
+	struct rte_mbuf *first = piece(pool, 0);
 	uint16_t port_id;
-	struct rte_mbuf *first = NULL;
 
 	assert_int_equal(rte_eth_dev_get_port_by_name("net_ring0", &port_id), 0);
-	for (unsigned int i = 0; i < n_segs; i++) {
-		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
-		char *data;
-
-		assert_non_null(m);
-		data = rte_pktmbuf_append(m, 20);
-		memset(data, (int)i, 20);
-		if (first == NULL)
-			first = m;
-		else
-			assert_int_equal(rte_pktmbuf_chain(first, m), 0);
-	}
+	for (unsigned int i = 1; i < n_segs; i++)
+		assert_int_equal(rte_pktmbuf_chain(first, piece(pool, i)), 0);
 	first->ol_flags = ol_flags;
 	first->vlan_tci = tci;
 	assert_int_equal(rte_eth_tx_burst(port_id, 0, &first, 1), 1);
