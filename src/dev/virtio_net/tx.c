@@ -182,15 +182,17 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	uint16_t head[BURST_MAX];
 	uint8_t *va[BURST_MAX];
 	uint32_t size[BURST_MAX];
-	const uint32_t hdr_size = net->hdr_size;
-	const struct used_slots slots = used_slots(ring);
+	struct used_slots slots;
 	struct mem_cursor cursor;
 	unsigned int n_frames;
 	uint16_t used_idx;
-	uint32_t n, i;
+	uint32_t hdr_size, n, i;
 
 	if (!ring_runs(ring))
 		return 0;
+	/* Only now: they belong to the run that was just seen. */
+	hdr_size = net->hdr_size;
+	slots = used_slots(ring);
 	n = ring_avail(ring, &stats->bad_tx_desc);
 	if (n == 0)
 		return 0;
