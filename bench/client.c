@@ -15,6 +15,9 @@
 #define HELLO_FRAMES 32 /* a whole group, so that a VF's report comes */
 #define HELLO_S      5
 #define QUIET_MS     30
+/* Descriptors of a VF's slot: a context and one of data, or seven, so that each has at most 10 KiB. */
+#define SMALL_DESCS 2
+#define LARGE_DESCS 8
 
 static const char usage[] =
 	"usage: client [OPTION]... PORT PORT...\n"
@@ -22,7 +25,7 @@ static const char usage[] =
 	"A PORT is vf:PATH (vfio-user, an 82599's VF) or vio:PATH (vhost-user, virtio-net).\n"
 	"\n"
 	"  --mode MODE     uni, bidir, flood, latency, wake or hold (uni)\n"
-	"  --size BYTES    of a frame, without FCS, 60 to 1518 (64)\n"
+	"  --size BYTES    of a frame, without FCS, 60 to 1518 (64); large sends: to 65536\n"
 	"  --seconds S     how long to measure (1)\n"
 	"  --warm S        how long to run before (0.2)\n"
 	"  --frames N      stop after so many from each sender (0: by time)\n"
@@ -33,11 +36,20 @@ static const char usage[] =
 	"  --nap US        sleep so long when there is nothing to do (0: poll)\n"
 	"  --cpu N         run on this processor\n"
 	"  --verify        check headers, length, content and order of every frame\n"
+	"  --offload KIND  ask for csum, tso, vlan or mix (of these), and verify what arrives (none)\n"
+	"  --takes WHAT    virtio receivers take finished frames, csum to be done, or whole large\n"
+	"                  sends (whole)\n"
 	"  --touch         read the first byte of every received frame\n";
 
 static const char *const mode_names[] = {
 	[MODE_UNI] = "uni",         [MODE_BIDIR] = "bidir", [MODE_FLOOD] = "flood",
 	[MODE_LATENCY] = "latency", [MODE_WAKE] = "wake",   [MODE_HOLD] = "hold",
+};
+
+static const char *const takes_names[] = {
+	[GUEST_FINISHED] = "finished",
+	[GUEST_CSUM] = "csum",
+	[GUEST_WHOLE] = "whole",
 };
 
 static void give_up(const char *text, const char *what)
@@ -56,13 +68,14 @@ static double number(const char *text, const char *option, double least, double 
 	return v;
 }
 
-static enum mode mode_of(const char *text)
+static unsigned int word(const char *text, const char *option, const char *const *names,
+			 unsigned int n)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(mode_names); i++)
-		if (strcmp(text, mode_names[i]) == 0)
-			return (enum mode)i;
-	give_up("no such mode", text);
-	return MODE_UNI;
+	for (unsigned int i = 0; i < n; i++)
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	give_up("no such value", option);
+	return 0;
 }
 
 enum option_id {
@@ -78,6 +91,8 @@ enum option_id {
 	OPT_NAP,
 	OPT_CPU,
 	OPT_VERIFY,
+	OPT_OFFLOAD,
+	OPT_TAKES,
 	OPT_TOUCH,
 };
 
@@ -94,6 +109,8 @@ static const struct option options[] = {
 	{ "nap", required_argument, NULL, OPT_NAP },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
+	{ "offload", required_argument, NULL, OPT_OFFLOAD },
+	{ "takes", required_argument, NULL, OPT_TAKES },
 	{ "touch", no_argument, NULL, OPT_TOUCH },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -103,10 +120,10 @@ static void set_option(struct plan *p, int option, const char *value)
 {
 	switch (option) {
 	case OPT_MODE:
-		p->mode = mode_of(value);
+		p->mode = (enum mode)word(value, "--mode", mode_names, ARRAY_SIZE(mode_names));
 		break;
 	case OPT_SIZE:
-		p->size = (uint32_t)number(value, "--size", FRAME_SIZE_LEAST, FRAME_SIZE_MOST);
+		p->size = (uint32_t)number(value, "--size", FRAME_SIZE_LEAST, OFFLOAD_SIZE_MOST);
 		break;
 	case OPT_SECONDS:
 		p->seconds = number(value, "--seconds", 0, 86400);
@@ -138,6 +155,14 @@ static void set_option(struct plan *p, int option, const char *value)
 	case OPT_VERIFY:
 		p->verify = true;
 		break;
+	case OPT_OFFLOAD:
+		p->offload = (enum offload)word(value, "--offload", offload_names, OFFLOAD_N);
+		p->verify |= p->offload != OFFLOAD_NONE;
+		break;
+	case OPT_TAKES:
+		p->takes = (enum guest_takes)word(value, "--takes", takes_names,
+						  ARRAY_SIZE(takes_names));
+		break;
 	case OPT_TOUCH:
 		p->touch = true;
 		break;
@@ -149,8 +174,24 @@ static void set_option(struct plan *p, int option, const char *value)
 	}
 }
 
+static void check_offload(const struct plan *p)
+{
+	bool large = p->offload == OFFLOAD_TSO || p->offload == OFFLOAD_MIX;
+
+	if (p->size > FRAME_SIZE_MOST && !large)
+		give_up("no such value", "--size");
+	if (p->offload == OFFLOAD_NONE)
+		return;
+	if (p->mode != MODE_UNI && p->mode != MODE_BIDIR)
+		give_up("wants --mode uni or bidir", "--offload");
+	if (p->n_ring / offload_buffers(p->offload, p->size) < 3 * p->batch)
+		give_up("too small for what such large sends are cut into, or --batch too large",
+			"--ring");
+}
+
 static void check(const struct plan *p, int n_ports)
 {
+	check_offload(p);
 	if (!is_pow2(p->n_ring))
 		give_up("must be a power of two", "--ring");
 	if (p->batch > p->n_ring / 8)
@@ -191,7 +232,7 @@ static int hello(struct client *c, unsigned int i)
 	for (uint32_t k = 0; k < p->n_ring; k++) {
 		frame_build_hello(port_tx_frame(p, k), client_number(c, p),
 				  client_number(c, &c->port[hello_to(c, i)]));
-		p->ops->tx_set(p, k, HELLO_SIZE);
+		p->ops->tx_set(p, k, HELLO_SIZE, NULL);
 	}
 	p->ops->tx_post(p, HELLO_FRAMES);
 	while (p->ops->tx_room(p, p->tx_all) < p->tx_all) {
@@ -287,15 +328,32 @@ static int run(struct client *c)
 	return ret;
 }
 
+static struct port_setup setup_of(const struct plan *p)
+{
+	struct port_setup setup = { .n_ring = p->n_ring, .slot_size = SLOT_SIZE, .n_descs = 1 };
+
+	if (p->offload == OFFLOAD_NONE)
+		return setup;
+	setup.offload = true;
+	setup.takes = p->takes;
+	setup.vid = offload_has_tags(p->offload) ? OFFLOAD_VID : 0;
+	setup.n_descs = p->size > FRAME_SIZE_MOST ? LARGE_DESCS : SMALL_DESCS;
+	if (p->size > FRAME_SIZE_MOST)
+		setup.slot_size = OFFLOAD_SLOT_SIZE;
+	return setup;
+}
+
 int main(int argc, char **argv)
 {
 	static struct client c = { .plan = { .size = 64,
+					     .takes = GUEST_WHOLE,
 					     .n_ring = 1024,
 					     .batch = 32,
 					     .n_flows = 1,
 					     .seconds = 1,
 					     .warm_seconds = 0.2,
 					     .cpu = -1 } };
+	struct port_setup setup;
 	int option, ret = 0;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
@@ -304,8 +362,9 @@ int main(int argc, char **argv)
 	if (c.plan.cpu >= 0)
 		pin(c.plan.cpu);
 	clock_hz();
+	setup = setup_of(&c.plan);
 	for (int i = optind; i < argc && ret == 0; i++) {
-		ret = port_open(&c.port[c.n_ports], c.n_ports, argv[i], c.plan.n_ring);
+		ret = port_open(&c.port[c.n_ports], c.n_ports, argv[i], &setup);
 		if (ret == 0)
 			c.n_ports++;
 	}

@@ -4,10 +4,11 @@
 #ifndef SOFTIOV_BENCH_CLIENT_H
 #define SOFTIOV_BENCH_CLIENT_H
 
+#include "bench/offload.h"
 #include "bench/port.h"
 #include "bench/traffic.h"
 
-#define PORTS_MAX 256
+#define PORTS_MAX PORT_NUMBERS
 
 enum mode {
 	MODE_UNI,     /* each even port to the odd one behind it */
@@ -30,6 +31,8 @@ struct plan {
 	unsigned int first; /* number of the first port, as addresses have it */
 	int cpu;
 	bool verify;
+	enum offload offload;
+	enum guest_takes takes;
 	bool touch; /* the receiver reads each frame's first line */
 };
 

@@ -114,7 +114,7 @@ int latency_run(struct client *c, struct latency_result *r)
 	for (uint32_t i = 0; i < c->plan.n_ring; i++) {
 		frame_build(port_tx_frame(from, i), client_number(c, from), client_number(c, to), 0,
 			    c->plan.size);
-		from->ops->tx_set(from, i, c->plan.size);
+		from->ops->tx_set(from, i, c->plan.size, NULL);
 	}
 	measure = clock_cycles() + (uint64_t)(c->plan.warm_seconds * (double)hz);
 	end = measure + (uint64_t)(c->plan.seconds * (double)hz);

@@ -140,7 +140,7 @@ int sock_receive(int sock, void *bytes, size_t size, int *fd)
 	return 0;
 }
 
-int port_open(struct port *p, unsigned int idx, const char *name, uint32_t n_ring)
+int port_open(struct port *p, unsigned int idx, const char *name, const struct port_setup *setup)
 {
 	static const struct port_ops *const kinds[] = { &vf_ops, &vio_ops };
 	const char *path = strchr(name, ':');
@@ -149,7 +149,8 @@ int port_open(struct port *p, unsigned int idx, const char *name, uint32_t n_rin
 	memset(p, 0, sizeof(*p));
 	p->sock = -1;
 	p->idx = idx;
-	p->n_ring = n_ring;
+	p->setup = *setup;
+	p->n_ring = setup->n_ring;
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && path != NULL; i++)
 		if (strncmp(name, kinds[i]->kind, strlen(kinds[i]->kind)) == 0 &&
 		    name[strlen(kinds[i]->kind)] == ':')
@@ -158,9 +159,10 @@ int port_open(struct port *p, unsigned int idx, const char *name, uint32_t n_rin
 		warnx("%s: neither vf:PATH nor vio:PATH", name);
 		return -EINVAL;
 	}
-	p->tx_slots = (p->ops->ring_bytes * n_ring + 4ull * RING_ALIGN) / RING_ALIGN * RING_ALIGN;
-	p->rx_slots = p->tx_slots + (size_t)n_ring * SLOT_SIZE;
-	ret = memory_open(&p->memory, p->rx_slots + (size_t)n_ring * SLOT_SIZE);
+	p->tx_slots = (p->ops->ring_bytes * p->n_ring * setup->n_descs + 4ull * RING_ALIGN) /
+		      RING_ALIGN * RING_ALIGN;
+	p->rx_slots = p->tx_slots + (size_t)p->n_ring * setup->slot_size;
+	ret = memory_open(&p->memory, p->rx_slots + (size_t)p->n_ring * SLOT_SIZE);
 	if (ret < 0)
 		warnx("%s: no memory: %s", name, strerror(-ret));
 	else

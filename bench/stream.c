@@ -22,6 +22,7 @@
 #define STUCK_S      20e-6 /* without progress, before frames are suspected to be lost */
 #define EMPTY_ROUNDS 64    /* looks: more than rx_take lets pass */
 #define DRAIN_S      1.0
+#define QUIET_S      0.01
 
 struct lane {
 	struct port *from;
@@ -44,6 +45,9 @@ struct stream {
 	struct verdict verdict;
 	struct flow_state *flows[PORTS_MAX]; /* by sender; a flow has one receiver, or all count for
 						port 1 */
+	/* The same for frames with offloads, and what a receiver has of one. */
+	struct offload_flows *offload_flows[PORTS_MAX];
+	struct offload_rx *offload_rx[PORTS_MAX];
 };
 
 static uint16_t address(const struct stream *s, unsigned int port)
@@ -59,6 +63,26 @@ static void add_lane(struct stream *s, unsigned int from, unsigned int to)
 			s->receives[i] = true;
 }
 
+static struct offload_frame offload_of(const struct stream *s, const struct lane *l, uint32_t slot)
+{
+	return (struct offload_frame){ .wish = offload_wish(s->plan->offload,
+							    slot & (s->plan->n_ring - 1)),
+				       .from = client_number(s->c, l->from),
+				       .to = address(s, l->to),
+				       .size = s->plan->size };
+}
+
+static void fill_offload_slots(struct stream *s, const struct lane *l)
+{
+	for (uint32_t i = 0; i < s->plan->n_ring; i++) {
+		struct offload_frame o = offload_of(s, l, i);
+		struct tx_request r;
+		uint32_t size = offload_request(&o, l->from, &r);
+
+		l->from->ops->tx_set(l->from, i, size, &r);
+	}
+}
+
 static void fill_slots(struct stream *s, const struct lane *l)
 {
 	for (uint32_t i = 0; i < s->plan->n_ring; i++) {
@@ -66,13 +90,21 @@ static void fill_slots(struct stream *s, const struct lane *l)
 
 		frame_build(frame, client_number(s->c, l->from), address(s, l->to),
 			    (uint16_t)(i % s->plan->n_flows), s->plan->size);
-		l->from->ops->tx_set(l->from, i, s->plan->size);
+		l->from->ops->tx_set(l->from, i, s->plan->size, NULL);
 	}
+}
+
+static int set_up_offload(struct stream *s, const struct lane *l, unsigned int number)
+{
+	s->offload_flows[number] = calloc(1, sizeof(*s->offload_flows[0]));
+	s->offload_rx[l->to] = calloc(1, sizeof(*s->offload_rx[0]));
+	return s->offload_flows[number] == NULL || s->offload_rx[l->to] == NULL ? -ENOMEM : 0;
 }
 
 static int set_up(struct stream *s)
 {
 	unsigned int n = s->c->n_ports;
+	int ret;
 
 	if (s->plan->mode == MODE_FLOOD)
 		add_lane(s, 0, n);
@@ -84,11 +116,20 @@ static int set_up(struct stream *s)
 	for (unsigned int i = 0; i < s->n_lanes; i++) {
 		unsigned int number = client_number(s->c, s->lane[i].from);
 
-		fill_slots(s, &s->lane[i]);
+		if (s->plan->offload != OFFLOAD_NONE)
+			fill_offload_slots(s, &s->lane[i]);
+		else
+			fill_slots(s, &s->lane[i]);
 		if (!s->plan->verify)
 			continue;
 		if (number >= PORTS_MAX)
 			return -EINVAL;
+		if (s->plan->offload != OFFLOAD_NONE) {
+			ret = set_up_offload(s, &s->lane[i], number);
+			if (ret < 0)
+				return ret;
+			continue;
+		}
 		s->flows[number] = calloc(1, sizeof(*s->flows[0]));
 		if (s->flows[number] == NULL)
 			return -ENOMEM;
@@ -107,6 +148,18 @@ static uint64_t under_way(const struct stream *s, const struct lane *l)
 		if (s->receives[i] && s->received[i] < least)
 			least = s->received[i];
 	return l->count - l->forgiven - least;
+}
+
+static void build_offloads(const struct stream *s, const struct lane *l, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t number = l->count + i;
+		struct offload_frame o = offload_of(s, l, l->from->tx_next + i);
+
+		o.seq = (uint32_t)(number / s->plan->n_flows);
+		o.flow = (uint16_t)(number % s->plan->n_flows);
+		offload_build(port_tx_frame(l->from, l->from->tx_next + i), &o, l->from);
+	}
 }
 
 static void stamp_batch(const struct stream *s, const struct lane *l, uint32_t n)
@@ -133,7 +186,9 @@ static void stamp_batch(const struct stream *s, const struct lane *l, uint32_t n
 static bool send_batch(struct stream *s, struct lane *l)
 {
 	uint32_t batch = s->plan->batch;
-	uint32_t window = s->plan->n_ring - 2 * batch;
+	/* Whoever takes no large send whole gets it in many buffers. */
+	uint32_t window =
+		s->plan->n_ring / offload_buffers(s->plan->offload, s->plan->size) - 2 * batch;
 
 	if (s->plan->n_frames != 0 && l->count >= s->plan->n_frames)
 		return false;
@@ -144,7 +199,9 @@ static bool send_batch(struct stream *s, struct lane *l)
 		s->refused += batch;
 		return false;
 	}
-	if (s->plan->verify)
+	if (s->plan->offload != OFFLOAD_NONE)
+		build_offloads(s, l, batch);
+	else if (s->plan->verify)
 		stamp_batch(s, l, batch);
 	l->empty_rounds = 0;
 	l->from->ops->tx_post(l->from, batch);
@@ -152,8 +209,18 @@ static bool send_batch(struct stream *s, struct lane *l)
 	return true;
 }
 
-static void look_at(struct stream *s, const struct port *p, struct port_frame *frame, uint32_t n)
+/* Returns how many frames these are, as they were sent. */
+static uint32_t look_at(struct stream *s, struct port *p, struct port_frame *frame, uint32_t n)
 {
+	uint32_t n_ended = 0;
+
+	if (s->plan->offload != OFFLOAD_NONE) {
+		for (uint32_t i = 0; i < n; i++)
+			n_ended += offload_take(s->offload_rx[p->idx], p, i, &frame[i],
+						s->plan->offload, client_number(s->c, p),
+						s->offload_flows, &s->verdict);
+		return n_ended;
+	}
 	if (s->plan->verify) {
 		for (uint32_t i = 0; i < n; i++)
 			frame_verify(frame[i].va, frame[i].size, client_number(s->c, p), s->flows,
@@ -162,21 +229,27 @@ static void look_at(struct stream *s, const struct port *p, struct port_frame *f
 		for (uint32_t i = 0; i < n; i++)
 			s->touched += *frame[i].va;
 	}
+	return n;
 }
 
-static uint32_t receive_batch(struct stream *s, unsigned int i, uint32_t want)
+/* Returns whether anything came. */
+static bool receive_batch(struct stream *s, unsigned int i, uint32_t want)
 {
 	struct port *p = &s->c->port[i];
 	struct port_frame frame[TAKE_MAX];
 	uint32_t n = p->ops->rx_take(p, frame, want, TAKE_MAX);
 
+	uint32_t n_frames = n;
+
 	if (n == 0)
-		return 0;
+		return false;
 	/* Every receiver of a flood gets the same numbers: one of them is looked at. */
 	if (s->plan->mode != MODE_FLOOD || i == 1)
-		look_at(s, p, frame, n);
+		n_frames = look_at(s, p, frame, n);
 	p->ops->rx_return(p);
-	return n;
+	s->received[i] += n_frames;
+	s->n_received += n_frames;
+	return true;
 }
 
 /* Ports that only send may be flooded with what is not theirs. */
@@ -198,13 +271,9 @@ static bool round_of(struct stream *s, bool sends)
 
 	for (unsigned int i = 0; i < s->n_lanes && sends; i++)
 		progress |= send_batch(s, &s->lane[i]);
-	for (unsigned int i = 0; i < s->c->n_ports; i++) {
-		uint32_t n = s->receives[i] ? receive_batch(s, i, sends ? s->plan->batch : 1) : 0;
-
-		s->received[i] += n;
-		s->n_received += n;
-		progress |= n > 0;
-	}
+	for (unsigned int i = 0; i < s->c->n_ports; i++)
+		if (s->receives[i])
+			progress |= receive_batch(s, i, sends ? s->plan->batch : 1);
 	return progress;
 }
 
@@ -232,15 +301,31 @@ static bool all_sent(const struct stream *s)
 	return s->plan->n_frames != 0;
 }
 
-/* Takes what is still under way, until nothing comes any more. */
+static uint64_t total_sent(const struct stream *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < s->n_lanes; i++)
+		n += s->lane[i].count;
+	return n;
+}
+
+/* Takes what is still under way, until nothing comes any more; for a moment only if all is there. */
 static void drain(struct stream *s)
 {
-	uint64_t patience = (uint64_t)(DRAIN_S * (double)clock_hz());
+	double hz = (double)clock_hz();
+	uint64_t patience = (uint64_t)(DRAIN_S * hz), quiet = (uint64_t)(QUIET_S * hz);
 
 	s->last_progress = clock_cycles();
-	while (clock_cycles() - s->last_progress < patience)
+	for (;;) {
+		uint64_t idle;
+
 		if (round_of(s, false))
 			s->last_progress = clock_cycles();
+		idle = clock_cycles() - s->last_progress;
+		if (idle > patience || (idle > quiet && s->verdict.good == total_sent(s)))
+			break;
+	}
 }
 
 /* Runs for `seconds`, or until all frames are sent. */
@@ -281,15 +366,6 @@ static double thread_cpu_s(void)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static uint64_t total_sent(const struct stream *s)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < s->n_lanes; i++)
-		n += s->lane[i].count;
-	return n;
-}
-
 int stream_run(struct client *c, struct stream_result *r)
 {
 	struct stream *s = calloc(1, sizeof(*s));
@@ -324,8 +400,11 @@ int stream_run(struct client *c, struct stream_result *r)
 		if (c->port[i].out_of_order)
 			ret = -EILSEQ;
 out:
-	for (unsigned int i = 0; i < PORTS_MAX; i++)
+	for (unsigned int i = 0; i < PORTS_MAX; i++) {
 		free(s->flows[i]);
+		free(s->offload_flows[i]);
+		free(s->offload_rx[i]);
+	}
 	free(s);
 	return ret;
 }

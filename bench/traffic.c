@@ -63,23 +63,17 @@ void frame_build(uint8_t *frame, uint16_t from, uint16_t to, uint16_t flow, uint
 	put_headers(frame, from, to, flow, size);
 }
 
+bool frame_is_hello(const uint8_t *frame)
+{
+	return load_be16(frame + 12) == TYPE_HELLO;
+}
+
 void frame_build_hello(uint8_t *frame, uint16_t from, uint16_t to)
 {
 	memset(frame, 0, HELLO_SIZE);
 	put_mac(frame, to);
 	put_mac(frame + 6, from);
 	store_be16(frame + 12, TYPE_HELLO);
-}
-
-/* The pattern's bytes come in words; each word tells its place and the frame's number. */
-static uint64_t pattern_word(uint64_t seed, uint32_t at)
-{
-	return seed + at * 0x0101010101010101ull;
-}
-
-static uint64_t pattern_seed(const struct stamp *s)
-{
-	return (s->seq + 1ull) * 0x9e3779b97f4a7c15ull ^ s->tsc;
 }
 
 void frame_stamp(uint8_t *frame, const struct stamp *s)
@@ -130,7 +124,7 @@ void frame_verify(uint8_t *frame, uint32_t size, uint16_t self, struct flow_stat
 	struct stamp s;
 	uint32_t *next;
 
-	if (size >= ETH_SIZE && size <= FRAME_SIZE_MOST && load_be16(frame + 12) == TYPE_HELLO) {
+	if (size >= ETH_SIZE && size <= FRAME_SIZE_MOST && frame_is_hello(frame)) {
 		v->foreign++;
 		memset(frame, POISON, size);
 		return;

@@ -62,6 +62,20 @@ void frame_build_hello(uint8_t *frame, uint16_t from, uint16_t to);
 void frame_stamp(uint8_t *frame, const struct stamp *s);
 #define STAMP_MAGIC 0x5eedf00du
 
+/* The pattern's bytes come in words; each word tells its place and the frame's number. */
+static inline uint64_t pattern_word(uint64_t seed, uint32_t at)
+{
+	return seed + at * 0x0101010101010101ull;
+}
+
+static inline uint64_t pattern_seed(const struct stamp *s)
+{
+	return (s->seq + 1ull) * 0x9e3779b97f4a7c15ull ^ s->tsc;
+}
+
+/* `frame` has at least an Ethernet header. */
+bool frame_is_hello(const uint8_t *frame);
+
 /* Checks a received frame; `self` is the receiver, `flows` its state for the frame's sender, by
  * number. Counts it in *v, and overwrites it. */
 void frame_verify(uint8_t *frame, uint32_t size, uint16_t self, struct flow_state *const *flows,

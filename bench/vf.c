@@ -31,12 +31,15 @@
 #define RX_WAIT    16 /* looks before a short batch is taken */
 #define MBOX_API   4  /* 1.3 on the wire: the newest that DPDK's driver asks for */
 #define CMD_FCS    0x02000000u
+#define RXD_ERRORS 0xfff00000u
 #define STATUS_CC  0x80u /* DS 7.2.3.2.4: as drivers write it */
 #define MBOX_MS    2000
 
 #define MSG_RESET     1u
 #define MSG_API       8u
 #define MSG_LPE       5u
+#define MSG_VLAN      4u
+#define MSG_ADD       0x10000u
 #define FCS           4
 #define MSG_SUCCESS   0x80000000u
 #define VERSION_JSON  "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}"
@@ -53,10 +56,14 @@ struct vf_port {
 	struct rx_line *rx_line;
 	struct tx_line *tx_line;
 	struct vf_desc *tx, *rx;
+	uint32_t n_tx; /* descriptors in the transmit ring: n_ring slots of 1 << tx_shift */
+	uint32_t tx_shift;
 	uint32_t room;  /* descriptors that may be posted */
 	uint32_t clean; /* first of the group of 32 that is not given back yet */
 	uint32_t rx_tail;
 	uint16_t msg_id;
+	/* What the reports overwrite: the upper half of each group's last descriptor. */
+	uint64_t report_hi[];
 };
 
 static struct vf_port *vf_of(const struct port *p)
@@ -221,6 +228,7 @@ static int mbox_start(struct port *p)
 {
 	const uint32_t reset[] = { MSG_RESET }, api[] = { MSG_API, MBOX_API };
 	const uint32_t lpe[] = { MSG_LPE, FRAME_SIZE_MOST + FCS };
+	const uint32_t join[] = { MSG_VLAN | MSG_ADD, p->setup.vid };
 	uint32_t seen = 0;
 
 	reg_write(p, VFCTRL, VFCTRL_RST);
@@ -230,6 +238,8 @@ static int mbox_start(struct port *p)
 		return -EPROTO;
 	/* Refused where the vport's MTU is below 1504: then the longest frames will not arrive. */
 	mbox_ask(p, lpe, ARRAY_SIZE(lpe));
+	if (p->setup.vid != 0 && !mbox_ask(p, join, ARRAY_SIZE(join)))
+		return -EPERM;
 	return 0;
 }
 
@@ -240,13 +250,63 @@ static void store(uint32_t *reg, uint32_t value) /* NOLINT: it is written to */
 	__atomic_store_n(reg, htole32(value), __ATOMIC_RELEASE);
 }
 
-static uint64_t tx_hi(uint32_t idx, uint32_t size)
+/* A data descriptor, `size` bytes of a packet that tells `command` and `status`. */
+static void put_data(struct port *p, uint32_t idx, uint64_t iova, uint32_t size, uint32_t command,
+		     uint32_t status)
 {
-	uint32_t cmd = size | TXD_DTYP_DATA | TXD_CMD_DEXT | TXD_CMD_EOP | CMD_FCS;
+	struct vf_port *v = vf_of(p);
+	uint32_t cmd = size | TXD_DTYP_DATA | TXD_CMD_DEXT | CMD_FCS | command;
 
 	if (idx % RS_EVERY == RS_EVERY - 1)
 		cmd |= TXD_CMD_RS;
-	return htole64(cmd | (uint64_t)(size << TXD_PAYLEN_SHIFT | STATUS_CC) << 32);
+	v->tx[idx] = (struct vf_desc){ htole64(iova),
+				       htole64(cmd | (uint64_t)(status | STATUS_CC) << 32) };
+	if (idx % RS_EVERY == RS_EVERY - 1)
+		v->report_hi[idx / RS_EVERY] = v->tx[idx].hi;
+}
+
+/* DS 7.2.3.2.3. Of a frame without requests it says nothing. */
+static void put_context(struct port *p, uint32_t idx, const struct tx_request *r)
+{
+	uint32_t macip = 0, tucmd = 0, mss = 0;
+
+	if (r != NULL) {
+		macip = (uint32_t)r->tci << TXC_VLAN_SHIFT | (uint32_t)r->l3 << TXC_MACLEN_SHIFT |
+			(uint32_t)(r->l4 - r->l3);
+		tucmd = (r->v6 ? 0 : TXC_TUCMD_IPV4) |
+			(r->tcp ? TXC_TUCMD_L4T_TCP : TXC_TUCMD_L4T_UDP);
+		mss = (uint32_t)r->mss << TXC_MSS_SHIFT | (uint32_t)(r->payload - r->l4)
+								  << TXC_L4LEN_SHIFT;
+	}
+	vf_of(p)->tx[idx] = (struct vf_desc){
+		htole64(macip), htole64(TXD_DTYP_CTXT | TXD_CMD_DEXT | tucmd | (uint64_t)mss << 32)
+	};
+}
+
+/* The slot's descriptors: a context, then the frame in as many pieces as are left. */
+static void put_packet(struct port *p, uint32_t first, uint64_t iova, uint32_t size,
+		       const struct tx_request *r)
+{
+	uint32_t n = p->setup.n_descs - 1, at = 0;
+	uint32_t command = 0, status = 0, payload = size;
+
+	put_context(p, first, r);
+	if (r != NULL && r->insert)
+		command |= TXD_CMD_VLE;
+	if (r != NULL && r->csum)
+		status |= TXD_POPTS_TXSM | (r->v6 ? 0 : TXD_POPTS_IXSM);
+	if (r != NULL && r->mss != 0) {
+		command |= TXD_CMD_TSE;
+		payload = size - r->payload;
+	}
+	status |= payload << TXD_PAYLEN_SHIFT;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t end = (uint32_t)((uint64_t)size * (i + 1) / n);
+
+		put_data(p, first + 1 + i, iova + at, end - at,
+			 command | (i == n - 1 ? TXD_CMD_EOP : 0), status);
+		at = end;
+	}
 }
 
 static uint64_t rx_lo(const struct port *p, uint32_t idx)
@@ -257,16 +317,16 @@ static uint64_t rx_lo(const struct port *p, uint32_t idx)
 static void start_rings(struct port *p)
 {
 	struct vf_port *v = vf_of(p);
-	uint32_t size = p->n_ring * DESC_SIZE;
-	uint64_t tx = port_iova(p, 0), rx = port_iova(p, size);
+	uint32_t size = p->n_ring * DESC_SIZE, tx_size = v->n_tx * DESC_SIZE;
+	uint64_t tx = port_iova(p, 0), rx = port_iova(p, tx_size);
 
 	v->tx = (void *)p->memory.va;
-	v->rx = v->tx + p->n_ring;
+	v->rx = v->tx + v->n_tx;
 	for (uint32_t i = 0; i < p->n_ring; i++)
 		v->rx[i] = (struct vf_desc){ rx_lo(p, i), 0 };
 	store(&v->tx_line->tdbal, (uint32_t)tx);
 	store(&v->tx_line->tdbah, (uint32_t)(tx >> 32));
-	store(&v->tx_line->tdlen, size);
+	store(&v->tx_line->tdlen, tx_size);
 	store(&v->tx_line->tdh, 0);
 	store(&v->tx_line->tdt, 0);
 	store(&v->rx_line->rdbal, (uint32_t)rx);
@@ -275,23 +335,26 @@ static void start_rings(struct port *p)
 	store(&v->rx_line->rdh, 0);
 	store(&v->rx_line->rdt, 0);
 	store(&v->rx_line->srrctl, SRRCTL_DESCTYPE_ADV | BUFFER_SIZE / 1024);
-	store(&v->rx_line->rxdctl, RXDCTL_ENABLE);
+	store(&v->rx_line->rxdctl, RXDCTL_ENABLE | (p->setup.vid != 0 ? RXDCTL_VME : 0));
 	store(&v->tx_line->txdctl, TXDCTL_ENABLE);
 	/* One descriptor always stays with us: head == tail is an empty ring. */
 	v->rx_tail = p->n_ring - 1;
 	store(&v->rx_line->rdt, v->rx_tail);
-	v->room = p->n_ring - RS_EVERY;
+	v->room = v->n_tx - RS_EVERY;
 	reg_read(p, VFSTATUS); /* a trapped access: the device takes the rings up */
 }
 
 static int vf_open(struct port *p, const char *path)
 {
+	uint32_t n_tx = p->n_ring * p->setup.n_descs;
 	const char *what = "connect";
 	int ret;
 
-	p->priv = calloc(1, sizeof(struct vf_port));
+	p->priv = calloc(1, sizeof(struct vf_port) + n_tx / RS_EVERY * sizeof(uint64_t));
 	if (p->priv == NULL)
 		return -ENOMEM;
+	vf_of(p)->n_tx = n_tx;
+	vf_of(p)->tx_shift = (uint32_t)__builtin_ctz(p->setup.n_descs);
 	p->sock = sock_connect(path);
 	ret = p->sock < 0 ? p->sock : 0;
 	if (ret == 0) {
@@ -326,11 +389,14 @@ static void vf_close(struct port *p)
 	v->pages = NULL;
 }
 
-static void vf_tx_set(struct port *p, uint32_t idx, uint32_t size)
+static void vf_tx_set(struct port *p, uint32_t idx, uint32_t size, const struct tx_request *r)
 {
-	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * SLOT_SIZE);
+	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * p->setup.slot_size);
 
-	vf_of(p)->tx[idx] = (struct vf_desc){ htole64(iova), tx_hi(idx, size) };
+	if (p->setup.n_descs == 1)
+		put_data(p, idx, iova, size, TXD_CMD_EOP, size << TXD_PAYLEN_SHIFT);
+	else
+		put_packet(p, idx * p->setup.n_descs, iova, size, r);
 }
 
 static uint32_t vf_tx_room(struct port *p, uint32_t want)
@@ -338,26 +404,26 @@ static uint32_t vf_tx_room(struct port *p, uint32_t want)
 	struct vf_port *v = vf_of(p);
 
 	/* A group is given back when the report has overwritten its last descriptor's PAYLEN. */
-	while (v->room < want) {
+	while (v->room < want << v->tx_shift) {
 		uint32_t last = v->clean + RS_EVERY - 1;
 		uint64_t hi = le64toh(__atomic_load_n(&v->tx[last].hi, __ATOMIC_ACQUIRE));
 
 		if ((hi >> 32 & TXD_STAT_DD) == 0)
 			break;
-		v->tx[last].hi = tx_hi(last, (uint32_t)hi & TXD_DTALEN);
-		v->clean = (v->clean + RS_EVERY) & (p->n_ring - 1);
+		v->tx[last].hi = v->report_hi[last / RS_EVERY];
+		v->clean = (v->clean + RS_EVERY) & (v->n_tx - 1);
 		v->room += RS_EVERY;
 	}
-	return v->room;
+	return v->room >> v->tx_shift;
 }
 
 static void vf_tx_post(struct port *p, uint32_t n)
 {
 	struct vf_port *v = vf_of(p);
 
-	v->room -= n;
+	v->room -= n << v->tx_shift;
 	p->tx_next = (p->tx_next + n) & (p->n_ring - 1);
-	store(&v->tx_line->tdt, p->tx_next);
+	store(&v->tx_line->tdt, p->tx_next << v->tx_shift);
 }
 
 static bool rx_is_done(const struct vf_port *v, uint32_t idx)
@@ -390,6 +456,20 @@ static uint32_t vf_rx_take(struct port *p, struct port_frame *frame, uint32_t wa
 	return n;
 }
 
+static void vf_rx_note(struct port *p, uint32_t i, const struct port_frame *frame,
+		       struct rx_note *note)
+{
+	struct vf_port *v = vf_of(p);
+	uint64_t hi = le64toh(v->rx[(p->rx_next + i) & (p->n_ring - 1)].hi);
+
+	*note = (struct rx_note){ .va = frame->va,
+				  .size = hi >> 32 & 0xffff,
+				  .ends = (hi & RXD_STAT_EOP) != 0,
+				  .bad = (hi & RXD_ERRORS) != 0,
+				  .stripped = (hi & RXD_STAT_VP) != 0,
+				  .tci = (uint16_t)(hi >> 48) };
+}
+
 static void vf_rx_return(struct port *p)
 {
 	struct vf_port *v = vf_of(p);
@@ -412,11 +492,13 @@ const struct port_ops vf_ops = {
 	.kind = "vf",
 	.ring_bytes = 2ul * DESC_SIZE,
 	.hdr_size = 0,
+	.inserts = true,
 	.open = vf_open,
 	.close = vf_close,
 	.tx_set = vf_tx_set,
 	.tx_room = vf_tx_room,
 	.tx_post = vf_tx_post,
 	.rx_take = vf_rx_take,
+	.rx_note = vf_rx_note,
 	.rx_return = vf_rx_return,
 };

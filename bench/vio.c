@@ -27,13 +27,17 @@
 #define TX       1
 #define RX_WAIT  16 /* looks before a short batch is taken */
 
-/* What Linux's driver agrees to of what all contenders offer, without the offloads: nothing here asks
- * for one. */
+/* What Linux's driver agrees to of what all contenders offer, without the offloads: nothing asks for
+ * one, unless the port is set up for them. */
 #define FEATURES                                                       \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_NET_F_MRG_RXBUF | \
 	 1ull << VHOST_USER_F_PROTOCOL)
 #define VHOST_USER_F_PROTOCOL 30
-#define PROTOCOL_REPLY_ACK    3
+#define SEND_FEATURES                                                 \
+	(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 | \
+	 1ull << VIRTIO_NET_F_HOST_TSO6)
+#define WHOLE_FEATURES     (1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6)
+#define PROTOCOL_REPLY_ACK 3
 
 /* vhost-user, "Front-end message types" */
 enum request {
@@ -70,6 +74,7 @@ struct vio_ring {
 
 struct vio_port {
 	struct vio_ring ring[N_RINGS];
+	uint16_t n_left; /* buffers that are still to come of a frame: rx_note */
 };
 
 static struct vio_ring *ring_of(const struct port *p, unsigned int idx)
@@ -157,12 +162,25 @@ static int set_ring(struct port *p, unsigned int idx)
 	return ret;
 }
 
+static uint64_t wanted(const struct port *p)
+{
+	uint64_t features = FEATURES;
+
+	if (p->setup.offload)
+		features |= SEND_FEATURES;
+	if (p->setup.takes >= GUEST_CSUM)
+		features |= 1ull << VIRTIO_NET_F_GUEST_CSUM;
+	if (p->setup.takes >= GUEST_WHOLE)
+		features |= WHOLE_FEATURES;
+	return features;
+}
+
 static int negotiate(struct port *p)
 {
 	uint64_t features = 0, protocol = 0;
 	int ret = get_u64(p, GET_FEATURES, &features);
 
-	if (ret == 0 && (features & FEATURES) != FEATURES)
+	if (ret == 0 && (features & wanted(p)) != wanted(p))
 		ret = -EOPNOTSUPP;
 	if (ret == 0)
 		ret = get_u64(p, GET_PROTOCOL_FEATURES, &protocol);
@@ -172,7 +190,7 @@ static int negotiate(struct port *p)
 	if (ret == 0)
 		ret = send_msg(p, SET_OWNER, 0, "", 0, -1);
 	if (ret == 0)
-		ret = set_u64(p, SET_FEATURES, FEATURES, -1);
+		ret = set_u64(p, SET_FEATURES, wanted(p), -1);
 	if (ret == 0)
 		ret = set_memory(p, protocol != 0);
 	for (unsigned int i = 0; i < N_RINGS && ret == 0; i++)
@@ -255,10 +273,22 @@ static void vio_close(struct port *p)
 	}
 }
 
-static void vio_tx_set(struct port *p, uint32_t idx, uint32_t size)
+static void vio_tx_set(struct port *p, uint32_t idx, uint32_t size, const struct tx_request *r)
 {
-	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * SLOT_SIZE);
+	uint64_t iova = port_iova(p, p->tx_slots + (size_t)idx * p->setup.slot_size);
+	struct virtio_net_hdr_v1 hdr = { 0 };
 
+	if (r != NULL && r->csum) {
+		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr.csum_start = htole16(r->l4);
+		hdr.csum_offset = htole16(r->tcp ? 16 : 6);
+	}
+	if (r != NULL && r->mss != 0) {
+		hdr.gso_type = r->v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+		hdr.gso_size = htole16(r->mss);
+		hdr.hdr_len = htole16(r->payload);
+	}
+	memcpy(port_tx_frame(p, idx) - HDR_SIZE, &hdr, HDR_SIZE);
 	ring_of(p, TX)->desc[idx] =
 		(struct vring_desc){ .addr = htole64(iova), .len = htole32(HDR_SIZE + size) };
 }
@@ -306,6 +336,33 @@ static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t w
 	return n;
 }
 
+static void vio_rx_note(struct port *p, uint32_t i, const struct port_frame *frame,
+			struct rx_note *note)
+{
+	struct vio_port *v = p->priv;
+	struct virtio_net_hdr_v1 hdr;
+
+	*note = (struct rx_note){ .va = frame->va, .size = frame->size, .is_virtio = true };
+	if (v->n_left > 0) {
+		/* A further buffer of a frame has no header. */
+		note->va -= HDR_SIZE;
+		note->size += HDR_SIZE;
+	} else {
+		memcpy(&hdr, frame->va - HDR_SIZE, HDR_SIZE);
+		note->flags = hdr.flags;
+		note->gso_type = hdr.gso_type;
+		note->hdr_len = le16toh(hdr.hdr_len);
+		note->gso_size = le16toh(hdr.gso_size);
+		note->csum_start = le16toh(hdr.csum_start);
+		note->csum_offset = le16toh(hdr.csum_offset);
+		v->n_left = le16toh(hdr.num_buffers);
+		note->bad = v->n_left == 0;
+		v->n_left += v->n_left == 0;
+	}
+	v->n_left--;
+	note->ends = v->n_left == 0;
+}
+
 static void vio_rx_return(struct port *p)
 {
 	struct vio_ring *r = ring_of(p, RX);
@@ -328,5 +385,6 @@ const struct port_ops vio_ops = {
 	.tx_room = vio_tx_room,
 	.tx_post = vio_tx_post,
 	.rx_take = vio_rx_take,
+	.rx_note = vio_rx_note,
 	.rx_return = vio_rx_return,
 };

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verifying client of bench/ against the daemon: whatever the sender's descriptors ask for, every
+frame arrives, in order, with each byte and checksum right. VFs and synthetics in all pairs."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+import softiov
+from softiov import Daemon
+
+CLIENT = os.path.join(softiov.BUILD, "bench/client")
+FRAMES = 20000
+LARGE_FRAMES = 2000  # of 64 KiB: 46 segments each
+KINDS = {"vf": "vf-socket", "syn": "syn-socket"}
+NO_LOSS = {"damaged": 0, "reordered": 0, "lost": 0, "undelivered": 0}
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory):
+    """Sockets of two vports, each with a VF and a synthetic, for 1518 bytes with and without a tag."""
+    subprocess.run(["ninja", "-C", softiov.BUILD, "bench/client"], check=True, capture_output=True,
+                   timeout=300)
+    with Daemon(tmp_path_factory.mktemp("daemon")) as daemon:
+        daemon.call("switch.add", name="lan")
+        for i, name in enumerate("ab", start=1):
+            daemon.call("vport.add", name=name, switch="lan", mac=f"02:00:00:00:00:0{i}", mtu=1504,
+                        trunk="7", synthetic=True)
+        yield daemon
+
+
+def client(daemon, pair, *options):
+    arguments = []
+    for name, kind in zip("ab", pair.split("-")):
+        path = daemon.show("vport", name)[KINDS[kind]]
+        arguments.append(("vf:" if kind == "vf" else "vio:") + path)
+    done = subprocess.run([CLIENT, "--verify", "--warm", "0", "--seconds", "60", "--nap", "50",
+                           *options, *arguments],
+                          capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert {key: result[key] for key in NO_LOSS} == NO_LOSS, result
+    return result
+
+
+def kinds():
+    """The frames' size and the client's further options: none takes long, each pair runs all."""
+    for offload in ("none", "csum", "vlan", "tso", "mix"):
+        for size in (64, 1518):
+            yield offload, size
+    yield "tso", 65536
+    yield "mix", 65536
+
+
+@pytest.mark.parametrize("pair", ["vf-vf", "vf-syn", "syn-vf", "syn-syn"])
+@pytest.mark.parametrize("offload, size", kinds())
+def test_all_arrive(ports, pair, offload, size):
+    n = FRAMES if size <= 1518 else LARGE_FRAMES
+    ring = ["--ring", "1024", "--batch", "32"] if size <= 1518 else ["--ring", "1024", "--batch", "4"]
+    result = client(ports, pair, "--offload", offload, "--size", str(size), "--flows", "10",
+                    "--frames", str(n), *ring)
+    assert result["good"] >= n
+
+
+@pytest.mark.parametrize("takes", ["finished", "csum"])
+@pytest.mark.parametrize("pair", ["vf-syn", "syn-syn"])
+@pytest.mark.parametrize("offload, size", [("csum", 1518), ("mix", 1518), ("mix", 65536)])
+def test_receivers_that_take_less(ports, pair, takes, offload, size):
+    """A virtio driver without GUEST_CSUM or GUEST_TSO gets checksums finished and large sends cut."""
+    n = FRAMES if size <= 1518 else LARGE_FRAMES
+    result = client(ports, pair, "--offload", offload, "--takes", takes, "--size", str(size),
+                    "--frames", str(n), "--ring", "1024", "--batch", "4")
+    assert result["good"] >= n
