@@ -151,6 +151,7 @@ int port_open(struct port *p, unsigned int idx, const char *name, const struct p
 	p->idx = idx;
 	p->setup = *setup;
 	p->n_ring = setup->n_ring;
+	p->tx_grain = 1;
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && path != NULL; i++)
 		if (strncmp(name, kinds[i]->kind, strlen(kinds[i]->kind)) == 0 &&
 		    name[strlen(kinds[i]->kind)] == ':')

@@ -110,6 +110,7 @@ struct port {
 	struct port_setup setup;
 	uint32_t n_ring;    /* entries in each ring, a power of 2 */
 	uint32_t tx_all;    /* what tx_room says when the device holds nothing */
+	uint32_t tx_grain;  /* frames that the device gives back at once */
 	uint32_t tx_next;   /* the slot that is sent next */
 	uint32_t rx_next;   /* and the one that is filled next */
 	uint32_t n_taken;   /* by the last rx_take */

@@ -18,7 +18,6 @@
 
 #define CLOCK_ROUNDS 32    /* rounds between two looks at the clock */
 #define SIDE_ROUNDS  256   /* between two looks at what nobody waits for */
-#define REPORT_EVERY 32    /* a VF's ring says so only for groups of descriptors */
 #define STUCK_S      20e-6 /* without progress, before frames are suspected to be lost */
 #define EMPTY_ROUNDS 64    /* looks: more than rx_take lets pass */
 #define DRAIN_S      1.0
@@ -285,8 +284,10 @@ static void forgive(struct stream *s)
 		struct lane *l = &s->lane[i];
 		struct port *p = l->from;
 		uint64_t n = under_way(s, l);
+		/* A group that is not full yet is never given back. */
+		uint32_t slack = s->plan->batch % p->tx_grain == 0 ? 0 : p->tx_grain - 1;
 
-		if ((int64_t)n <= 0 || p->ops->tx_room(p, p->tx_all) + REPORT_EVERY <= p->tx_all)
+		if ((int64_t)n <= 0 || p->ops->tx_room(p, p->tx_all) + slack < p->tx_all)
 			l->empty_rounds = 0;
 		else if (++l->empty_rounds > EMPTY_ROUNDS)
 			l->forgiven += n;

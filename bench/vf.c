@@ -355,6 +355,7 @@ static int vf_open(struct port *p, const char *path)
 		return -ENOMEM;
 	vf_of(p)->n_tx = n_tx;
 	vf_of(p)->tx_shift = (uint32_t)__builtin_ctz(p->setup.n_descs);
+	p->tx_grain = RS_EVERY / p->setup.n_descs;
 	p->sock = sock_connect(path);
 	ret = p->sock < 0 ? p->sock : 0;
 	if (ret == 0) {
