@@ -521,53 +521,50 @@ static uint32_t take_part(const struct received *r, struct offload_flow *flow, s
 	return ended + 1;
 }
 
-static uint32_t verify(struct offload_rx *rx, const struct port *p, enum offload set, uint16_t self,
-		       struct offload_flows *const *flows, struct verdict *v)
+static uint32_t verify(const struct offload_rx *rx, const struct port *p)
 {
+	struct verdict *v = rx->verdict;
 	struct received r = { .bytes = rx->frame,
 			      .size = rx->size,
 			      .note = &rx->note,
 			      .takes = rx->note.is_virtio ? p->setup.takes : GUEST_FINISHED,
-			      .set = set,
-			      .self = self };
+			      .set = rx->set,
+			      .self = rx->self };
 
 	if (rx->size >= FRAME_SIZE_LEAST && frame_is_hello(rx->frame)) {
 		v->foreign++;
 		return 0;
 	}
 	if (rx->note.bad || rx->size < FRAME_SIZE_LEAST || !dissect(&r) || r.from >= PORT_NUMBERS ||
-	    flows[r.from] == NULL) {
+	    rx->flows[r.from] == NULL) {
 		v->damaged++;
 		return 1;
 	}
-	return take_part(&r, &flows[r.from]->flow[r.flow], v);
+	return take_part(&r, &rx->flows[r.from]->flow[r.flow], v);
 }
 
 uint32_t offload_take(struct offload_rx *rx, struct port *p, uint32_t i,
-		      const struct port_frame *frame, enum offload set, uint16_t self,
-		      struct offload_flows *const *flows, struct verdict *v)
+		      const struct port_frame *frame)
 {
-	struct rx_note note;
 	bool bad = rx->size != 0 && rx->note.bad;
+	struct rx_note note;
 	uint32_t ended;
 
 	p->ops->rx_note(p, i, frame, &note);
+	/* A VF's descriptors tell with the last buffer, virtio's header with the first. */
+	if (rx->size == 0 || !note.is_virtio)
+		rx->note = note;
 	if (note.size > SLOT_SIZE || note.size > sizeof(rx->frame) - rx->size) {
 		bad = true;
 	} else {
 		memcpy(rx->frame + rx->size, note.va, note.size);
-		memset((uint8_t *)(uintptr_t)note.va, POISON, note.size);
-		if (rx->size == 0)
-			rx->note = note;
+		memset(note.va, POISON, note.size);
 		rx->size += note.size;
 	}
-	/* A VF's descriptors tell with the last buffer, virtio's header with the first. */
-	if (note.ends && !note.is_virtio)
-		rx->note = note;
 	rx->note.bad = bad || note.bad;
 	if (!note.ends)
 		return 0;
-	ended = verify(rx, p, set, self, flows, v);
+	ended = verify(rx, p);
 	rx->size = 0;
 	return ended;
 }

@@ -78,15 +78,18 @@ struct offload_flows {
 
 /* A receiver: puts buffers together until a frame ends. */
 struct offload_rx {
-	uint32_t size;
+	enum offload set;
+	uint16_t self;
+	struct offload_flows *const *flows; /* by sender's number, PORT_NUMBERS of them */
+	struct verdict *verdict;
+	uint32_t size; /* of what is there of the frame */
 	struct rx_note note;
 	uint8_t frame[OFFLOAD_SLOT_SIZE];
 };
 
-/* Takes the i-th frame (or part of one) of the last rx_take and overwrites it; flows are by sender's
- * number. Returns how many frames, as they were sent, ended with it: 0 or 1. */
+/* Takes the i-th frame (or part of one) of the port's last rx_take and overwrites it. Returns how many
+ * frames, as they were sent, ended with it: 0 or 1, or 2 if the end of the one before is missing. */
 uint32_t offload_take(struct offload_rx *rx, struct port *p, uint32_t i,
-		      const struct port_frame *frame, enum offload set, uint16_t self,
-		      struct offload_flows *const *flows, struct verdict *v);
+		      const struct port_frame *frame);
 
 #endif

@@ -47,7 +47,7 @@ struct tx_request {
 
 /* What a receive descriptor, or the header in front of a frame, says. */
 struct rx_note {
-	const uint8_t *va; /* this buffer's part of the frame */
+	uint8_t *va; /* this buffer's part of the frame */
 	uint32_t size;
 	bool ends;     /* the frame ends with it */
 	bool bad;      /* the device says that something is wrong with it */

@@ -95,9 +95,17 @@ static void fill_slots(struct stream *s, const struct lane *l)
 
 static int set_up_offload(struct stream *s, const struct lane *l, unsigned int number)
 {
+	struct offload_rx *rx = calloc(1, sizeof(*rx));
+
+	s->offload_rx[l->to] = rx;
 	s->offload_flows[number] = calloc(1, sizeof(*s->offload_flows[0]));
-	s->offload_rx[l->to] = calloc(1, sizeof(*s->offload_rx[0]));
-	return s->offload_flows[number] == NULL || s->offload_rx[l->to] == NULL ? -ENOMEM : 0;
+	if (rx == NULL || s->offload_flows[number] == NULL)
+		return -ENOMEM;
+	rx->set = s->plan->offload;
+	rx->self = address(s, l->to);
+	rx->flows = s->offload_flows;
+	rx->verdict = &s->verdict;
+	return 0;
 }
 
 static int set_up(struct stream *s)
@@ -215,9 +223,7 @@ static uint32_t look_at(struct stream *s, struct port *p, struct port_frame *fra
 
 	if (s->plan->offload != OFFLOAD_NONE) {
 		for (uint32_t i = 0; i < n; i++)
-			n_ended += offload_take(s->offload_rx[p->idx], p, i, &frame[i],
-						s->plan->offload, client_number(s->c, p),
-						s->offload_flows, &s->verdict);
+			n_ended += offload_take(s->offload_rx[p->idx], p, i, &frame[i]);
 		return n_ended;
 	}
 	if (s->plan->verify) {
