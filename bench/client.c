@@ -15,7 +15,8 @@
 #define HELLO_FRAMES 32 /* a whole group, so that a VF's report comes */
 #define HELLO_S      5
 #define QUIET_MS     30
-/* Descriptors of a VF's slot: a context and one of data, or seven, so that each has at most 10 KiB. */
+/* Descriptors of a VF's slot: a context and one of data; or seven, so that each has at most 10 KiB of a
+ * large send, and the headers of a short frame lie in several. */
 #define SMALL_DESCS 2
 #define LARGE_DESCS 8
 
@@ -174,11 +175,14 @@ static void set_option(struct plan *p, int option, const char *value)
 	}
 }
 
+static bool has_large_sends(enum offload set)
+{
+	return set == OFFLOAD_TSO || set == OFFLOAD_MIX;
+}
+
 static void check_offload(const struct plan *p)
 {
-	bool large = p->offload == OFFLOAD_TSO || p->offload == OFFLOAD_MIX;
-
-	if (p->size > FRAME_SIZE_MOST && !large)
+	if (p->size > FRAME_SIZE_MOST && !has_large_sends(p->offload))
 		give_up("no such value", "--size");
 	if (p->offload == OFFLOAD_NONE)
 		return;
@@ -337,7 +341,7 @@ static struct port_setup setup_of(const struct plan *p)
 	setup.offload = true;
 	setup.takes = p->takes;
 	setup.vid = offload_has_tags(p->offload) ? OFFLOAD_VID : 0;
-	setup.n_descs = p->size > FRAME_SIZE_MOST ? LARGE_DESCS : SMALL_DESCS;
+	setup.n_descs = has_large_sends(p->offload) ? LARGE_DESCS : SMALL_DESCS;
 	if (p->size > FRAME_SIZE_MOST)
 		setup.slot_size = OFFLOAD_SLOT_SIZE;
 	return setup;
