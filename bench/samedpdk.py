@@ -14,7 +14,7 @@ from machine import ENV, BenchError, run
 
 FLAGS = "-march=x86-64-v2 -mtune=generic"
 SOURCES = """Types: deb-src
-URIs: http://deb.debian.org/debian
+URIs: {mirror}
 Suites: {release}
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
@@ -29,13 +29,23 @@ def binary(folder):
     return os.path.join(folder, "build/app/dpdk-testpmd")
 
 
+def mirror():
+    """Where this host's own apt gets Debian's main component from."""
+    for line in run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(LABEL)",
+                     "Created-By: Packages"]).splitlines():
+        uri, component, label = line.split(" ", 2)
+        if component == "main" and label == "Debian":
+            return uri.rstrip("/")
+    raise BenchError("apt has no Debian mirror with the component main: add one to /etc/apt/sources.list")
+
+
 def fetch(folder):
     """The upstream source of the DPDK that is installed, by apt, without touching apt's own lists."""
     release = run(["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"]).strip()
     os.makedirs(f"{folder}/lists/partial", exist_ok=True)
     os.makedirs(f"{folder}/sources", exist_ok=True)
     with open(f"{folder}/sources/dpdk.sources", "w", encoding="utf-8") as file:
-        file.write(SOURCES.format(release=release))
+        file.write(SOURCES.format(mirror=mirror(), release=release))
     apt = ["apt-get", "-q", "-o", "Dir::Etc::sourcelist=/dev/null",
            "-o", f"Dir::Etc::sourceparts={folder}/sources", "-o", f"Dir::State::lists={folder}/lists",
            "-o", "APT::Sandbox::User=root"]
