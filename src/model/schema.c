@@ -94,7 +94,7 @@ static const struct field vport_fields[] = {
 	{ "trust", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may change its MAC, add MAC filters and go promiscuous" },
 	{ "link", TYPE_ENUM, 0, .def = "auto", .words = words_link,
-	  .help = "link that the VM sees: auto follows the switch" },
+	  .help = "link that the VM sees; auto is up while the daemon runs" },
 	{ "mtu", TYPE_UINT, 0, 68, 9710, "B", "1500",
 	  .help = "largest MTU that the VM may use" },
 	{ "owner", TYPE_STRING, 0, .max = 32, .def = "",
