@@ -190,7 +190,7 @@ static int map_pages(struct port *p)
 		return -errno;
 	vf_of(p)->pages = va;
 	vf_of(p)->rx_line = va;
-	vf_of(p)->tx_line = (void *)(vf_of(p)->pages + IXGBEVF_PAGE);
+	vf_of(p)->tx_line = (void *)(vf_of(p)->pages + INTELVF_PAGE);
 	return 0;
 }
 

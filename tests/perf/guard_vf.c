@@ -3,7 +3,8 @@
  * last, receive buffers of 2 KiB. */
 #include <stdlib.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 #include "guard.h"
 
 #define N_DESC    128
@@ -33,7 +34,7 @@ static void vf_send(struct side *side, const uint8_t *bytes, uint32_t size, unsi
 		};
 		s->tx_at = (s->tx_at + 1) % N_DESC;
 	}
-	guest_line_write(&s->guest, IXGBEVF_PAGE_TX + TDT, s->tx_at);
+	guest_tx_tail(&s->guest, s->tx_at);
 }
 
 static void vf_post(struct side *side, unsigned int n)

@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 
 #define SUCCESS 0x80000000u
 #define FAILURE 0x40000000u
@@ -254,7 +255,7 @@ static unsigned int bits_set(const uint64_t *map)
 
 static void set_multicast(void **state)
 {
-	const struct ixgbevf_state *st = g.dev->st;
+	const struct intelvf_state *st = g.dev->st;
 	uint32_t msg[16], reply[16];
 
 	guest_mbox_up(&g, MBOX_API_10);
@@ -291,7 +292,7 @@ static void set_vlan(void **state)
 		{ 1, 4095, false }, { 0, 8, true },  { 1, 0x10007, true }, /* 12 bits count */
 		{ 0, 4094, true },
 	};
-	const struct ixgbevf_state *st = g.dev->st;
+	const struct intelvf_state *st = g.dev->st;
 	uint32_t reply[16];
 
 	guest_mbox_up(&g, MBOX_API_13);
@@ -343,18 +344,18 @@ static void set_lpe(void **state)
 static void set_macvlan(void **state)
 {
 	uint32_t reply[16], msg[3] = { 1u << 16 | 6, MAC2_LO, MAC2_HI };
-	uint64_t macs[IXGBEVF_MACVLANS + 8];
+	uint64_t macs[INTELVF_MACVLANS + 8];
 
 	guest_mbox_up(&g, MBOX_API_13);
 	assert_int_equal(ask(1, msg, 3, reply), msg[0] | FAILURE | CTS);
 	set_policy(trust);
-	for (unsigned int i = 0; i < IXGBEVF_MACVLANS + 2; i++) {
+	for (unsigned int i = 0; i < INTELVF_MACVLANS + 2; i++) {
 		msg[0] = (i + 1) << 16 | 6;
 		msg[2] = i;
 		assert_int_equal(ask(2, msg, 3, reply),
-				 msg[0] | CTS | (i < IXGBEVF_MACVLANS ? SUCCESS : FAILURE));
+				 msg[0] | CTS | (i < INTELVF_MACVLANS ? SUCCESS : FAILURE));
 	}
-	assert_int_equal(g.vf->ops->macs(g.vf, macs, ARRAY_SIZE(macs)), IXGBEVF_MACVLANS + 1);
+	assert_int_equal(g.vf->ops->macs(g.vf, macs, ARRAY_SIZE(macs)), INTELVF_MACVLANS + 1);
 	assert_int_equal(macs[2], MAC2_LO | 1ull << 32);
 	assert_int_equal(g.vf->ops->macs(g.vf, macs, 2), 2);
 	assert_int_equal(g.vf->ops->macs(g.vf, macs, 0), 0);
@@ -362,7 +363,7 @@ static void set_macvlan(void **state)
 	msg[0] = 1u << 16 | 6;
 	msg[1] = 1;
 	assert_int_equal(ask(1, msg, 3, reply), msg[0] | FAILURE | CTS);
-	assert_int_equal(g.dev->st->n_macs, IXGBEVF_MACVLANS);
+	assert_int_equal(g.dev->st->n_macs, INTELVF_MACVLANS);
 	msg[1] = MAC2_LO;
 	ask(1, msg, 3, reply);
 	assert_int_equal(g.dev->st->n_macs, 1);
@@ -608,7 +609,7 @@ static void storm(void **state)
 
 	set_policy(make_trunk);
 	for (unsigned int i = 0; i < 200000; i++) {
-		const struct ixgbevf_state *st = g.dev->st;
+		const struct intelvf_state *st = g.dev->st;
 		uint32_t r = rnd();
 
 		if (r % 8 == 0)
@@ -626,7 +627,7 @@ static void storm(void **state)
 			guest_write(&g, VFCTRL, VFCTRL_RST);
 		assert_true(st->mbox.state < MBOX_STATES);
 		assert_true(st->mbox.api <= MBOX_API_17 && st->mbox.api != MBOX_API_20);
-		assert_true(st->n_macs <= IXGBEVF_MACVLANS && st->xcast <= XCAST_PROMISC);
+		assert_true(st->n_macs <= INTELVF_MACVLANS && st->xcast <= XCAST_PROMISC);
 		assert_true(st->lpe >= 68 && st->lpe <= 1518);
 		assert_int_equal(st->mac & MAC_GROUP, 0);
 		assert_true(st->mbox.reply_words <= VFMBMEM_WORDS);

@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The register file: one table that can be laid beside the datasheet, and the accesses that trap.
- *
- * Values of page 0 live in an image by offset; rows with handlers compute or act. Pages 1 and 2 are
- * the memory that the guest maps, and a trapped access to them reads and writes that memory: a client
- * that does not map sees the same device. Nothing is mapped in page 3: RSS registers belong to later
- * controllers, and what the datasheet does not list reads as 0.
+/* The register file. Page 0 is the image, pages 1 and 2 are the queue pages. Nothing is mapped in page 3:
+ * RSS registers belong to later controllers.
  */
 #include "base/clock.h"
-#include "base/log.h"
 #include "dev/ixgbevf/ixgbevf.h"
 
-#define AREA "ixgbevf"
-
-static void write_vfctrl(struct ixgbevf *dev, unsigned int n, uint32_t value)
+static void write_vfctrl(struct intelvf *dev, unsigned int n, uint32_t value)
 {
 	if ((value & VFCTRL_RST) != 0)
-		ixgbevf_reset_function(dev);
+		intelvf_reset_function(dev);
 }
 
-static uint32_t read_vfstatus(struct ixgbevf *dev, unsigned int n)
+static uint32_t read_vfstatus(struct intelvf *dev, unsigned int n)
 {
 	return dev->vf.bus_master ? VFSTATUS_GIO : 0;
 }
 
-static uint32_t read_vflinks(struct ixgbevf *dev, unsigned int n)
+static uint32_t read_vflinks(struct intelvf *dev, unsigned int n)
 {
 	if (!dev->vf.policy.link_up)
 		return 0;
@@ -38,7 +31,7 @@ static uint32_t read_vflinks(struct ixgbevf *dev, unsigned int n)
 }
 
 /* DS 8.2.3.5.13 (FRTIMER): microseconds 9:0, milliseconds 19:10, seconds 31:20. */
-static uint32_t read_vffrtimer(struct ixgbevf *dev, unsigned int n)
+static uint32_t read_vffrtimer(struct intelvf *dev, unsigned int n)
 {
 	uint64_t us = clock_ns() / 1000;
 
@@ -46,22 +39,22 @@ static uint32_t read_vffrtimer(struct ixgbevf *dev, unsigned int n)
 }
 
 #define STEP IXGBEVF_QUEUE_STEP
-#define NQ   IXGBEVF_QUEUES_MAX
+#define NQ   INTELVF_QUEUES_MAX
 #define RX   IXGBEVF_PAGE_RX
 #define TX   IXGBEVF_PAGE_TX
 #define ALL  0xffffffffu
 
 /* clang-format off */
-const struct reg ixgbevf_regs[] = {
+static const struct reg rows[] = {
 	/* offset       stride count  reset    mask     access  part.  name          section      read, write */
 	{ VFCTRL,         0,  1,          0, VFCTRL_RST,  REG_WO, false, "VFCTRL",     "8.3.5.1.1", NULL, write_vfctrl },
 	{ VFSTATUS,       0,  1,          0,          0,  REG_RO, false, "VFSTATUS",   "8.3.5.1.2", read_vfstatus, NULL },
 	{ VFLINKS,        0,  1,          0,          0,  REG_RO, false, "VFLINKS",    "8.3.5.1.3", read_vflinks, NULL },
 	{ VFFRTIMER,      0,  1,          0,          0,  REG_RO, false, "VFFRTIMER",  "8.3.5.1.4", read_vffrtimer, NULL },
-	{ VTEICR,         0,  1,          0, VTEICR_MASK, REG_RC, false, "VTEICR",     "8.3.5.2.1", intr_read_vteicr, intr_write_vteicr },
-	{ VTEICS,         0,  1,          0, VTEICR_MASK, REG_WO, false, "VTEICS",     "8.3.5.2.2", NULL, intr_write_vteics },
-	{ VTEIMS,         0,  1,          0, VTEICR_MASK, REG_W1S, false, "VTEIMS",    "8.3.5.2.3", intr_read_vteims, intr_write_vteims },
-	{ VTEIMC,         0,  1,          0, VTEICR_MASK, REG_WO, false, "VTEIMC",     "8.3.5.2.4", NULL, intr_write_vteimc },
+	{ VTEICR,         0,  1,          0, VTEICR_MASK, REG_RC, false, "VTEICR",     "8.3.5.2.1", intr_read_eicr, intr_write_eicr },
+	{ VTEICS,         0,  1,          0, VTEICR_MASK, REG_WO, false, "VTEICS",     "8.3.5.2.2", NULL, intr_write_eics },
+	{ VTEIMS,         0,  1,          0, VTEICR_MASK, REG_W1S, false, "VTEIMS",    "8.3.5.2.3", intr_read_eims, intr_write_eims },
+	{ VTEIMC,         0,  1,          0, VTEICR_MASK, REG_WO, false, "VTEIMC",     "8.3.5.2.4", NULL, intr_write_eimc },
 	{ VTEIAC,         0,  1,          0, VTEICR_MASK, REG_RW, false, "VTEIAC",     "8.3.5.2.5", NULL, NULL },
 	{ VTEIAM,         0,  1,          0, VTEICR_MASK, REG_RW, false, "VTEIAM",     "8.3.5.2.6", NULL, NULL },
 	{ VTIVAR,         4,  4,          0, 0x83838383,  REG_RW, false, "VTIVAR",     "8.3.5.2.8", NULL, NULL },
@@ -71,7 +64,7 @@ const struct reg ixgbevf_regs[] = {
 	{ VFMAILBOX,      0,  1,          0, VFMAILBOX_REQ | VFMAILBOX_ACK | VFMAILBOX_VFU,
 							  REG_RC, false, "VFMAILBOX",  "8.3.5.1.5", mbox_read, mbox_write },
 	{ VFPSRTYPE,      0,  1,          0, 0xe0001330,  REG_RW, true,  "VFPSRTYPE",  "8.3.5.4.1", NULL, NULL },
-	{ VTEITR,         4, IXGBEVF_VECTORS, 0, VTEITR_MASK, REG_RW, true, "VTEITR",  "8.3.5.2.7", NULL, NULL },
+	{ VTEITR,         4, INTELVF_VECTORS, 0, VTEITR_MASK, REG_RW, true, "VTEITR",  "8.3.5.2.7", NULL, NULL },
 
 	{ RX + RDBAL,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAL",      "8.3.5.4", NULL, NULL },
 	{ RX + RDBAH,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAH",      "8.3.5.4", NULL, NULL },
@@ -103,124 +96,5 @@ const struct reg ixgbevf_regs[] = {
 	{ VFRXMEMWRAP,    0,  1,          0,          0,  REG_RO, false, "VFRXMEMWRAP", "8.2.3.8.11", NULL, NULL },
 };
 /* clang-format on */
-const unsigned int ixgbevf_n_regs = ARRAY_SIZE(ixgbevf_regs);
 
-static const struct reg *find(uint32_t offset, unsigned int *n)
-{
-	for (unsigned int i = 0; i < ARRAY_SIZE(ixgbevf_regs); i++) {
-		const struct reg *r = &ixgbevf_regs[i];
-		uint32_t distance = offset - r->offset;
-
-		*n = 0;
-		if (distance == 0)
-			return r;
-		if (r->count > 1 && offset > r->offset && distance % r->stride == 0 &&
-		    distance / r->stride < r->count) {
-			*n = distance / r->stride;
-			return r;
-		}
-	}
-	return NULL;
-}
-
-/* The word behind an offset: page 0's image or shared memory; NULL in page 3. */
-static uint32_t *word_at(struct ixgbevf *dev, uint32_t offset)
-{
-	if (offset < IXGBEVF_PAGE_RX)
-		return regs_word(dev, offset);
-	if (offset < IXGBEVF_PAGE_TX + IXGBEVF_PAGE)
-		return (uint32_t *)(void *)(dev->pages + (offset - IXGBEVF_PAGE_RX));
-	return NULL;
-}
-
-static bool is_statistic(const struct reg *r)
-{
-	return r->access == REG_MEM && r->count == 1;
-}
-
-/* DS 4.2.2: what a VF reset brings back. The statistics go on; mailbox and interrupt causes have
- * their own functions. */
-void regs_reset(struct ixgbevf *dev)
-{
-	for (unsigned int i = 0; i < ARRAY_SIZE(ixgbevf_regs); i++) {
-		const struct reg *r = &ixgbevf_regs[i];
-
-		if (is_statistic(r) || r->write != NULL || r->offset == VFMBMEM)
-			continue;
-		for (unsigned int n = 0; n < r->count; n++) {
-			uint32_t *word = word_at(dev, r->offset + n * r->stride);
-
-			if (word != NULL)
-				shared_store(word, r->reset);
-		}
-	}
-}
-
-enum trace {
-	TRACE_KNOWN,
-	TRACE_READ_ONLY,
-	TRACE_PARTIAL,
-	TRACE_UNKNOWN,
-};
-_Static_assert(TRACE_UNKNOWN + 1 == IXGBEVF_TRACES, "one limiter for each kind");
-
-static void trace(struct ixgbevf *dev, enum trace kind, const char *what, const char *name,
-		  uint32_t offset, uint32_t value)
-{
-	static const char *const note[] = {
-		[TRACE_KNOWN] = "",
-		[TRACE_READ_ONLY] = ": read-only, ignored",
-		[TRACE_PARTIAL] = ": kept, without all of its effect",
-		[TRACE_UNKNOWN] = ": no such register",
-	};
-
-	if (likely(!log_wants(LOG_LEVEL_DEBUG)) || !log_limit_pass(&dev->limit[kind], AREA))
-		return;
-	log_debug(AREA, "%s %s %s(%#06x) %#010x%s", dev->vf.model->name, what, name, offset, value,
-		  note[kind]);
-}
-
-uint32_t regs_read(struct ixgbevf *dev, uint32_t offset)
-{
-	unsigned int n;
-	const struct reg *r = find(offset, &n);
-	uint32_t *word = word_at(dev, offset);
-	uint32_t value = 0;
-
-	if (r == NULL) {
-		/* Holes of the shared pages are memory too. */
-		if (word != NULL && offset >= IXGBEVF_PAGE_RX)
-			value = shared_load(word);
-		trace(dev, TRACE_UNKNOWN, "read", "-", offset, value);
-		return value;
-	}
-	if (r->read != NULL)
-		value = r->read(dev, n);
-	else if (r->access != REG_WO && word != NULL)
-		value = shared_load(word);
-	trace(dev, TRACE_KNOWN, "read", r->name, offset, value);
-	return value;
-}
-
-void regs_write(struct ixgbevf *dev, uint32_t offset, uint32_t value)
-{
-	unsigned int n;
-	const struct reg *r = find(offset, &n);
-	uint32_t *word = word_at(dev, offset);
-
-	if (r == NULL) {
-		if (word != NULL && offset >= IXGBEVF_PAGE_RX)
-			shared_store(word, value);
-		trace(dev, TRACE_UNKNOWN, "write", "-", offset, value);
-		return;
-	}
-	if (r->access == REG_RO) {
-		trace(dev, TRACE_READ_ONLY, "write", r->name, offset, value);
-		return;
-	}
-	trace(dev, r->partial ? TRACE_PARTIAL : TRACE_KNOWN, "write", r->name, offset, value);
-	if (r->write != NULL)
-		r->write(dev, n, value);
-	else
-		shared_store(word, (shared_load(word) & ~r->mask) | (value & r->mask));
-}
+const struct reg_table ixgbevf_regs = { rows, ARRAY_SIZE(rows) };

@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 
 static struct guest g;
 
@@ -29,23 +30,23 @@ static uint32_t offset_of(const struct reg *r, unsigned int n)
 
 static void rows_do_not_overlap(void **state)
 {
-	static bool seen[IXGBEVF_BAR_SIZE / 4];
+	static bool seen[INTELVF_BAR_SIZE / 4];
 
 	memset(seen, 0, sizeof(seen));
-	for (unsigned int i = 0; i < ixgbevf_n_regs; i++) {
-		const struct reg *r = &ixgbevf_regs[i];
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++) {
+		const struct reg *r = &ixgbevf_regs.row[i];
 
 		assert_true(r->count > 0 && (r->count == 1 || r->stride >= 4));
 		for (unsigned int n = 0; n < r->count; n++) {
 			uint32_t offset = offset_of(r, n);
 
-			if (offset % 4 != 0 || offset >= IXGBEVF_BAR_SIZE || seen[offset / 4])
+			if (offset % 4 != 0 || offset >= INTELVF_BAR_SIZE || seen[offset / 4])
 				fail_msg("%s[%u] at %#x", r->name, n, offset);
 			seen[offset / 4] = true;
 			/* Shared memory is what lies in the mapped pages, and nothing else is. */
 			assert_int_equal(r->access == REG_MEM,
 					 offset >= IXGBEVF_PAGE_RX &&
-						 offset < IXGBEVF_PAGE_TX + IXGBEVF_PAGE);
+						 offset < IXGBEVF_PAGE_TX + INTELVF_PAGE);
 			assert_int_equal(r->reset & ~r->mask, 0);
 		}
 	}
@@ -59,21 +60,21 @@ static bool is_special(const struct reg *r)
 
 static void reset_values(void **state)
 {
-	for (unsigned int i = 0; i < ixgbevf_n_regs; i++)
-		for (unsigned int n = 0; n < ixgbevf_regs[i].count; n++)
-			if (ixgbevf_regs[i].read == NULL)
-				assert_int_equal(guest_read(&g, offset_of(&ixgbevf_regs[i], n)),
-						 ixgbevf_regs[i].access == REG_WO
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++)
+		for (unsigned int n = 0; n < ixgbevf_regs.row[i].count; n++)
+			if (ixgbevf_regs.row[i].read == NULL)
+				assert_int_equal(guest_read(&g, offset_of(&ixgbevf_regs.row[i], n)),
+						 ixgbevf_regs.row[i].access == REG_WO
 							 ? 0
-							 : ixgbevf_regs[i].reset);
+							 : ixgbevf_regs.row[i].reset);
 }
 
 static void masks(void **state)
 {
 	static const uint32_t patterns[] = { 0xffffffff, 0, 0xa5a5a5a5, 0x5a5a5a5a };
 
-	for (unsigned int i = 0; i < ixgbevf_n_regs; i++) {
-		const struct reg *r = &ixgbevf_regs[i];
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++) {
+		const struct reg *r = &ixgbevf_regs.row[i];
 
 		for (unsigned int n = 0; n < r->count && !is_special(r); n++) {
 			for (unsigned int p = 0; p < ARRAY_SIZE(patterns); p++) {
@@ -91,15 +92,15 @@ static void masks(void **state)
 
 static void a_software_reset_brings_reset_values_back(void **state)
 {
-	for (unsigned int i = 0; i < ixgbevf_n_regs; i++)
-		for (unsigned int n = 0; n < ixgbevf_regs[i].count; n++)
-			if (!is_special(&ixgbevf_regs[i]))
-				guest_write(&g, offset_of(&ixgbevf_regs[i], n), 0xffffffff);
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++)
+		for (unsigned int n = 0; n < ixgbevf_regs.row[i].count; n++)
+			if (!is_special(&ixgbevf_regs.row[i]))
+				guest_write(&g, offset_of(&ixgbevf_regs.row[i], n), 0xffffffff);
 	guest_write(&g, VTEIMS, 7);
 	guest_write(&g, VTEICS, 7);
 	guest_write(&g, VFCTRL, VFCTRL_RST);
-	for (unsigned int i = 0; i < ixgbevf_n_regs; i++) {
-		const struct reg *r = &ixgbevf_regs[i];
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++) {
+		const struct reg *r = &ixgbevf_regs.row[i];
 		bool statistic = r->access == REG_MEM && r->count == 1;
 
 		for (unsigned int n = 0; n < r->count && !is_special(r); n++) {
@@ -119,12 +120,12 @@ static void a_software_reset_brings_reset_values_back(void **state)
 /* What is in no row: page 0 and 3 read as 0 and keep nothing, the shared pages are memory. */
 static void holes(void **state)
 {
-	for (uint32_t offset = 0; offset < IXGBEVF_BAR_SIZE; offset += 4) {
+	for (uint32_t offset = 0; offset < INTELVF_BAR_SIZE; offset += 4) {
 		bool known = false, memory = offset >= 0x1000 && offset < 0x3000;
 
-		for (unsigned int i = 0; i < ixgbevf_n_regs; i++)
-			for (unsigned int n = 0; n < ixgbevf_regs[i].count; n++)
-				known |= offset_of(&ixgbevf_regs[i], n) == offset;
+		for (unsigned int i = 0; i < ixgbevf_regs.n; i++)
+			for (unsigned int n = 0; n < ixgbevf_regs.row[i].count; n++)
+				known |= offset_of(&ixgbevf_regs.row[i], n) == offset;
 		if (known)
 			continue;
 		guest_write(&g, offset, 0x12345678);
@@ -170,7 +171,7 @@ static void sizes_of_accesses(void **state)
 	g.vf->ops->bar_write(g.vf, 0, VFMBMEM + 2, &quad, 4);
 	assert_int_equal(guest_read(&g, VFMBMEM), 0x44332211);
 	/* The last quad word of the BAR; and the MSI-X BAR, whose table the server keeps. */
-	g.vf->ops->bar_read(g.vf, 0, IXGBEVF_BAR_SIZE - 8, &quad, 8);
+	g.vf->ops->bar_read(g.vf, 0, INTELVF_BAR_SIZE - 8, &quad, 8);
 	assert_int_equal(quad, 0);
 	quad = 5;
 	g.vf->ops->bar_write(g.vf, 3, 0, &quad, 8);

@@ -10,8 +10,9 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
-#include "dev/ixgbevf/relay.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/intelvf/relay.h"
+#include "dev/ixgbevf/ixgbevf.h"
 #include "frame/copy.h"
 
 #define N     64 /* descriptors of either ring */
@@ -740,7 +741,7 @@ static void restart(void)
 	guest_write(&g, VFCTRL, VFCTRL_RST);
 	while (client.n > 0)
 		answer_one();
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	up();
 	drv.n_send = 100;
 	post_frames();
@@ -774,7 +775,7 @@ static void reset_in_flight(void **state)
 			assert_int_equal(work(), 0);
 		}
 		assert_int_equal(client.n_sent, n_sent);
-		assert_false(ixgbevf_is_relayed(g.dev));
+		assert_false(intelvf_is_relayed(g.dev));
 		up();
 	}
 	restart();
@@ -803,7 +804,7 @@ static void quick_restart(void **state)
 		assert_int_equal(drv.n_received, 1);
 		drv.running = false;
 		guest_write(&g, VFCTRL, VFCTRL_RST);
-		assert_false(ixgbevf_is_relayed(g.dev));
+		assert_false(intelvf_is_relayed(g.dev));
 		up();
 	}
 }
@@ -854,7 +855,7 @@ static void client_leaves(void **state)
 		answer_one();
 	}
 	g.vf->ops->reset(g.vf);
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	assert_int_equal(g.vf->counters.relay_stops, 0);
 	client.refuse = 0;
 	g.vf->bus_master = true;
@@ -926,7 +927,7 @@ static void no_bus_master(void **state)
 	n_sent = client.n_sent;
 	settle();
 	assert_int_equal(client.n_sent, n_sent);
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	assert_int_equal(g.vf->endpoint.running, 0);
 }
 
@@ -1026,7 +1027,7 @@ static void far_transmit_buffer(void **state)
 	tail(2);
 	settle();
 	assert_int_equal(drv.n_seen, 1);
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	assert_int_equal(client.n_sent, 0);
 
 	memset(g.n_irqs, 0, sizeof(g.n_irqs));
@@ -1036,7 +1037,7 @@ static void far_transmit_buffer(void **state)
 	put(4, FAR_AT, WHOLE | 200, 200 << TXD_PAYLEN_SHIFT);
 	tail(5);
 	assert_int_equal(pull_next(), 1);
-	assert_true(ixgbevf_is_relayed(g.dev));
+	assert_true(intelvf_is_relayed(g.dev));
 	assert_int_equal(g.burst.frame[0].size, 200);
 	assert_int_equal(g.burst.frame[0].tci, 77);
 	guest_done(&g);
@@ -1060,11 +1061,11 @@ static void far_receive_buffer(void **state)
 	for (unsigned int n = 0; n < 2; n++)
 		push(n);
 	assert_int_equal(client.n_sent, 0);
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	push(2);
 	assert_int_equal(g.stats.drop[DROP_NO_BUFFER], 1);
 	settle();
-	assert_true(ixgbevf_is_relayed(g.dev));
+	assert_true(intelvf_is_relayed(g.dev));
 	for (unsigned int n = 2; n < 5; n++)
 		push(n);
 	settle();
@@ -1088,13 +1089,13 @@ static void back_to_pointers(void **state)
 	put(0, FAR_AT, WHOLE | 60, 60 << TXD_PAYLEN_SHIFT);
 	tail(1);
 	settle();
-	assert_true(ixgbevf_is_relayed(g.dev));
+	assert_true(intelvf_is_relayed(g.dev));
 	guest_line_write(&g, IXGBEVF_PAGE_TX + TXDCTL, 0);
 	guest_read(&g, VFSTATUS);
-	assert_true(ixgbevf_is_relayed(g.dev));
+	assert_true(intelvf_is_relayed(g.dev));
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
 	guest_read(&g, VFSTATUS);
-	assert_false(ixgbevf_is_relayed(g.dev));
+	assert_false(intelvf_is_relayed(g.dev));
 	n_sent = client.n_sent;
 	up();
 	drv.n_send = 100;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* For the unit tests of this folder: a VM whose driver is the test. It has memory in a memfd that is
  * mapped as DMA memory, maps the queue pages as a VMM would, and sees the interrupts. */
-#ifndef SOFTIOV_DEV_IXGBEVF_FAKE_GUEST_H
-#define SOFTIOV_DEV_IXGBEVF_FAKE_GUEST_H
+#ifndef SOFTIOV_DEV_INTELVF_FAKE_GUEST_H
+#define SOFTIOV_DEV_INTELVF_FAKE_GUEST_H
 
-#include "dev/ixgbevf/ixgbevf.h"
+#include "dev/intelvf/intelvf.h"
+
+#define GUEST_STATUS \
+	0x0008 /* a register that both families have: reading it is a trap, and no more */
 
 #define GUEST_RAM_AT   0x40000000ull
 #define GUEST_RAM_SIZE (1u << 20)
@@ -20,11 +23,11 @@
 
 struct guest {
 	struct vf *vf;
-	struct ixgbevf *dev;
+	struct intelvf *dev;
 	struct mem *mem;
 	uint8_t *ram;
 	uint8_t *pages; /* its own mapping of the queue pages */
-	unsigned int n_irqs[IXGBEVF_VECTORS];
+	unsigned int n_irqs[INTELVF_VECTORS];
 	unsigned int n_macs_changed, n_states, n_quiesces;
 	enum vf_state state;
 	/* Called in quiesce, as what a worker does meanwhile. */
@@ -54,6 +57,8 @@ void guest_mbox_up(struct guest *g, enum mbox_api api);
 void guest_rx_up(struct guest *g, unsigned int n_desc, uint32_t srrctl, uint32_t rxdctl);
 void guest_tx_up(struct guest *g, unsigned int n_desc);
 void guest_irqs_up(struct guest *g);
+void guest_tx_tail(struct guest *g, uint32_t tail);
+void guest_rx_tail(struct guest *g, uint32_t tail);
 /* Posts receive buffers [from, to) and moves RDT to `to`. */
 void guest_rx_post(struct guest *g, unsigned int from, unsigned int to, unsigned int n_desc);
 

@@ -17,8 +17,8 @@
  * 64 descriptors, and in trapped accesses. The line is the one whose tail the guest's CPU writes for
  * each doorbell, and every store of ours takes it away from there.
  */
-#include "dev/ixgbevf/ixgbevf.h"
-#include "dev/ixgbevf/relay.h"
+#include "dev/intelvf/intelvf.h"
+#include "dev/intelvf/relay.h"
 
 struct ring_regs ring_rx_regs(const struct rx_line *l)
 {
@@ -76,9 +76,9 @@ void ring_bad_tail(struct ring_state *ring, uint32_t tail, uint64_t *counter)
 	ring->tail_bad = tail;
 }
 
-void ring_update_running(struct ixgbevf *dev)
+void ring_update_running(struct intelvf *dev)
 {
-	unsigned int running = dev->st->rx[0].ring.status == RING_ON && ixgbevf_may_dma(dev) &&
+	unsigned int running = dev->st->rx[0].ring.status == RING_ON && intelvf_may_dma(dev) &&
 			       __atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) != 0;
 
 	if (atomic_load_explicit(&dev->vf.endpoint.running, memory_order_relaxed) != running)
@@ -88,7 +88,7 @@ void ring_update_running(struct ixgbevf *dev)
 /* The descriptors, if the whole ring lies in one window of guest memory that we may read and write.
  * Looked up for each burst: the window may have gone since the last one. Where only messages reach it,
  * it is the relay's business, and the ring is given up here without blame. */
-static uint8_t *ring_va(struct ixgbevf *dev, const struct mem_table *table, uint32_t *hint,
+static uint8_t *ring_va(struct intelvf *dev, const struct mem_table *table, uint32_t *hint,
 			struct ring_state *ring, uint64_t *bad)
 {
 	uint8_t *va = mem_at(table, hint, ring->base, ring->size, MEM_READ | MEM_WRITE);
@@ -100,16 +100,16 @@ static uint8_t *ring_va(struct ixgbevf *dev, const struct mem_table *table, uint
 	return va;
 }
 
-bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *table,
+bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *table,
 		   uint8_t **desc)
 {
 	uint64_t *bad = &endpoint_stats_self(&dev->vf.endpoint)->bad_rx_desc;
 	struct ring_state *ring = &dev->st->rx[q].ring;
-	const struct rx_line *line = rx_line(dev, q);
+	struct rx_line *line = rx_line(dev, q);
 	bool enable = (shared_load_acquire(&line->rxdctl) & RXDCTL_ENABLE) != 0;
 	struct ring_regs r;
 
-	if (!enable || !ixgbevf_may_dma(dev)) {
+	if (!enable || !intelvf_may_dma(dev)) {
 		if (ring->status != RING_OFF) {
 			set_status(ring, RING_OFF);
 			ring_update_running(dev);
@@ -118,14 +118,14 @@ bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 	}
 	r = ring_rx_regs(line);
 	if (unlikely(ring->status == RING_OFF || !is_same(ring, &r))) {
-		uint32_t srrctl = shared_load(&line->srrctl);
+		uint32_t srrctl = shared_load(rx_srrctl(dev, line));
 		uint32_t type = srrctl & SRRCTL_DESCTYPE;
 
 		take_up(ring, &r, bad);
 		/* Header split and buffers of no size: not offered, impossible. */
 		if (ring->status == RING_ON &&
 		    ((type != SRRCTL_DESCTYPE_ADV && type != SRRCTL_DESCTYPE_LEGACY) ||
-		     (srrctl & SRRCTL_BSIZEPACKET) == 0)) {
+		     (srrctl & dev->bsizepacket) == 0)) {
 			ring_fail(ring);
 			++*bad;
 		}
@@ -139,7 +139,7 @@ bool ring_rx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 	return *desc != NULL;
 }
 
-bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *table,
+bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *table,
 		   uint8_t **desc)
 {
 	uint64_t *bad = &endpoint_stats_self(&dev->vf.endpoint)->bad_tx_desc;
@@ -149,7 +149,7 @@ bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 	bool enable = (shared_load_acquire(&line->txdctl) & TXDCTL_ENABLE) != 0;
 	struct ring_regs r;
 
-	if (!enable || !ixgbevf_may_dma(dev)) {
+	if (!enable || !intelvf_may_dma(dev)) {
 		if (ring->status != RING_OFF)
 			set_status(ring, RING_OFF);
 		return false;
@@ -167,7 +167,7 @@ bool ring_tx_ready(struct ixgbevf *dev, unsigned int q, const struct mem_table *
 }
 
 /* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap. Queue 0's lines hold the sums. */
-void ring_rx_show(struct ixgbevf *dev, unsigned int q)
+void ring_rx_show(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->rx[q].ring;
 	struct rx_line *sum = rx_line(dev, 0);
@@ -176,13 +176,15 @@ void ring_rx_show(struct ixgbevf *dev, unsigned int q)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&rx_line(dev, q)->rdh, ring->head);
+	if (!dev->family->has_line_stats)
+		return;
 	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
 	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
 	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
 	shared_store(&sum->stat_34, (uint32_t)ring->group_frames);
 }
 
-void ring_tx_show(struct ixgbevf *dev, unsigned int q)
+void ring_tx_show(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->tx[q].ring;
 	struct tx_line *sum = tx_line(dev, 0);
@@ -191,13 +193,15 @@ void ring_tx_show(struct ixgbevf *dev, unsigned int q)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&tx_line(dev, q)->tdh, ring->head);
+	if (!dev->family->has_line_stats)
+		return;
 	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
 	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
 	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
 }
 
 /* Takes the lock only where it must, so that a preempted device I/O thread seldom holds up a worker. */
-static void trap_rx(struct ixgbevf *dev, unsigned int q)
+static void trap_rx(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->rx[q].ring;
 	struct spinlock *lock = &dev->rxq[q].lock;
@@ -205,7 +209,7 @@ static void trap_rx(struct ixgbevf *dev, unsigned int q)
 	bool enable = (shared_load(&rx_line(dev, q)->rxdctl) & RXDCTL_ENABLE) != 0;
 	uint8_t *desc;
 
-	if (status != RING_OFF && enable && ixgbevf_may_dma(dev)) {
+	if (status != RING_OFF && enable && intelvf_may_dma(dev)) {
 		/* Nothing new: only what the guest may want to read now. */
 		if (status != RING_ON || !spin_trylock(lock))
 			return;
@@ -222,7 +226,7 @@ static void trap_rx(struct ixgbevf *dev, unsigned int q)
 	spin_unlock(lock);
 }
 
-void ring_look(struct ixgbevf *dev)
+void ring_look(struct intelvf *dev)
 {
 	bool wait = false;
 
@@ -232,7 +236,7 @@ void ring_look(struct ixgbevf *dev)
 		trap_rx(dev, q);
 		if (status != RING_OFF &&
 		    ((shared_load(&tx_line(dev, q)->txdctl) & TXDCTL_ENABLE) == 0 ||
-		     !ixgbevf_may_dma(dev))) {
+		     !intelvf_may_dma(dev))) {
 			__atomic_fetch_add(&dev->st->tx_epoch[q], 1, __ATOMIC_RELEASE);
 			wait = true;
 		}
@@ -241,15 +245,15 @@ void ring_look(struct ixgbevf *dev)
 		dev->vf.upcalls->quiesce(dev->vf.arg);
 }
 
-void ring_trap(struct ixgbevf *dev)
+void ring_trap(struct intelvf *dev)
 {
 	relay_trap(dev);
 	ring_look(dev);
 }
 
-void ring_stop_all(struct ixgbevf *dev)
+void ring_stop_all(struct intelvf *dev)
 {
-	for (unsigned int q = 0; q < IXGBEVF_QUEUES_MAX; q++) {
+	for (unsigned int q = 0; q < INTELVF_QUEUES_MAX; q++) {
 		shared_store(&guest_rx_line(dev, q)->rxdctl, 0);
 		shared_store(&guest_tx_line(dev, q)->txdctl, 0);
 	}

@@ -8,8 +8,8 @@
  *
  * A push holds the queue's lock throughout; see ring.c for why that is also what makes disabling safe.
  */
-#include "dev/ixgbevf/ixgbevf.h"
-#include "dev/ixgbevf/relay.h"
+#include "dev/intelvf/intelvf.h"
+#include "dev/intelvf/relay.h"
 #include "frame/copy.h"
 
 struct rx_desc {
@@ -18,7 +18,7 @@ struct rx_desc {
 
 /* What stays the same for a whole push. */
 struct rx_burst {
-	struct ixgbevf *dev;
+	struct intelvf *dev;
 	const struct mem_table *table;
 	struct ring_state *ring;
 	struct rx_desc *desc;
@@ -40,7 +40,7 @@ static inline bool filter_bit(const uint64_t *map, unsigned int bit)
 	return (__atomic_load_n(&map[bit / 64], __ATOMIC_RELAXED) >> (bit % 64)) & 1;
 }
 
-static bool is_listed(const struct ixgbevf_state *st, uint64_t mac)
+static bool is_listed(const struct intelvf_state *st, uint64_t mac)
 {
 	uint32_t n = __atomic_load_n(&st->n_macs, __ATOMIC_ACQUIRE);
 
@@ -56,7 +56,7 @@ static unsigned int mta_hash(uint64_t mac)
 	return (unsigned int)(mac >> 36) & 0xfff;
 }
 
-static bool wants_slow(const struct ixgbevf_state *st, uint64_t dest)
+static bool wants_slow(const struct intelvf_state *st, uint64_t dest)
 {
 	uint32_t xcast = __atomic_load_n(&st->xcast, __ATOMIC_RELAXED);
 
@@ -71,7 +71,7 @@ static bool wants_slow(const struct ixgbevf_state *st, uint64_t dest)
 /* DROP_NONE: the VF's own filters want the frame. */
 static inline enum drop_reason filter(const struct rx_burst *b, const struct frame *f)
 {
-	const struct ixgbevf_state *st = b->dev->st;
+	const struct intelvf_state *st = b->dev->st;
 	uint64_t dest = mac_load(f->mac);
 	bool tagged = f->vid != b->untagged_vid;
 	uint32_t size = f->size + FCS_SIZE;
@@ -127,7 +127,7 @@ static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint3
 
 	if (unlikely(b->legacy)) {
 		/* DS 7.1.5: the address stays; length, no fragment checksum, status, errors, tag. */
-		uint64_t error = (status_error & RXD_ERR_RXE) != 0 ? RXD_LEGACY_ERR_RXE : 0;
+		uint64_t error = status_error >> 20 != 0 ? RXD_LEGACY_ERR_RXE : 0;
 
 		hi = size | (uint64_t)(status_error & 0xff) << 32 | error << 40 |
 		     (uint64_t)tci << 48;
@@ -187,7 +187,7 @@ static enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
 		bool last = i + 1 == n;
 
 		write_back(b, &b->desc[ring->head], 0,
-			   RXD_STAT_DD | (last ? RXD_STAT_EOP | RXD_ERR_RXE : 0),
+			   RXD_STAT_DD | (last ? RXD_STAT_EOP | b->dev->family->rxd_err : 0),
 			   last ? FRAME_SIZE_MIN : b->buf_size, 0);
 		ring->head = next_idx(ring, ring->head);
 	}
@@ -200,13 +200,13 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 				 bool tag_beside, bool tag_inside)
 {
 	struct ring_state *ring = b->ring;
-	struct seg_out out[IXGBEVF_RX_SEGS];
+	struct seg_out out[INTELVF_RX_SEGS];
 	uint32_t n = 0, idx = ring->head, left = size;
 
 	for (uint32_t room = 0; room < size; room += b->buf_size, n++) {
 		if (n == b->avail)
 			return DROP_NO_BUFFER;
-		if (n == IXGBEVF_RX_SEGS)
+		if (n == INTELVF_RX_SEGS)
 			return DROP_TOO_LONG;
 		out[n] = (struct seg_out){ buffer_at(b, n, idx), b->buf_size };
 		if (out[n].va == NULL)
@@ -253,22 +253,22 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
 }
 
 /* Reads the line's variable part; the ring is ready. */
-static void burst_init(struct rx_burst *b, struct ixgbevf *dev, unsigned int q,
+static void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned int q,
 		       struct endpoint_stats *stats)
 {
-	const struct rx_line *line = rx_line(dev, q);
+	struct rx_line *line = rx_line(dev, q);
 	struct ring_state *ring = &dev->st->rx[q].ring;
 	/* Acquire: the descriptors behind it were written before the tail. */
 	uint32_t tail = shared_load_acquire(&line->rdt);
-	uint32_t srrctl = shared_load(&line->srrctl);
-	uint32_t rxdctl = shared_load(&line->rxdctl);
+	uint32_t srrctl = shared_load(rx_srrctl(dev, line));
+	uint32_t rxdctl = shared_load(&line->rxdctl) | dev->rxdctl_set;
 	uint32_t size_max;
 
 	b->dev = dev;
 	b->buf_next = 0;
 	b->ring = ring;
 	b->buf_hint = &dev->rxq[q].buf_hint;
-	b->buf_size = (srrctl & SRRCTL_BSIZEPACKET) << 10;
+	b->buf_size = (srrctl & dev->bsizepacket) << 10;
 	b->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
 	b->strip = (rxdctl & RXDCTL_VME) != 0;
 	b->lpe = __atomic_load_n(&dev->st->lpe, __ATOMIC_RELAXED);
@@ -385,8 +385,8 @@ static void push_one(struct rx_burst *b, const struct frame *f, struct rx_sums *
 static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
 		    uint16_t untagged_vid, struct endpoint_stats *stats)
 {
-	struct ixgbevf *dev =
-		container_of(container_of(ep, struct vf, endpoint), struct ixgbevf, vf);
+	struct intelvf *dev =
+		container_of(container_of(ep, struct vf, endpoint), struct intelvf, vf);
 	const unsigned int q = 0; /* where the choice of a queue by RSS belongs */
 	struct rx_burst b;
 	struct rx_sums sums = { 0 };
@@ -425,4 +425,4 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 		stats->irqs += intr_rx(dev, q);
 }
 
-const struct endpoint_ops ixgbevf_endpoint_ops = { .push = rx_push };
+const struct endpoint_ops intelvf_endpoint_ops = { .push = rx_push };

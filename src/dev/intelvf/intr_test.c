@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 
 static struct guest g;
 
@@ -77,11 +78,11 @@ static void routing(void **state)
 			intr_tx(g.dev, cases[i].q);
 		else
 			intr_rx(g.dev, cases[i].q);
-		for (int v = 0; v < IXGBEVF_VECTORS; v++)
+		for (int v = 0; v < INTELVF_VECTORS; v++)
 			assert_int_equal(g.n_irqs[v], v == cases[i].vector);
 	}
 	/* The other queues' registers. */
-	for (unsigned int q = 0; q < IXGBEVF_QUEUES_MAX; q++) {
+	for (unsigned int q = 0; q < INTELVF_QUEUES_MAX; q++) {
 		memset(g.n_irqs, 0, sizeof(g.n_irqs));
 		for (unsigned int n = 0; n < 4; n++)
 			guest_write(&g, VTIVAR + 4 * n, 0);

@@ -10,10 +10,10 @@
  * every event; so an answer only has to be noted down. What is carried is a `struct relay_span`: it knows
  * how much of it has been asked for and how many answers are out.
  */
-#ifndef SOFTIOV_DEV_IXGBEVF_RELAY_RING_H
-#define SOFTIOV_DEV_IXGBEVF_RELAY_RING_H
+#ifndef SOFTIOV_DEV_INTELVF_RELAY_RING_H
+#define SOFTIOV_DEV_INTELVF_RELAY_RING_H
 
-#include "dev/ixgbevf/relay.h"
+#include "dev/intelvf/relay.h"
 
 #define RELAY_CHUNK     64         /* descriptors that are read, or given back, at once */
 #define RELAY_WRITE_MAX VF_DMA_MAX /* bytes in a ring's writes that wait for their answers */
@@ -51,7 +51,7 @@ enum relay_back {
 };
 
 struct relay_queue {
-	struct ixgbevf *dev;
+	struct intelvf *dev;
 	bool tx;
 	bool legacy; /* receive: format of the descriptors */
 	uint8_t status;
@@ -97,7 +97,7 @@ struct relay_request {
 };
 
 struct relay {
-	uint8_t lines[2 * IXGBEVF_PAGE] __attribute__((aligned(CACHE_LINE)));
+	uint8_t lines[2 * INTELVF_PAGE] __attribute__((aligned(CACHE_LINE)));
 	struct mem_table *table;
 	uint8_t *memory;
 	uint64_t memory_size;
@@ -110,7 +110,7 @@ struct relay {
 };
 
 /* The guest's registers, of queue `idx`'s receive or transmit side. */
-static inline const uint32_t *guest_ctl(const struct ixgbevf *dev, unsigned int idx, bool tx)
+static inline const uint32_t *guest_ctl(const struct intelvf *dev, unsigned int idx, bool tx)
 {
 	return tx ? &guest_tx_line(dev, idx)->txdctl : &guest_rx_line(dev, idx)->rxdctl;
 }
@@ -120,17 +120,17 @@ static inline const uint32_t *guest_tail(const struct relay_queue *q)
 	return q->tx ? &guest_tx_line(q->dev, q->idx)->tdt : &guest_rx_line(q->dev, q->idx)->rdt;
 }
 
-static inline struct ring_regs guest_regs(const struct ixgbevf *dev, unsigned int idx, bool tx)
+static inline struct ring_regs guest_regs(const struct intelvf *dev, unsigned int idx, bool tx)
 {
 	return tx ? ring_tx_regs(guest_tx_line(dev, idx)) : ring_rx_regs(guest_rx_line(dev, idx));
 }
 
 _Static_assert(RXDCTL_ENABLE == TXDCTL_ENABLE, "one bit for both");
 
-static inline bool is_enabled(const struct ixgbevf *dev, unsigned int idx, bool tx)
+static inline bool is_enabled(const struct intelvf *dev, unsigned int idx, bool tx)
 {
 	return (shared_load_acquire(guest_ctl(dev, idx, tx)) & RXDCTL_ENABLE) != 0 &&
-	       ixgbevf_may_dma(dev);
+	       intelvf_may_dma(dev);
 }
 
 static inline uint32_t *shadow_ctl(const struct relay_queue *q)
@@ -145,11 +145,11 @@ void relay_serve(struct relay_queue *q);
 void relay_put_context(struct relay_queue *q, const struct tx_context *context);
 bool relay_covers(const struct relay_queue *q, uint64_t iova, uint64_t size, uint32_t prot);
 void relay_count_bad(struct relay_queue *q);
-void relay_show_statistics(struct ixgbevf *dev);
+void relay_show_statistics(struct intelvf *dev);
 
 /* relay.c */
 /* Something has changed: a register, an answer. The relay may be gone afterwards. */
-void relay_run(struct ixgbevf *dev);
+void relay_run(struct intelvf *dev);
 /* A message failed: the ring stops until the guest disables it. */
 void relay_fail(struct relay_queue *q, int err);
 

@@ -11,8 +11,8 @@
  * packet that asked with RS gets DD, or, with TDWBAL.Head_WB_En, the head goes to the guest's word.
  * RS is honoured on the descriptor with EOP only: DS 7.2.3.2.4 tells drivers to set it nowhere else.
  */
-#include "dev/ixgbevf/ixgbevf.h"
-#include "dev/ixgbevf/relay.h"
+#include "dev/intelvf/intelvf.h"
+#include "dev/intelvf/relay.h"
 
 struct tx_desc {
 	uint64_t addr;
@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct tx_desc) == DESC_SIZE, "DS 7.2.3.2");
 #define PULL_DESCS (8 * BURST_MAX)
 
 struct tx_pull {
-	struct ixgbevf_txq *q;
+	struct intelvf_txq *q;
 	struct tx_state *tx;
 	const struct mem_table *table;
 	struct burst *burst;
@@ -56,7 +56,7 @@ static inline uint32_t next_idx(uint32_t idx, uint32_t n_desc)
 	return ++idx == n_desc ? 0 : idx;
 }
 
-static inline void add_report(struct ixgbevf_txq *q, uint32_t idx, uint32_t cmd)
+static inline void add_report(struct intelvf_txq *q, uint32_t idx, uint32_t cmd)
 {
 	/* No branch: the slot is written in any case and counted only if RS is set. */
 	q->rs[q->n_rs] = idx;
@@ -277,7 +277,7 @@ static uint32_t take_plain(struct tx_pull *p, struct mem_cursor *cursor, uint32_
 }
 
 /* Head write-back: DS 7.2.3.5.2. The word's address is the guest's, hence checked each time. */
-static void write_head(struct ixgbevf *dev, struct ixgbevf_txq *q, uint32_t tdwbal)
+static void write_head(struct intelvf *dev, struct intelvf_txq *q, uint32_t tdwbal)
 {
 	uint64_t iova = (tdwbal & ~3u) | (uint64_t)shared_load(&tx_line(dev, q->txq.idx)->tdwbah)
 						 << 32;
@@ -293,7 +293,7 @@ static void write_head(struct ixgbevf *dev, struct ixgbevf_txq *q, uint32_t tdwb
 
 /* Gives back what pull took. Release: our reads of the packets are done before the guest may reuse
  * their memory. */
-static void report(struct ixgbevf *dev, struct ixgbevf_txq *q)
+static void report(struct intelvf *dev, struct intelvf_txq *q)
 {
 	uint32_t tdwbal;
 
@@ -315,7 +315,7 @@ static void report(struct ixgbevf *dev, struct ixgbevf_txq *q)
 
 static void tx_done(struct txq *txq)
 {
-	struct ixgbevf_txq *q = container_of(txq, struct ixgbevf_txq, txq);
+	struct intelvf_txq *q = container_of(txq, struct intelvf_txq, txq);
 
 	report(q->dev, q);
 	q->n_rs = 0;
@@ -323,7 +323,7 @@ static void tx_done(struct txq *txq)
 }
 
 /* The VF's link is down: what it sends ends here. */
-static void drop_all(struct ixgbevf *dev, struct burst *burst)
+static void drop_all(struct intelvf *dev, struct burst *burst)
 {
 	endpoint_stats_self(&dev->vf.endpoint)->drop[DROP_DOWN] += burst->n;
 	burst->n = 0;
@@ -375,14 +375,14 @@ static void take_packets(struct tx_pull *p, struct ring_state *ring)
 
 static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 {
-	struct ixgbevf_txq *q = container_of(txq, struct ixgbevf_txq, txq);
-	struct ixgbevf *dev = q->dev;
+	struct intelvf_txq *q = container_of(txq, struct intelvf_txq, txq);
+	struct intelvf *dev = q->dev;
 	struct tx_state *tx = &dev->st->tx[txq->idx];
 	struct ring_state *ring = &tx->ring;
 	struct tx_pull p = { .q = q, .tx = tx, .burst = burst };
 	struct endpoint_stats *stats = endpoint_stats_self(&dev->vf.endpoint);
 
-	if (unlikely(ixgbevf_is_relayed(dev)))
+	if (unlikely(intelvf_is_relayed(dev)))
 		relay_poll(dev, txq->idx);
 	p.table = ring_table(dev);
 	if (!ring_tx_ready(dev, txq->idx, p.table, &p.desc))
@@ -409,4 +409,4 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	return burst->n;
 }
 
-const struct txq_ops ixgbevf_txq_ops = { .pull = tx_pull, .done = tx_done };
+const struct txq_ops intelvf_txq_ops = { .pull = tx_pull, .done = tx_done };

@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
 
 static void must(bool good)
 {
@@ -26,7 +26,7 @@ static void up_macs(void *arg)
 
 static void up_irq(void *arg, unsigned int vector)
 {
-	must(vector < IXGBEVF_VECTORS);
+	must(vector < INTELVF_VECTORS);
 	__atomic_fetch_add(&((struct guest *)arg)->n_irqs[vector], 1, __ATOMIC_SEQ_CST);
 }
 
@@ -66,7 +66,7 @@ void guest_start(struct guest *g, const char *model)
 	close(fd);
 	g->vf = m->create(m);
 	must(g->vf != NULL);
-	g->dev = container_of(g->vf, struct ixgbevf, vf);
+	g->dev = container_of(g->vf, struct intelvf, vf);
 	g->vf->upcalls = &upcalls;
 	g->vf->arg = g;
 	g->vf->mem = g->mem;
@@ -105,12 +105,12 @@ void guest_write(struct guest *g, uint32_t offset, uint32_t value)
 
 uint32_t guest_line_read(struct guest *g, uint32_t offset)
 {
-	return shared_load((uint32_t *)(void *)(g->pages + offset - IXGBEVF_PAGE_RX));
+	return shared_load((uint32_t *)(void *)(g->pages + offset - g->dev->family->pages_at));
 }
 
 void guest_line_write(struct guest *g, uint32_t offset, uint32_t value)
 {
-	__atomic_store_n((uint32_t *)(void *)(g->pages + offset - IXGBEVF_PAGE_RX), value,
+	__atomic_store_n((uint32_t *)(void *)(g->pages + offset - g->dev->family->pages_at), value,
 			 __ATOMIC_RELEASE);
 }
 
@@ -122,38 +122,40 @@ void *guest_va(struct guest *g, uint64_t iova)
 
 static bool wait_for(struct guest *g, uint32_t *seen, uint32_t bit)
 {
-	*seen |= guest_read(g, VFMAILBOX);
+	*seen |= guest_read(g, g->dev->family->mailbox);
 	return (*seen & bit) != 0;
 }
 
 bool guest_mbox(struct guest *g, int style, const uint32_t *msg, unsigned int n, uint32_t *reply)
 {
-	uint32_t seen = guest_read(g, VFMAILBOX);
+	uint32_t seen = guest_read(g, g->dev->family->mailbox);
 
 	/* Style 2 writes back what it remembers of the read-to-clear bits. */
-	guest_write(g, VFMAILBOX, VFMAILBOX_VFU | (style == 2 ? seen & VFMAILBOX_RC : 0));
-	if ((guest_read(g, VFMAILBOX) & VFMAILBOX_VFU) == 0)
+	guest_write(g, g->dev->family->mailbox,
+		    VFMAILBOX_VFU | (style == 2 ? seen & VFMAILBOX_RC : 0));
+	if ((guest_read(g, g->dev->family->mailbox) & VFMAILBOX_VFU) == 0)
 		return false;
 	for (unsigned int i = 0; i < n; i++)
-		guest_write(g, VFMBMEM + 4 * i, msg[i]);
+		guest_write(g, g->dev->family->mbmem + 4 * i, msg[i]);
 	seen = 0;
 	if (style == 1) {
-		guest_write(g, VFMAILBOX, VFMAILBOX_REQ);
+		guest_write(g, g->dev->family->mailbox, VFMAILBOX_REQ);
 		if (!wait_for(g, &seen, VFMAILBOX_PFACK))
 			return false;
 	} else {
-		guest_write(g, VFMAILBOX, VFMAILBOX_VFU | VFMAILBOX_REQ);
+		guest_write(g, g->dev->family->mailbox, VFMAILBOX_VFU | VFMAILBOX_REQ);
 		if (!wait_for(g, &seen, VFMAILBOX_PFACK) || (seen & VFMAILBOX_PFSTS) != 0)
 			return false; /* no reply may come while we hold the buffer */
-		guest_write(g, VFMAILBOX, seen & VFMAILBOX_RC);
+		guest_write(g, g->dev->family->mailbox, seen & VFMAILBOX_RC);
 	}
 	if (!wait_for(g, &seen, VFMAILBOX_PFSTS))
 		return false;
 	if (style == 1)
-		guest_write(g, VFMAILBOX, VFMAILBOX_VFU);
+		guest_write(g, g->dev->family->mailbox, VFMAILBOX_VFU);
 	for (unsigned int i = 0; i < VFMBMEM_WORDS; i++)
-		reply[i] = guest_read(g, VFMBMEM + 4 * i);
-	guest_write(g, VFMAILBOX, VFMAILBOX_ACK | (style == 2 ? seen & VFMAILBOX_RC : 0));
+		reply[i] = guest_read(g, g->dev->family->mbmem + 4 * i);
+	guest_write(g, g->dev->family->mailbox,
+		    VFMAILBOX_ACK | (style == 2 ? seen & VFMAILBOX_RC : 0));
 	return true;
 }
 
@@ -167,41 +169,62 @@ void guest_mbox_up(struct guest *g, enum mbox_api api)
 	must(reply[0] == 0xa0000008);
 }
 
+/* Offsets in the BAR of queue 0's lines. */
+static uint32_t rx_at(const struct guest *g)
+{
+	return g->dev->family->pages_at + g->dev->family->line_at;
+}
+
+static uint32_t tx_at(const struct guest *g)
+{
+	return rx_at(g) + INTELVF_PAGE;
+}
+
 void guest_rx_up(struct guest *g, unsigned int n_desc, uint32_t srrctl, uint32_t rxdctl)
 {
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDBAL, (uint32_t)GUEST_RX_RING);
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDBAH, (uint32_t)(GUEST_RX_RING >> 32));
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDLEN, n_desc * DESC_SIZE);
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDH, 0);
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDT, 0);
-	guest_line_write(g, IXGBEVF_PAGE_RX + SRRCTL, srrctl);
-	guest_line_write(g, IXGBEVF_PAGE_RX + RXDCTL, rxdctl | RXDCTL_ENABLE);
-	guest_read(g, VFSTATUS);
+	guest_line_write(g, rx_at(g) + RDBAL, (uint32_t)GUEST_RX_RING);
+	guest_line_write(g, rx_at(g) + RDBAH, (uint32_t)(GUEST_RX_RING >> 32));
+	guest_line_write(g, rx_at(g) + RDLEN, n_desc * DESC_SIZE);
+	guest_line_write(g, rx_at(g) + RDH, 0);
+	guest_line_write(g, rx_at(g) + RDT, 0);
+	guest_line_write(g, rx_at(g) + 4u * g->dev->family->srrctl_word, srrctl);
+	guest_line_write(g, rx_at(g) + RXDCTL, rxdctl | RXDCTL_ENABLE);
+	guest_read(g, GUEST_STATUS);
 }
 
 void guest_tx_up(struct guest *g, unsigned int n_desc)
 {
-	guest_line_write(g, IXGBEVF_PAGE_TX + TDBAL, (uint32_t)GUEST_TX_RING);
-	guest_line_write(g, IXGBEVF_PAGE_TX + TDBAH, (uint32_t)(GUEST_TX_RING >> 32));
-	guest_line_write(g, IXGBEVF_PAGE_TX + TDLEN, n_desc * DESC_SIZE);
-	guest_line_write(g, IXGBEVF_PAGE_TX + TDH, 0);
-	guest_line_write(g, IXGBEVF_PAGE_TX + TDT, 0);
-	guest_line_write(g, IXGBEVF_PAGE_TX + TXDCTL, TXDCTL_ENABLE);
+	guest_line_write(g, tx_at(g) + TDBAL, (uint32_t)GUEST_TX_RING);
+	guest_line_write(g, tx_at(g) + TDBAH, (uint32_t)(GUEST_TX_RING >> 32));
+	guest_line_write(g, tx_at(g) + TDLEN, n_desc * DESC_SIZE);
+	guest_line_write(g, tx_at(g) + TDH, 0);
+	guest_line_write(g, tx_at(g) + TDT, 0);
+	guest_line_write(g, tx_at(g) + TXDCTL, TXDCTL_ENABLE);
 }
 
 void guest_irqs_up(struct guest *g)
 {
-	guest_write(g, VTIVAR, 0x8180);
-	guest_write(g, VTIVAR_MISC, 0x82);
-	guest_write(g, VTEIMS, 7);
+	guest_write(g, g->dev->family->ivar, 0x8180);
+	guest_write(g, g->dev->family->ivar_misc, 0x82);
+	guest_write(g, g->dev->family->eims, INTELVF_VECTORS_MASK);
 	memset(g->n_irqs, 0, sizeof(g->n_irqs));
+}
+
+void guest_tx_tail(struct guest *g, uint32_t tail)
+{
+	guest_line_write(g, tx_at(g) + TDT, tail);
+}
+
+void guest_rx_tail(struct guest *g, uint32_t tail)
+{
+	guest_line_write(g, rx_at(g) + RDT, tail);
 }
 
 void guest_rx_post(struct guest *g, unsigned int from, unsigned int to, unsigned int n_desc)
 {
 	for (unsigned int i = from; i != to; i = (i + 1) % n_desc)
 		*guest_rx_desc(g, i) = (struct guest_desc){ GUEST_BUFS + 2048ull * i, 0 };
-	guest_line_write(g, IXGBEVF_PAGE_RX + RDT, to);
+	guest_rx_tail(g, to);
 }
 
 struct guest_desc *guest_rx_desc(struct guest *g, unsigned int idx)

@@ -6,7 +6,7 @@
  * driver takes descriptors up in their order, so it touches none of the batch in between. */
 #include <errno.h>
 
-#include "dev/ixgbevf/relay_ring.h"
+#include "dev/intelvf/relay_ring.h"
 
 #define PIECE_MIN 512        /* a client that takes less in a message is no use */
 #define NOWHERE   UINT64_MAX /* an address in no window of the relay's memory */
@@ -33,11 +33,13 @@ static void show_head(struct relay_queue *q, uint32_t head)
 }
 
 /* Workers keep them in the shadow's lines. */
-void relay_show_statistics(struct ixgbevf *dev)
+void relay_show_statistics(struct intelvf *dev)
 {
 	struct rx_line *rx = guest_rx_line(dev, 0);
 	struct tx_line *tx = guest_tx_line(dev, 0);
 
+	if (!dev->family->has_line_stats)
+		return;
 	shared_store(&rx->stat_1c, shared_load(&rx_line(dev, 0)->stat_1c));
 	shared_store(&rx->stat_20, shared_load(&rx_line(dev, 0)->stat_20));
 	shared_store(&rx->stat_24, shared_load(&rx_line(dev, 0)->stat_24));
@@ -253,8 +255,8 @@ static void fill_tx(struct relay_queue *q, struct relay_slot *s, uint32_t n)
 
 static void fill_rx(struct relay_queue *q, struct relay_slot *s, uint32_t n)
 {
-	uint32_t srrctl = shared_load(&guest_rx_line(q->dev, q->idx)->srrctl);
-	uint32_t size = (srrctl & SRRCTL_BSIZEPACKET) << 10;
+	uint32_t srrctl = shared_load(rx_srrctl(q->dev, guest_rx_line(q->dev, q->idx)));
+	uint32_t size = (srrctl & q->dev->bsizepacket) << 10;
 	uint64_t lo = q->bufs_iova + (uint64_t)n * q->slot_size;
 
 	s->nowhere = !relay_covers(q, le64toh(s->desc.lo), size, MEM_WRITE);

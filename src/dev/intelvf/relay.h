@@ -37,30 +37,30 @@
  * before. The trapped access that the driver makes in between cannot be held back, since QEMU answers
  * DMA messages only when that access is done. Linux's ixgbevf waits 10 ms at this point.
  */
-#ifndef SOFTIOV_DEV_IXGBEVF_RELAY_H
-#define SOFTIOV_DEV_IXGBEVF_RELAY_H
+#ifndef SOFTIOV_DEV_INTELVF_RELAY_H
+#define SOFTIOV_DEV_INTELVF_RELAY_H
 
-#include "dev/ixgbevf/ixgbevf.h"
+#include "dev/intelvf/intelvf.h"
 
 #define RELAY_TX_SLOTS     128
 #define RELAY_RX_SLOTS     256
 #define RELAY_TX_SLOT_SIZE 65536 /* TXD_DTALEN and a byte */
-#define RELAY_RX_SLOT_SIZE 16384 /* above IXGBEVF_FRAME_MAX */
+#define RELAY_RX_SLOT_SIZE 16384 /* above INTELVF_FRAME_MAX */
 
 /* Device I/O: begins or ends relaying where that is due, and carries on what is under way. In trapped
  * accesses, kicks and answers. */
-void relay_trap(struct ixgbevf *dev);
+void relay_trap(struct intelvf *dev);
 
 /* A worker, in relayed mode, when it looks at transmit queue q: kicks device I/O if the guest has
  * moved one of the tails or ENABLE bits of the pair. */
-void relay_poll(struct ixgbevf *dev, unsigned int q);
+void relay_poll(struct intelvf *dev, unsigned int q);
 
 /* A worker or device I/O: `size` bytes at `iova`, which have no pointer in `table`, were asked for.
  * True: messages reach them, relaying has been asked for, and the descriptor must stay where it is. */
-bool relay_wanted(struct ixgbevf *dev, const struct mem_table *table, uint64_t iova, uint64_t size,
+bool relay_wanted(struct intelvf *dev, const struct mem_table *table, uint64_t iova, uint64_t size,
 		  uint32_t prot);
 
 /* Device I/O: the VF goes. No message is in flight any more. */
-void relay_destroy(struct ixgbevf *dev);
+void relay_destroy(struct intelvf *dev);
 
 #endif

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 
 #define N 64
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "dev/ixgbevf/relay_ring.h"
+#include "dev/intelvf/relay_ring.h"
 
-#define AREA      "ixgbevf"
+#define AREA      "intelvf"
 #define MEMORY_AT 0x100000000 /* where the relay's memory lies for the workers */
 
 /* --- rings --- */
@@ -20,7 +20,7 @@ static void queue_stop(struct relay_queue *q, enum relay_status status)
 
 void relay_fail(struct relay_queue *q, int err)
 {
-	struct ixgbevf *dev = q->dev;
+	struct intelvf *dev = q->dev;
 
 	queue_stop(q, RELAY_BAD);
 	if (err == -ECONNRESET || err == -ENOTCONN)
@@ -35,13 +35,13 @@ void relay_fail(struct relay_queue *q, int err)
 static void line_up_rx(struct relay_queue *q)
 {
 	struct rx_line *line = rx_line(q->dev, q->idx);
-	uint32_t srrctl = shared_load(&guest_rx_line(q->dev, q->idx)->srrctl);
-	uint32_t size = srrctl & SRRCTL_BSIZEPACKET;
+	uint32_t srrctl = shared_load(rx_srrctl(q->dev, guest_rx_line(q->dev, q->idx)));
+	uint32_t size = srrctl & q->dev->bsizepacket;
 
 	q->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
 	if (size > RELAY_RX_SLOT_SIZE >> 10)
 		size = RELAY_RX_SLOT_SIZE >> 10;
-	shared_store(&line->srrctl, (srrctl & ~SRRCTL_BSIZEPACKET) | size);
+	shared_store(rx_srrctl(q->dev, line), (srrctl & ~q->dev->bsizepacket) | size);
 	shared_store(&line->rdbal, (uint32_t)q->ring_iova);
 	shared_store(&line->rdbah, (uint32_t)(q->ring_iova >> 32));
 	shared_store(&line->rdlen, q->n_slots * DESC_SIZE);
@@ -106,7 +106,7 @@ static bool has_changed(const struct relay_queue *q)
 	       r.size != __atomic_load_n(&q->size, __ATOMIC_RELAXED);
 }
 
-static void take_up_all(struct ixgbevf *dev)
+static void take_up_all(struct intelvf *dev)
 {
 	struct relay *r = dev->relay;
 
@@ -123,7 +123,7 @@ static void take_up_all(struct ixgbevf *dev)
 	ring_look(dev);
 }
 
-static void follow_enables(struct ixgbevf *dev)
+static void follow_enables(struct intelvf *dev)
 {
 	struct relay *r = dev->relay;
 	bool due = false;
@@ -178,7 +178,7 @@ static uint64_t place(struct relay *r, unsigned int i, uint64_t at)
 	return at + ring_size + (uint64_t)q->n_slots * q->slot_size;
 }
 
-static struct relay *relay_new(struct ixgbevf *dev)
+static struct relay *relay_new(struct intelvf *dev)
 {
 	size_t size = (sizeof(struct relay) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 	struct relay *r = aligned_alloc(CACHE_LINE, size);
@@ -247,7 +247,7 @@ static void note_heads(struct relay_queue *q)
 
 /* A worker reads relay_table first and then, in a line, ENABLE; so: lines with no ring enabled, then
  * the table, then (when it cannot have the old table any more) ENABLE. */
-static bool enter(struct ixgbevf *dev)
+static bool enter(struct intelvf *dev)
 {
 	struct relay *r = relay_new(dev);
 
@@ -266,11 +266,9 @@ static bool enter(struct ixgbevf *dev)
 	memcpy(r->lines, dev->pages, sizeof(r->lines));
 	for (unsigned int i = 0; i < r->n_rings; i++)
 		note_live(&r->queue[i]);
-	for (unsigned int i = 0; i < IXGBEVF_QUEUES_MAX; i++) {
-		size_t at = i * IXGBEVF_QUEUE_STEP;
-
-		((struct rx_line *)(void *)(r->lines + at))->rxdctl = 0;
-		((struct tx_line *)(void *)(r->lines + IXGBEVF_PAGE + at))->txdctl = 0;
+	for (unsigned int i = 0; i < INTELVF_QUEUES_MAX; i++) {
+		rx_line_in(dev, r->lines, i)->rxdctl = 0;
+		tx_line_in(dev, r->lines, i)->txdctl = 0;
 	}
 	__atomic_store_n(&dev->lines, r->lines, __ATOMIC_RELEASE);
 	__atomic_store_n(&dev->relay_table, r->table, __ATOMIC_RELEASE);
@@ -283,7 +281,7 @@ static bool enter(struct ixgbevf *dev)
 
 /* All rings are off. The other way round: the table, then (when no worker has the old one) the lines,
  * in which a guest's ring may be enabled already. */
-static void leave(struct ixgbevf *dev)
+static void leave(struct intelvf *dev)
 {
 	struct relay *r = dev->relay;
 
@@ -298,7 +296,7 @@ static void leave(struct ixgbevf *dev)
 	relay_free(r);
 }
 
-static bool is_over(const struct ixgbevf *dev)
+static bool is_over(const struct intelvf *dev)
 {
 	const struct relay *r = dev->relay;
 
@@ -312,7 +310,7 @@ static bool is_over(const struct ixgbevf *dev)
 }
 
 /* Whether a ring that waits to be taken up needs messages. */
-static bool needs_relay(const struct ixgbevf *dev, unsigned int idx, bool tx)
+static bool needs_relay(const struct intelvf *dev, unsigned int idx, bool tx)
 {
 	const struct ring_state *ring = tx ? &dev->st->tx[idx].ring : &dev->st->rx[idx].ring;
 	struct ring_regs r;
@@ -328,7 +326,7 @@ static bool needs_relay(const struct ixgbevf *dev, unsigned int idx, bool tx)
 	       by_message;
 }
 
-static bool is_due(struct ixgbevf *dev)
+static bool is_due(struct intelvf *dev)
 {
 	if (dev->vf.upcalls->dma_read == NULL)
 		return false;
@@ -340,7 +338,7 @@ static bool is_due(struct ixgbevf *dev)
 	return false;
 }
 
-void relay_run(struct ixgbevf *dev)
+void relay_run(struct intelvf *dev)
 {
 	struct relay *r = dev->relay;
 
@@ -352,7 +350,7 @@ void relay_run(struct ixgbevf *dev)
 }
 
 /* Frames that went the old way last may have found nobody to raise their interrupt. */
-static void raise_missed(struct ixgbevf *dev)
+static void raise_missed(struct intelvf *dev)
 {
 	for (unsigned int q = 0; q < dev->st->n_queues; q++) {
 		intr_raise_rx(dev, q);
@@ -360,7 +358,7 @@ static void raise_missed(struct ixgbevf *dev)
 	}
 }
 
-void relay_trap(struct ixgbevf *dev)
+void relay_trap(struct intelvf *dev)
 {
 	bool is_new = dev->relay == NULL;
 
@@ -386,7 +384,7 @@ static bool wants_service(const struct relay_queue *q)
 	       shared_load(guest_tail(q)) != __atomic_load_n(&q->seen, __ATOMIC_RELAXED);
 }
 
-void relay_poll(struct ixgbevf *dev, unsigned int q)
+void relay_poll(struct intelvf *dev, unsigned int q)
 {
 	struct relay *r = __atomic_load_n(&dev->relay, __ATOMIC_ACQUIRE);
 	const struct relay_queue *pair;
@@ -401,7 +399,7 @@ void relay_poll(struct ixgbevf *dev, unsigned int q)
 	}
 }
 
-bool relay_wanted(struct ixgbevf *dev, const struct mem_table *table, uint64_t iova, uint64_t size,
+bool relay_wanted(struct intelvf *dev, const struct mem_table *table, uint64_t iova, uint64_t size,
 		  uint32_t prot)
 {
 	bool by_message;
@@ -414,7 +412,7 @@ bool relay_wanted(struct ixgbevf *dev, const struct mem_table *table, uint64_t i
 	return true;
 }
 
-void relay_destroy(struct ixgbevf *dev)
+void relay_destroy(struct intelvf *dev)
 {
 	relay_free(dev->relay);
 	dev->relay = NULL;

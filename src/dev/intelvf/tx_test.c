@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "dev/ixgbevf/fake_guest.h"
+#include "dev/intelvf/fake_guest.h"
+#include "dev/ixgbevf/ixgbevf.h"
 
 #define N 64 /* descriptors */
 
