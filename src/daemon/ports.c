@@ -274,6 +274,15 @@ static bool link_wanted(const json_t *config)
 	return !obj_is(config, "link", "down");
 }
 
+/* 0: the controller's highest. */
+static uint32_t speed_mbit(const json_t *config)
+{
+	return obj_is(config, "speed", "100mbit")  ? 100
+	       : obj_is(config, "speed", "1gbit")  ? 1000
+	       : obj_is(config, "speed", "10gbit") ? 10000
+						   : 0;
+}
+
 static int access_of(const json_t *config, struct vfu_access *access, struct refusal *why)
 {
 	const char *owner = obj_str(config, "owner");
@@ -302,7 +311,7 @@ static void policy_of(const struct rt_port *port, const json_t *config, struct v
 		.trunk = p->trunk,
 		.trusted = obj_bool(config, "trust"),
 		.link_up = link_wanted(config),
-		.speed_mbit = 10000,
+		.speed_mbit = speed_mbit(config),
 		.max_frame = max_frame(config),
 	};
 	memcpy(policy->vlans, p->vlans, sizeof(policy->vlans));
@@ -375,6 +384,7 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 			      "the path of its socket would be too long");
 	policy_of(port, config, &o.policy);
 	o.path = path;
+	o.n_queues = (unsigned int)obj_uint(config, "queues");
 	/* PCIe 5.0, 7.9.3: an EUI-64 made from the MAC, as network adapters do. */
 	o.serial = o.policy.mac;
 	ret = vfdev_new(&port->vf, &o, &err);

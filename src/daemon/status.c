@@ -156,7 +156,7 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 	put_str(out, "syn-state", syn_state_word(port));
 	if (port->syn != NULL)
 		put_str(out, "syn-socket", port->syn_path);
-	put_uint(out, "queues", n_queues(port));
+	put_uint(out, "queues-in-use", n_queues(port));
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);
 	put_stats(out, &sum);

@@ -238,7 +238,7 @@ int vfdev_new(struct vfdev **devp, const struct vfdev_options *o, struct err *er
 	dev->arg = o->arg;
 	text_put(dev->path, sizeof(dev->path), "%s", o->path);
 	dev->mem = mem_new(on_quiesce, dev);
-	dev->vf = o->model->create(o->model);
+	dev->vf = o->model->create(o->model, o->n_queues);
 	if (dev->mem == NULL || dev->vf == NULL)
 		goto no_memory;
 	dev->vf->upcalls = &vf_upcalls;

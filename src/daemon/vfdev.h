@@ -14,7 +14,8 @@ struct vfdev;
 
 struct vfdev_options {
 	const struct vf_model *model;
-	const char *path; /* of the socket */
+	unsigned int n_queues; /* pairs wanted */
+	const char *path;      /* of the socket */
 	struct vfu_access access;
 	struct vf_policy policy;
 	struct vfu_loop *loop;

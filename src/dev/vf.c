@@ -7,6 +7,7 @@
 static const struct vf_model *const models[] = {
 	&ixgbevf_model_82599,
 	&ixgbevf_model_x540,
+	&ixgbevf_model_x550,
 };
 
 const struct vf_model *vf_model_find(const char *name)

@@ -25,8 +25,10 @@ struct vf_policy {
 	bool trunk;    /* the guest may tag, with a vid in `vlans` */
 	bool trusted;  /* may change its MAC, add filters, go promiscuous */
 	bool link_up;
-	uint32_t speed_mbit; /* told to the guest: 100, 1000 or 10000 */
-	uint32_t max_frame;  /* largest untagged frame, Ethernet header included, FCS not */
+	uint32_t
+		speed_mbit; /* told to the guest: 100, 1000 or 10000; 0 or more than the model has: the
+				model's highest */
+	uint32_t max_frame; /* largest untagged frame, Ethernet header included, FCS not */
 	uint64_t vlans[4096 / 64];
 };
 
@@ -95,8 +97,8 @@ struct vf_model {
 	unsigned int n_bars;
 	struct vf_bar bar[2];
 	uint32_t speed_max_mbit;
-	unsigned int n_queues; /* queue pairs */
-	struct vf *(*create)(const struct vf_model *model);
+	unsigned int n_queues_min, n_queues_max; /* queue pairs */
+	struct vf *(*create)(const struct vf_model *model, unsigned int n_queues);
 };
 
 struct vf_ops {
@@ -132,6 +134,21 @@ struct vf {
 	bool bus_master; /* PCI COMMAND bit 2: without it the device touches no memory and sends no
 			     interrupt. Set by whoever keeps the configuration space. */
 };
+
+static inline uint32_t vf_speed_mbit(const struct vf *vf)
+{
+	uint32_t speed = vf->policy.speed_mbit, most = vf->model->speed_max_mbit;
+
+	return speed == 0 || speed > most ? most : speed;
+}
+
+/* The number of queue pairs of a model's VF for which `wanted` were asked. */
+static inline unsigned int vf_model_queues(const struct vf_model *model, unsigned int wanted)
+{
+	return wanted < model->n_queues_min   ? model->n_queues_min
+	       : wanted > model->n_queues_max ? model->n_queues_max
+					      : wanted;
+}
 
 /* NULL if there is no such model. n = 0, 1, ... for listing: NULL after the last. */
 const struct vf_model *vf_model_find(const char *name);

@@ -19,7 +19,8 @@
 
 /* clang-format off */
 
-static const char *const words_model[] = { "82599", "x540", NULL };
+static const char *const words_model[] = { "82599", "x540", "x550", NULL };
+static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "10gbit", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
 static const char *const words_link_state[] = { "up", "down", NULL };
 static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
@@ -88,6 +89,8 @@ static const struct field vport_fields[] = {
 	{ "iov", TYPE_BOOL, 0, .def = "on", .help = "wants a VF" },
 	{ "model", TYPE_ENUM, NEW, .def = "82599", .words = words_model,
 	  .help = "controller that the VF is one of" },
+	{ "queues", TYPE_UINT, NEW, 1, 8, .def = "1", .unit = "pairs",
+	  .help = "pairs of queues that each of its adapters offers; a VF has two at least" },
 	{ "synthetic", TYPE_BOOL, 0, .def = "on", .help = "offers a virtio-net adapter" },
 	{ "mac-spoofing", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may send from other MAC addresses" },
@@ -95,6 +98,9 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may change its MAC, add MAC filters and go promiscuous" },
 	{ "link", TYPE_ENUM, 0, .def = "auto", .words = words_link,
 	  .help = "link that the VM sees; auto is up while the daemon runs" },
+	{ "speed", TYPE_ENUM, 0, .def = "auto", .words = words_speed,
+	  .help = "speed of the link that the VF shows; auto is the controller's highest. Frames are as "
+	  "fast as ever" },
 	{ "mtu", TYPE_UINT, 0, 68, 9710, "B", "1500",
 	  .help = "largest MTU that the VM may use" },
 	{ "owner", TYPE_STRING, 0, .max = 32, .def = "",
@@ -112,7 +118,7 @@ static const struct field vport_fields[] = {
 	{ "vf-socket", TYPE_PATH, STAT, .help = "vfio-user socket of the VF" },
 	{ "syn-socket", TYPE_PATH, STAT, .help = "vhost-user socket of the virtio-net adapter" },
 	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },
-	{ "queues", TYPE_UINT, STAT, .help = "pairs of queues in use" },
+	{ "queues-in-use", TYPE_UINT, STAT, .help = "pairs of queues of the adapter that carries the traffic" },
 	RATES("the VM", COL),
 	TRAFFIC("the VM", COL),
 	DROPS(COL),

@@ -42,8 +42,8 @@ MESSAGES = [
     ("clear mac filters", [hw.OP_MACVLAN], "1.0"),
     ("vlan 0", [hw.OP_VLAN | 1 << 16, 0], "1.0"),
     ("queues", [hw.OP_QUEUES], "1.1"),
-    ("reta", [hw.OP_RETA], None),
-    ("rss key", [hw.OP_RSS_KEY], None),
+    ("reta", [hw.OP_RETA], "1.2"),
+    ("rss key", [hw.OP_RSS_KEY], "1.2"),
     ("xcast multi", [hw.OP_XCAST, 1], "1.2"),
     ("xcast promiscuous", [hw.OP_XCAST, 3], "1.3"),
     ("xcast 4", [hw.OP_XCAST, 4], None),
@@ -67,7 +67,7 @@ def test_messages_of_each_version(nic, version):
 
 def test_answers_tell_the_truth(nic):
     assert nic.negotiate("1.7")
-    assert nic.request(hw.OP_QUEUES) and nic.answer[1:5] == [1, 1, 0, 0]
+    assert nic.request(hw.OP_QUEUES) and nic.answer[1:5] == [2, 2, 0, 0]
     assert nic.request(hw.OP_LINK_STATE) and nic.answer[1] == 1
     assert nic.request(hw.OP_PF_LINK_STATE) and nic.answer[1:3] == [0x80, 1]
     assert nic.request(hw.OP_FEATURES, 0xffffffff) and nic.answer[1] == 0  # no IPsec

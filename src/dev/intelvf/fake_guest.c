@@ -48,6 +48,11 @@ static const struct vf_upcalls upcalls = {
 
 void guest_start(struct guest *g, const char *model)
 {
+	guest_start_queues(g, model, 1);
+}
+
+void guest_start_queues(struct guest *g, const char *model, unsigned int n_queues)
+{
 	const struct vf_policy policy = {
 		.mac = GUEST_MAC, .link_up = true, .speed_mbit = 10000, .max_frame = 1514
 	};
@@ -64,7 +69,7 @@ void guest_start(struct guest *g, const char *model)
 	must(mem_map(g->mem, GUEST_ROM_AT, 4096, fd, 0, MEM_READ) == 0);
 	must(mem_map(g->mem, GUEST_MSG_AT, 4096, -1, 0, MEM_READ | MEM_WRITE) == 0);
 	close(fd);
-	g->vf = m->create(m);
+	g->vf = m->create(m, n_queues);
 	must(g->vf != NULL);
 	g->dev = container_of(g->vf, struct intelvf, vf);
 	g->vf->upcalls = &upcalls;

@@ -37,6 +37,8 @@ struct guest {
 };
 
 void guest_start(struct guest *g, const char *model);
+/* The same with more queue pairs than the model has at least. */
+void guest_start_queues(struct guest *g, const char *model, unsigned int n_queues);
 void guest_stop(struct guest *g);
 
 uint32_t guest_read(struct guest *g, uint32_t offset);

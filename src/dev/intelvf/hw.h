@@ -77,8 +77,12 @@
 #define RXD_STAT_L4CS 0x00000020
 #define RXD_STAT_IPCS 0x00000040
 #define RXD_STAT_PIF  0x00000080
+#define RXD_PKT_SHIFT 4
 #define RXD_PKT_IPV4  0x00000010
 #define RXD_PKT_IPV6  0x00000040
+#define RXD_PKT_TCP   0x00000100
+#define RXD_PKT_UDP   0x00000200
+#define RXD_PKT_SCTP  0x00000400
 /* In a legacy write-back the error byte lies above the status byte and the VLAN tag above it. */
 #define RXD_LEGACY_ERR_RXE 0x80
 

@@ -68,6 +68,8 @@ static void reset_all(struct intelvf *dev, bool power_on)
 	ring_stop_all(dev);
 	intr_reset(dev);
 	regs_reset(dev);
+	if (dev->family->reset != NULL)
+		dev->family->reset(dev);
 	intelvf_clear_filters(dev);
 	mbox_reset(dev, power_on);
 	intelvf_set_active(dev, false);
@@ -264,7 +266,8 @@ static void init_family(struct intelvf *dev, const struct intelvf_family *family
 	dev->rxdctl_set = family->strips_always ? RXDCTL_VME : 0;
 }
 
-struct vf *intelvf_create(const struct vf_model *model, const struct intelvf_family *family)
+struct vf *intelvf_create(const struct vf_model *model, unsigned int n_queues,
+			  const struct intelvf_family *family)
 {
 	size_t size = (sizeof(struct intelvf) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 	struct intelvf *dev = aligned_alloc(CACHE_LINE, size);
@@ -293,7 +296,7 @@ struct vf *intelvf_create(const struct vf_model *model, const struct intelvf_fam
 	dev->lines = dev->pages;
 	dev->st->magic = INTELVF_STATE_MAGIC;
 	dev->st->device = model->device;
-	dev->st->n_queues = (uint16_t)model->n_queues;
+	dev->st->n_queues = (uint16_t)vf_model_queues(model, n_queues);
 	dev->st->lpe = LPE_RESET;
 	regs_reset(dev);
 	mbox_reset(dev, true);

@@ -8,7 +8,8 @@
  *   pf.c       the PF behind it: filters, what policy allows
  *   intr.c     causes, masks, vectors
  *   ring.c     when a ring is taken up and given up
- *   rx.c tx.c  frames in and out of the rings
+ *   push.c rx_queue.h tx.c   frames in and out of the rings
+ *   spread.c   which receive queue a frame goes to
  *   relay*.c   rings in guest memory that only messages reach
  *   intelvf.c  life of a VF, policy
  *
@@ -21,7 +22,9 @@
  *  5. Filters (mac, macs, mta, vlan_on, xcast, lpe) are written by device I/O and read by workers
  *     without a lock, word by word: a frame that meets a change half done is judged by the old rule or
  *     by the new one, as if it had come a moment earlier or later.
- *  6. The queue lines are in two pages shared with the guest, which may write anything at any
+ *  6. How frames are spread over the receive queues (`spread`) is replaced as a whole by device I/O, which
+ *     waits for the workers before it uses the memory of the last one again.
+ *  7. The queue lines are in two pages shared with the guest, which may write anything at any
  *     time: each word is read once and checked.
  */
 #ifndef SOFTIOV_DEV_INTELVF_INTELVF_H
@@ -30,12 +33,14 @@
 #include "base/log.h"
 #include "dev/intelvf/hw.h"
 #include "dev/vf.h"
+#include "frame/rss.h"
 
 #define INTELVF_MACVLANS 16 /* filters beside its own; a port of the switch has room for so many */
 #define INTELVF_RX_SEGS \
 	16 /* descriptors that a frame may fill: 10 for a jumbo one in 1 KiB buffers */
 #define INTELVF_FRAME_MAX 9728 /* with FCS: IXGBE_MAX_JUMBO_FRAME_SIZE of Linux 6.12's PF driver */
 #define FCS_SIZE          4
+#define INTELVF_RETA_MAX  128 /* entries of the largest redirection table */
 
 /* A ring, from the guest's word (ENABLE in its queue's line) to ours. */
 enum ring_status {
@@ -56,7 +61,7 @@ struct ring_state {
 	uint32_t epoch;      /* transmit: device I/O's count of disables when it was taken up */
 	uint8_t status;      /* enum ring_status */
 	uint8_t pad[3];
-	uint64_t frames, bytes, group_frames; /* statistics registers; wrap as they do */
+	uint64_t frames, bytes, group_frames; /* since the head was shown last */
 };
 
 struct tx_context {
@@ -125,7 +130,19 @@ struct mbox_data {
 	uint32_t reply_words;          /* 0: none */
 };
 
-#define INTELVF_STATE_MAGIC 0x66763032u /* "fv02": changes with the layout */
+/* Receive side scaling: the registers of a VF that has its own, or what its pool has got from the PF. */
+struct rss_state {
+	uint8_t key[RSS_KEY_SIZE];
+	uint8_t reta[INTELVF_RETA_MAX];
+	uint32_t control; /* MRQC */
+};
+
+/* Statistics registers: sums over the queues. A queue adds what it has whenever its head is shown. */
+struct vf_sums {
+	uint64_t frames, bytes, group_frames;
+};
+
+#define INTELVF_STATE_MAGIC 0x66763033u /* "fv03": changes with the layout */
 
 struct intelvf_state {
 	uint32_t magic;
@@ -144,6 +161,8 @@ struct intelvf_state {
 	uint64_t mta[4096 / 64];
 	uint64_t vlan_asked[4096 / 64]; /* by the guest */
 	uint64_t vlan_on[4096 / 64];    /* and granted by the policy */
+	struct rss_state rss;
+	struct vf_sums rx_sums, tx_sums;
 	struct rx_state rx[INTELVF_QUEUES_MAX];
 	struct tx_state tx[INTELVF_QUEUES_MAX];
 } __attribute__((aligned(INTELVF_PAGE)));
@@ -176,6 +195,14 @@ struct intelvf_txq {
 	uint32_t rs[BURST_MAX + 1];
 } __attribute__((aligned(CACHE_LINE)));
 
+/* To which receive queue a frame goes: reta[hash & reta_mask]. */
+struct rx_spread {
+	struct rss_key key;
+	uint32_t types; /* of enum rss_type, RSS_BIT */
+	uint32_t reta_mask;
+	uint8_t reta[INTELVF_RETA_MAX]; /* below INTELVF_QUEUES_MAX; not every one need be there */
+};
+
 /* What makes a family. Static. */
 struct intelvf_family {
 	const struct reg_table *regs;
@@ -191,7 +218,8 @@ struct intelvf_family {
 	uint16_t eicr, eims, eiac, eiam, ivar, ivar_misc; /* offsets of interrupt registers, */
 	uint16_t mailbox, mbmem;                          /* and of the mailbox's */
 	const struct mbox_table *messages;
-	unsigned int reset_words; /* of the reply to RESET */
+	unsigned int reset_words;           /* of the reply to RESET */
+	void (*reset)(struct intelvf *dev); /* its own part of a reset; may be NULL */
 	const char *(*api_name)(const struct intelvf *dev);
 };
 
@@ -215,11 +243,15 @@ struct intelvf {
 	int state_fd;
 	const struct intelvf_family *family;
 	uint8_t *pages;  /* receive page, transmit page, as the guest maps them */
-	bool has_rlpml;  /* X540 */
+	bool has_rlpml;  /* from the X540 on */
+	bool has_rss;    /* RSS registers of its own: from the X550 on */
 	bool relay_told; /* the log knows, since the last reset from outside */
 	/* Of the policy, for the workers: */
 	uint32_t link_up;
 	uint32_t size_max; /* longest untagged frame, with FCS */
+	struct spinlock rx_sums_lock, tx_sums_lock;
+	const struct rx_spread *spread; /* NULL: all to queue 0, without a hash */
+	struct rx_spread spread_room[2];
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
 	struct intelvf_txq txq[INTELVF_QUEUES_MAX];
@@ -313,7 +345,8 @@ static inline bool intelvf_may_dma(const struct intelvf *dev)
 
 /* intelvf.c, device I/O */
 /* A VF of this family; for vf_model.create. NULL: no memory. */
-struct vf *intelvf_create(const struct vf_model *model, const struct intelvf_family *family);
+struct vf *intelvf_create(const struct vf_model *model, unsigned int n_queues,
+			  const struct intelvf_family *family);
 /* What VFCTRL.RST and every deeper reset do: queues, interrupts, filters; waits for the workers. */
 void intelvf_reset_function(struct intelvf *dev);
 /* Filters as after the mailbox RESET: own address and broadcast only, default length. */
@@ -420,7 +453,16 @@ void ring_stop_all(struct intelvf *dev);
 /* endpoint.running, from what is known now. Caller: owner of receive ring 0. */
 void ring_update_running(struct intelvf *dev);
 
-/* rx.c, tx.c */
+/* spread.c */
+/* Device I/O: from now on frames are spread like this; NULL: not at all. Waits for the workers if it was
+ * otherwise before. */
+void spread_set(struct intelvf *dev, const struct rx_spread *spread);
+/* A worker: endpoint_ops.push, by `spread`. */
+void spread_push(struct intelvf *dev, const struct rx_spread *spread,
+		 const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
+		 struct endpoint_stats *stats);
+
+/* push.c, tx.c */
 extern const struct endpoint_ops intelvf_endpoint_ops;
 extern const struct txq_ops intelvf_txq_ops;
 

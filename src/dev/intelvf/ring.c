@@ -78,7 +78,8 @@ void ring_bad_tail(struct ring_state *ring, uint32_t tail, uint64_t *counter)
 
 void ring_update_running(struct intelvf *dev)
 {
-	unsigned int running = dev->st->rx[0].ring.status == RING_ON && intelvf_may_dma(dev) &&
+	uint8_t status = __atomic_load_n(&dev->st->rx[0].ring.status, __ATOMIC_RELAXED);
+	unsigned int running = status == RING_ON && intelvf_may_dma(dev) &&
 			       __atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) != 0;
 
 	if (atomic_load_explicit(&dev->vf.endpoint.running, memory_order_relaxed) != running)
@@ -100,6 +101,13 @@ static uint8_t *ring_va(struct intelvf *dev, const struct mem_table *table, uint
 	return va;
 }
 
+/* Only queue 0's owner: another one could overwrite its newer finding. */
+static void rx_update_running(struct intelvf *dev, unsigned int q)
+{
+	if (q == 0)
+		ring_update_running(dev);
+}
+
 bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *table,
 		   uint8_t **desc)
 {
@@ -112,7 +120,7 @@ bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 	if (!enable || !intelvf_may_dma(dev)) {
 		if (ring->status != RING_OFF) {
 			set_status(ring, RING_OFF);
-			ring_update_running(dev);
+			rx_update_running(dev, q);
 		}
 		return false;
 	}
@@ -129,13 +137,13 @@ bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 			ring_fail(ring);
 			++*bad;
 		}
-		ring_update_running(dev);
+		rx_update_running(dev, q);
 	}
 	if (unlikely(ring->status != RING_ON))
 		return false;
 	*desc = ring_va(dev, table, &dev->rxq[q].ring_hint, ring, bad);
 	if (unlikely(*desc == NULL))
-		ring_update_running(dev);
+		rx_update_running(dev, q);
 	return *desc != NULL;
 }
 
@@ -166,7 +174,27 @@ bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 	return *desc != NULL;
 }
 
-/* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap. Queue 0's lines hold the sums. */
+/* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap, reading does not clear them, and a reset
+ * of the VF leaves them alone. Queue 0's lines hold the sums. They must never step back: a driver would take
+ * that for a wrap. */
+static void show_sums(struct spinlock *lock, struct vf_sums *sum, struct ring_state *ring,
+		      uint32_t *frames, uint32_t *bytes, uint32_t *group)
+{
+	spin_lock(lock);
+	sum->frames += ring->frames;
+	sum->bytes += ring->bytes;
+	sum->group_frames += ring->group_frames;
+	shared_store(frames, (uint32_t)sum->frames);
+	shared_store(bytes, (uint32_t)sum->bytes);
+	shared_store(bytes + 1, (uint32_t)(sum->bytes >> 32) & 0xf);
+	if (group != NULL)
+		shared_store(group, (uint32_t)sum->group_frames);
+	spin_unlock(lock);
+	ring->frames = 0;
+	ring->bytes = 0;
+	ring->group_frames = 0;
+}
+
 void ring_rx_show(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->rx[q].ring;
@@ -178,10 +206,8 @@ void ring_rx_show(struct intelvf *dev, unsigned int q)
 	shared_store(&rx_line(dev, q)->rdh, ring->head);
 	if (!dev->family->has_line_stats)
 		return;
-	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
-	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
-	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
-	shared_store(&sum->stat_34, (uint32_t)ring->group_frames);
+	show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, &sum->stat_1c, &sum->stat_20,
+		  &sum->stat_34);
 }
 
 void ring_tx_show(struct intelvf *dev, unsigned int q)
@@ -195,9 +221,7 @@ void ring_tx_show(struct intelvf *dev, unsigned int q)
 	shared_store(&tx_line(dev, q)->tdh, ring->head);
 	if (!dev->family->has_line_stats)
 		return;
-	shared_store(&sum->stat_1c, (uint32_t)ring->frames);
-	shared_store(&sum->stat_20, (uint32_t)ring->bytes);
-	shared_store(&sum->stat_24, (uint32_t)(ring->bytes >> 32) & 0xf);
+	show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, &sum->stat_1c, &sum->stat_20, NULL);
 }
 
 /* Takes the lock only where it must, so that a preempted device I/O thread seldom holds up a worker. */

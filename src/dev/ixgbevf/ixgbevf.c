@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The family of 82599 and X540, and the two models. */
+/* The family of 82599, X540 and X550, and the three models. */
 #include "dev/ixgbevf/ixgbevf.h"
 
-#define X540_VF 0x1515
+#define N82599_VF 0x10ed
+#define X540_VF   0x1515
+#define X550_VF   0x1565
 
 static const struct intelvf_family family = {
 	.regs = &ixgbevf_regs,
@@ -23,35 +25,42 @@ static const struct intelvf_family family = {
 	.mbmem = VFMBMEM,
 	.messages = &ixgbevf_messages,
 	.reset_words = 4, /* status, address, type of the multicast hash */
+	.reset = rss_reset,
 	.api_name = ixgbevf_api_name,
 };
 _Static_assert(1 << 6 == IXGBEVF_QUEUE_STEP, "line_shift");
 
-static struct vf *create(const struct vf_model *model)
+static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 {
-	struct vf *vf = intelvf_create(model, &family);
+	struct vf *vf = intelvf_create(model, n_queues, &family);
 
-	if (vf != NULL)
-		intelvf_of(vf)->has_rlpml = model->device == X540_VF;
+	if (vf == NULL)
+		return NULL;
+	intelvf_of(vf)->has_rlpml = model->device != N82599_VF;
+	intelvf_of(vf)->has_rss = model->device == X550_VF;
+	rss_init(intelvf_of(vf));
 	return vf;
 }
 
 /* DS 9.4: BAR 0 has the registers, BAR 3 MSI-X with the table at 0 and pending bits at 0x2000. A VF's
- * subsystem IDs are its PF's: X520-2 and X540-T2 here. */
-#define IXGBEVF_MODEL(name_, device_, subsystem_)                                     \
-	{                                                                             \
-		.name = (name_), .vendor = 0x8086, .device = (device_),               \
-		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1, \
-		.class_code = 0x020000, .n_vectors = INTELVF_VECTORS, .msix_bar = 3,  \
-		.msix_table_offset = 0, .msix_pba_offset = 0x2000, .n_bars = 2,       \
-		.bar = { { .idx = 0,                                                  \
-			   .size = INTELVF_BAR_SIZE,                                  \
-			   .mmap_offset = IXGBEVF_PAGE_RX,                            \
-			   .mmap_size = 2 * INTELVF_PAGE,                             \
-			   .memfd_offset = IXGBEVF_PAGE_RX },                         \
-			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                    \
-		.speed_max_mbit = 10000, .n_queues = 1, .create = create,             \
+ * subsystem IDs are its PF's: X520-2, X540-T2 and X550-T1 here. With SR-IOV on, each pool has two queue pairs
+ * at least (DS 7.10.2.1), and Linux's driver takes two wherever it has two processors, without asking. */
+#define IXGBEVF_MODEL(name_, device_, subsystem_)                                               \
+	{                                                                                       \
+		.name = (name_), .vendor = 0x8086, .device = (device_),                         \
+		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1,           \
+		.class_code = 0x020000, .n_vectors = INTELVF_VECTORS, .msix_bar = 3,            \
+		.msix_table_offset = 0, .msix_pba_offset = 0x2000, .n_bars = 2,                 \
+		.bar = { { .idx = 0,                                                            \
+			   .size = INTELVF_BAR_SIZE,                                            \
+			   .mmap_offset = IXGBEVF_PAGE_RX,                                      \
+			   .mmap_size = 2 * INTELVF_PAGE,                                       \
+			   .memfd_offset = IXGBEVF_PAGE_RX },                                   \
+			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                              \
+		.speed_max_mbit = 10000, .n_queues_min = 2, .n_queues_max = INTELVF_QUEUES_MAX, \
+		.create = create,                                                               \
 	}
 
-const struct vf_model ixgbevf_model_82599 = IXGBEVF_MODEL("82599", 0x10ed, 0x000c);
+const struct vf_model ixgbevf_model_82599 = IXGBEVF_MODEL("82599", N82599_VF, 0x000c);
 const struct vf_model ixgbevf_model_x540 = IXGBEVF_MODEL("x540", X540_VF, 0x0001);
+const struct vf_model ixgbevf_model_x550 = IXGBEVF_MODEL("x550", X550_VF, 0x0001);

@@ -70,13 +70,33 @@ static bool op_get_link_state(struct intelvf *dev, uint32_t *msg)
 	return true;
 }
 
+/* The pool's redirection table, two bits an entry; and its key, as its bytes lie in memory. */
+static bool op_get_reta(struct intelvf *dev, uint32_t *msg)
+{
+	const uint8_t *reta = dev->st->rss.reta;
+
+	for (unsigned int i = 0; i < RETA_ENTRIES / 16; i++) {
+		msg[1 + i] = 0;
+		for (unsigned int j = 0; j < 16; j++)
+			msg[1 + i] |= (reta[16 * i + j] & 3u) << 2 * j;
+	}
+	return true;
+}
+
+static bool op_get_rss_key(struct intelvf *dev, uint32_t *msg)
+{
+	for (unsigned int i = 0; i < RSS_KEY_SIZE / 4; i++)
+		msg[1 + i] = rss_key_word(dev, i);
+	return true;
+}
+
 /* Speeds as IXGBE_LINK_SPEED_* of ixgbevf/defines.h. */
 static bool op_get_pf_link_state(struct intelvf *dev, uint32_t *msg)
 {
-	const struct vf_policy *policy = &dev->vf.policy;
+	uint32_t speed = vf_speed_mbit(&dev->vf);
 
-	msg[1] = policy->speed_mbit == 100 ? 0x08 : policy->speed_mbit == 1000 ? 0x20 : 0x80;
-	msg[2] = policy->link_up;
+	msg[1] = speed == 100 ? 0x08 : speed == 1000 ? 0x20 : 0x80;
+	msg[2] = dev->vf.policy.link_up;
 	return true;
 }
 
@@ -102,9 +122,8 @@ static const struct mbox_op ops[] = {
 	[OP_SET_MACVLAN]        = { "SET_MACVLAN",        op_set_macvlan,       MBOX_API_10 },
 	[OP_API_NEGOTIATE]      = { "API_NEGOTIATE",      op_api_negotiate,     MBOX_API_10 },
 	[OP_GET_QUEUES]         = { "GET_QUEUES",         op_get_queues,        MBOX_API_11 },
-	/* One queue: there is nothing to distribute, and no key. */
-	[OP_GET_RETA]           = { "GET_RETA",           op_refuse,            MBOX_API_12 },
-	[OP_GET_RSS_KEY]        = { "GET_RSS_KEY",        op_refuse,            MBOX_API_12 },
+	[OP_GET_RETA]           = { "GET_RETA",           op_get_reta,          MBOX_API_12 },
+	[OP_GET_RSS_KEY]        = { "GET_RSS_KEY",        op_get_rss_key,       MBOX_API_12 },
 	[OP_UPDATE_XCAST_MODE]  = { "UPDATE_XCAST_MODE",  op_update_xcast,      MBOX_API_12 },
 	[OP_IPSEC_ADD]          = { "IPSEC_ADD",          op_refuse,            MBOX_API_14 },
 	[OP_IPSEC_DEL]          = { "IPSEC_DEL",          op_refuse,            MBOX_API_14 },

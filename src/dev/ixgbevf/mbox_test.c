@@ -171,8 +171,8 @@ static void operations_by_version(void **state)
 		uint8_t since;
 	} cases[] = {
 		{ 0x03, 0, MBOX_API_10 }, { 0x04, 0, MBOX_API_10 }, { 0x05, 1518, MBOX_API_10 },
-		{ 0x06, 0, MBOX_API_10 }, { 0x09, 0, MBOX_API_11 }, { 0x0a, 0, 0xff },
-		{ 0x0b, 0, 0xff },        { 0x0c, 1, MBOX_API_12 }, { 0x0c, 3, MBOX_API_13 },
+		{ 0x06, 0, MBOX_API_10 }, { 0x09, 0, MBOX_API_11 }, { 0x0a, 0, MBOX_API_12 },
+		{ 0x0b, 0, MBOX_API_12 }, { 0x0c, 1, MBOX_API_12 }, { 0x0c, 3, MBOX_API_13 },
 		{ 0x0d, 0, 0xff },        { 0x0e, 0, 0xff },        { 0x10, 0, MBOX_API_12 },
 		{ 0x11, 0, MBOX_API_16 }, { 0x12, 1, MBOX_API_17 }, { 0x00, 0, 0xff },
 		{ 0x07, 0, 0xff },        { 0x0f, 0, 0xff },        { 0x13, 0, 0xff },
@@ -378,12 +378,19 @@ static void set_macvlan(void **state)
 
 static void answers(void **state)
 {
+	static const struct {
+		uint32_t mbit, word, links;
+	} speeds[] = {
+		{ 100, 0x08, VFLINKS_100M },  { 1000, 0x20, VFLINKS_1G },
+		{ 10000, 0x80, VFLINKS_10G }, { 0, 0x80, VFLINKS_10G },
+		{ 40000, 0x80, VFLINKS_10G },
+	};
 	uint32_t reply[16];
 
 	guest_mbox_up(&g, MBOX_API_17);
 	ask(2, (const uint32_t[]){ 9, 0, 0, 0, 0 }, 5, reply);
-	assert_int_equal(reply[1], 1);
-	assert_int_equal(reply[2], 1);
+	assert_int_equal(reply[1], 2);
+	assert_int_equal(reply[2], 2);
 	assert_int_equal(reply[3], 0);
 	assert_int_equal(reply[4], 0);
 	set_policy(set_pvid);
@@ -394,11 +401,58 @@ static void answers(void **state)
 	ask(2, (const uint32_t[]){ 0x11, 0, 0 }, 3, reply);
 	assert_int_equal(reply[1], 0x80);
 	assert_int_equal(reply[2], 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(speeds); i++) {
+		struct vf_policy policy = g.vf->policy;
+
+		policy.speed_mbit = speeds[i].mbit;
+		g.vf->ops->set_policy(g.vf, &policy);
+		guest_mbox_up(&g, MBOX_API_17);
+		ask(2, (const uint32_t[]){ 0x11, 0, 0 }, 3, reply);
+		assert_int_equal(reply[1], speeds[i].word);
+		assert_int_equal(guest_read(&g, VFLINKS), VFLINKS_UP | speeds[i].links);
+	}
 	set_policy(link_down);
 	ask(2, (const uint32_t[]){ 0x11, 0, 0 }, 3, reply);
 	assert_int_equal(reply[2], 0);
 	ask(2, (const uint32_t[]){ 0x10, 0 }, 2, reply);
 	assert_int_equal(reply[1], 1);
+}
+
+/* The pool's table and key: what frames are spread by. */
+static void rss_of_the_pool(void **state)
+{
+	static const struct {
+		unsigned int asked, n_queues, in_turn;
+	} cases[] = { { 1, 2, 2 }, { 2, 2, 2 }, { 3, 3, 2 }, { 4, 4, 4 },
+		      { 7, 7, 4 }, { 8, 8, 8 }, { 99, 8, 8 } };
+	uint32_t reply[16], key[16];
+
+	for (unsigned int c = 0; c < ARRAY_SIZE(cases); c++) {
+		guest_stop(&g);
+		guest_start_queues(&g, "82599", cases[c].asked);
+		guest_mbox_up(&g, MBOX_API_12);
+		ask(1, (const uint32_t[]){ 9 }, 1, reply);
+		assert_int_equal(reply[1], cases[c].n_queues);
+		assert_int_equal(reply[2], cases[c].n_queues);
+		assert_int_equal(g.vf->endpoint.n_txq, cases[c].n_queues);
+		ask(1, (const uint32_t[]){ 0x0a }, 1, reply);
+		for (unsigned int i = 0; i < 128; i++)
+			assert_int_equal(reply[1 + i / 16] >> 2 * (i % 16) & 3,
+					 i % cases[c].in_turn & 3);
+		assert_int_equal(reply[9], 0);
+		ask(1, (const uint32_t[]){ 0x0b }, 1, key);
+		assert_memory_equal(key + 1, g.dev->st->rss.key, RSS_KEY_SIZE);
+		/* A reset of the VF does not change the PF's key. */
+		guest_write(&g, VFCTRL, VFCTRL_RST);
+		guest_mbox_up(&g, MBOX_API_12);
+		ask(1, (const uint32_t[]){ 0x0b }, 1, reply);
+		assert_memory_equal(reply + 1, key + 1, RSS_KEY_SIZE);
+		/* The registers of later controllers are not there. */
+		for (uint32_t at = VFMRQC; at < VFRETA + 64; at += 4) {
+			guest_write(&g, at, 0xffffffff);
+			assert_int_equal(guest_read(&g, at), 0);
+		}
+	}
 }
 
 static void xcast_modes(void **state)
@@ -655,6 +709,7 @@ int main(void)
 		TEST(set_lpe),
 		TEST(set_macvlan),
 		TEST(answers),
+		TEST(rss_of_the_pool),
 		TEST(xcast_modes),
 		TEST(link_change_is_told),
 		TEST(notification_waits),

@@ -7,5 +7,6 @@
 
 extern const struct vf_model ixgbevf_model_82599; /* 8086:10ed */
 extern const struct vf_model ixgbevf_model_x540;  /* 8086:1515 */
+extern const struct vf_model ixgbevf_model_x550;  /* 8086:1565 */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The register file. Page 0 is the image, pages 1 and 2 are the queue pages. Nothing is mapped in page 3:
- * RSS registers belong to later controllers.
+/* The register file. Page 0 is the image, pages 1 and 2 are the queue pages. Nothing is mapped in page 3,
+ * which has the RSS registers of the X550; before it they read as 0.
  */
 #include "base/clock.h"
 #include "dev/ixgbevf/ixgbevf.h"
@@ -20,7 +20,7 @@ static uint32_t read_vflinks(struct intelvf *dev, unsigned int n)
 {
 	if (!dev->vf.policy.link_up)
 		return 0;
-	switch (dev->vf.policy.speed_mbit) {
+	switch (vf_speed_mbit(&dev->vf)) {
 	case 100:
 		return VFLINKS_UP | VFLINKS_100M;
 	case 1000:
@@ -63,7 +63,7 @@ static const struct reg rows[] = {
 	{ VFMBMEM,        4, VFMBMEM_WORDS, 0,      ALL,  REG_RW, false, "VFMBMEM",    "8.3.5.1.6", NULL, NULL },
 	{ VFMAILBOX,      0,  1,          0, VFMAILBOX_REQ | VFMAILBOX_ACK | VFMAILBOX_VFU,
 							  REG_RC, false, "VFMAILBOX",  "8.3.5.1.5", mbox_read, mbox_write },
-	{ VFPSRTYPE,      0,  1,          0, 0xe0001330,  REG_RW, true,  "VFPSRTYPE",  "8.3.5.4.1", NULL, NULL },
+	{ VFPSRTYPE,      0,  1,          0, VFPSRTYPE_MASK, REG_RW, true, "VFPSRTYPE", "8.3.5.4.1", NULL, rss_write_psrtype },
 	{ VTEITR,         4, INTELVF_VECTORS, 0, VTEITR_MASK, REG_RW, true, "VTEITR",  "8.3.5.2.7", NULL, NULL },
 
 	{ RX + RDBAL,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAL",      "8.3.5.4", NULL, NULL },
@@ -93,6 +93,9 @@ static const struct reg rows[] = {
 	{ VFGOTC_LSB,     0,  1,          0,        ALL, REG_MEM, false, "VFGOTC_LSB", "8.3.5.7.5", NULL, NULL },
 	{ VFGOTC_MSB,     0,  1,          0,        ALL, REG_MEM, false, "VFGOTC_MSB", "8.3.5.7.6", NULL, NULL },
 
+	{ VFMRQC,         0,  1,          0, VFMRQC_MASK, REG_RW, false, "VFMRQC",     "X550", rss_read_mrqc, rss_write_mrqc },
+	{ VFRSSRK,        4, RSS_KEY_SIZE / 4, 0,   ALL,  REG_RW, false, "VFRSSRK",    "X550", rss_read_key, rss_write_key },
+	{ VFRETA,         4, VFRETA_ENTRIES / 4, 0, 0x3f3f3f3f, REG_RW, false, "VFRETA", "X550", rss_read_reta, rss_write_reta },
 	{ VFRXMEMWRAP,    0,  1,          0,          0,  REG_RO, false, "VFRXMEMWRAP", "8.2.3.8.11", NULL, NULL },
 };
 /* clang-format on */

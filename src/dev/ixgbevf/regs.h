@@ -51,8 +51,11 @@
 #define VFGOTC_LSB 0x2020
 #define VFGOTC_MSB 0x2024
 
-/* Page 3 */
-#define VFRXMEMWRAP 0x3190
+/* Page 3. RSS registers: from the X550 on (ixgbevf/regs.h of Linux 6.12) */
+#define VFMRQC      0x3000
+#define VFRSSRK     0x3100 /* [10] */
+#define VFRXMEMWRAP 0x3190 /* not the X550 */
+#define VFRETA      0x3200 /* [16], four entries each */
 
 #define VFCTRL_RST 0x04000000
 
@@ -66,6 +69,15 @@
 #define VTEICR_MASK     INTELVF_VECTORS_MASK
 #define VTEITR_MASK     0x00000ff8
 #define VTEITR_CNT_WDIS 0x80000000
+
+#define VFPSRTYPE_MASK 0xe0001330
+#define VFPSRTYPE_RQPL_SHIFT \
+	29 /* DS 8.2.3.7.4: bits of the redirection table's entries that count */
+#define VFRETA_ENTRIES 64
+#define RETA_ENTRIES   128 /* of the PF, for pools without registers of their own */
+
+#define VFMRQC_RSSEN 0x00000001
+#define VFMRQC_MASK  0x01ff0001
 
 #define SRRCTL_BSIZEPACKET 0x0000001f /* KiB */
 #define SRRCTL_RESET       0x00000402 /* DS 8.2.3.8.7: 2 KiB, header 256 bytes */

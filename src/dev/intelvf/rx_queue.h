@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Receive: frames are filtered as the VF's driver asked and copied into its posted buffers.
+/* Receive, one queue: frames are filtered as the VF's driver asked and copied into its posted buffers.
  *
  * The guest owns descriptors [head, tail): it wrote buffer addresses there before it moved RDT. We
  * fill buffers in order and hand each descriptor back by a write-back with DD. Whatever else is written
@@ -7,7 +7,13 @@
  * read the rest without asking again.
  *
  * A push holds the queue's lock throughout; see ring.c for why that is also what makes disabling safe.
- */
+ *
+ * This is a header for its speed only: push.c compiles it for frames that nobody has looked into, spread.c for
+ * those of which hash and type are known. Each calls rx_push_queue at one place, so that all of it becomes
+ * one function, and the common case pays nothing for the other. */
+#ifndef SOFTIOV_DEV_INTELVF_RX_QUEUE_H
+#define SOFTIOV_DEV_INTELVF_RX_QUEUE_H
+
 #include "dev/intelvf/intelvf.h"
 #include "dev/intelvf/relay.h"
 #include "frame/copy.h"
@@ -40,7 +46,7 @@ static inline bool filter_bit(const uint64_t *map, unsigned int bit)
 	return (__atomic_load_n(&map[bit / 64], __ATOMIC_RELAXED) >> (bit % 64)) & 1;
 }
 
-static bool is_listed(const struct intelvf_state *st, uint64_t mac)
+static inline bool is_listed(const struct intelvf_state *st, uint64_t mac)
 {
 	uint32_t n = __atomic_load_n(&st->n_macs, __ATOMIC_ACQUIRE);
 
@@ -51,12 +57,12 @@ static bool is_listed(const struct intelvf_state *st, uint64_t mac)
 }
 
 /* DS 7.1.1.2: filter type 0 hashes bits 47:36 of the address. */
-static unsigned int mta_hash(uint64_t mac)
+static inline unsigned int mta_hash(uint64_t mac)
 {
 	return (unsigned int)(mac >> 36) & 0xfff;
 }
 
-static bool wants_slow(const struct intelvf_state *st, uint64_t dest)
+static inline bool wants_slow(const struct intelvf_state *st, uint64_t dest)
 {
 	uint32_t xcast = __atomic_load_n(&st->xcast, __ATOMIC_RELAXED);
 
@@ -87,7 +93,7 @@ static inline enum drop_reason filter(const struct rx_burst *b, const struct fra
 
 /* Whether the first L4 header's checksum in the frame as it was written is right. A sender may ask to
  * fill in a checksum of an inner header; the driver would take our word for the outer one. */
-static bool l4_is_good(const struct frame *f, const uint8_t *out, bool tag_inside)
+static inline bool l4_is_good(const struct frame *f, const uint8_t *out, bool tag_inside)
 {
 	uint32_t l3 = FRAME_SIZE_MIN + (tag_inside ? 4 : 0);
 	uint32_t start = f->csum_start + (tag_inside ? 4u : 0u);
@@ -120,7 +126,7 @@ static inline uint32_t status_of(const struct frame *f, const uint8_t *out, bool
 
 /* Hands one descriptor back. Two 8-byte stores and not one of 16: only the former are promised to
  * become visible whole and in order on every x86-64, and they cost the same. */
-static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint32_t packet_info,
+static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint64_t packet_info,
 			      uint32_t status_error, uint32_t size, uint16_t tci)
 {
 	uint64_t hi;
@@ -144,15 +150,30 @@ static inline uint32_t next_idx(const struct ring_state *ring, uint32_t idx)
 	return ++idx == ring->n_desc ? 0 : idx;
 }
 
-/* DS 7.1.6.2, packet type: what can be told without parsing. */
-static inline uint32_t packet_info(const struct frame *f)
+/* DS 7.1.6.2: hash, type of the hash, type of the packet. Without a look into the headers (`r`), only what
+ * the frame itself says. */
+static inline __attribute__((always_inline)) uint64_t packet_info(const struct frame *f,
+								  const struct rss_result *r)
 {
+	static const uint8_t rss_type[RSS_TYPES] = {
+		[RSS_NONE] = 0,        [RSS_TCP_IPV4] = 1, [RSS_IPV4] = 2,
+		[RSS_TCP_IPV6] = 3,    [RSS_IPV6_EX] = 4,  [RSS_IPV6] = 5,
+		[RSS_TCP_IPV6_EX] = 6, [RSS_UDP_IPV4] = 7, [RSS_UDP_IPV6] = 8,
+		[RSS_UDP_IPV6_EX] = 9,
+	};
+
+	_Static_assert(PACKET_IPV4 << RXD_PKT_SHIFT == RXD_PKT_IPV4 &&
+			       PACKET_SCTP << RXD_PKT_SHIFT == RXD_PKT_SCTP,
+		       "one order of bits");
+	if (r != NULL)
+		return rss_type[r->type] | (uint32_t)r->packet << RXD_PKT_SHIFT |
+		       (uint64_t)r->hash << 32;
 	return f->ethertype == ETH_TYPE_IPV4   ? RXD_PKT_IPV4
 	       : f->ethertype == ETH_TYPE_IPV6 ? RXD_PKT_IPV6
 					       : 0;
 }
 
-static uint8_t *translate(const struct rx_burst *b, uint32_t idx)
+static inline uint8_t *translate(const struct rx_burst *b, uint32_t idx)
 {
 	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
 
@@ -176,7 +197,7 @@ static inline void consume(struct rx_burst *b, uint32_t n)
 /* The buffer of descriptor `idx` is not in the guest's memory: the n descriptors up to it go back as
  * one bad packet, so that the ring goes on behind it. If messages reach it, the relay takes them up
  * instead. */
-static enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
+static inline enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
 {
 	struct ring_state *ring = b->ring;
 	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
@@ -196,12 +217,14 @@ static enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
 }
 
 /* A frame that fills several buffers. */
-static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint32_t size,
-				 bool tag_beside, bool tag_inside)
+static inline enum drop_reason put_long(struct rx_burst *b, const struct frame *f,
+					const struct rss_result *r, uint32_t size, bool tag_beside,
+					bool tag_inside)
 {
 	struct ring_state *ring = b->ring;
 	struct seg_out out[INTELVF_RX_SEGS];
-	uint32_t n = 0, idx = ring->head, left = size;
+	uint32_t n = 0, idx = ring->head, left = size, end;
+	uint64_t info;
 
 	for (uint32_t room = 0; room < size; room += b->buf_size, n++) {
 		if (n == b->avail)
@@ -214,12 +237,12 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 		idx = next_idx(ring, idx);
 	}
 	frame_copy_slow(f, out, n, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
+	end = status_of(f, out[0].va, tag_beside, tag_inside);
+	info = packet_info(f, r);
 	for (uint32_t i = 0; i < n; i++) {
 		bool last = i + 1 == n;
-		uint32_t status = last ? status_of(f, out[0].va, tag_beside, tag_inside)
-				       : RXD_STAT_DD;
 
-		write_back(b, &b->desc[ring->head], packet_info(f), status,
+		write_back(b, &b->desc[ring->head], info, last ? end : RXD_STAT_DD,
 			   last ? left : b->buf_size, last && tag_beside ? f->tci : 0);
 		left -= last ? 0 : b->buf_size;
 		ring->head = next_idx(ring, ring->head);
@@ -228,33 +251,36 @@ static enum drop_reason put_long(struct rx_burst *b, const struct frame *f, uint
 	return DROP_NONE;
 }
 
-static inline enum drop_reason put(struct rx_burst *b, const struct frame *f)
+static inline enum drop_reason put(struct rx_burst *b, const struct frame *f,
+				   const struct rss_result *r)
 {
 	struct ring_state *ring = b->ring;
 	bool tagged = f->vid != b->untagged_vid;
 	bool tag_inside = tagged && !b->strip;
 	bool tag_beside = tagged && b->strip;
 	uint32_t size = f->size + (tag_inside ? 4 : 0);
+	uint32_t status;
 	struct seg_out out;
 
 	if (unlikely(size > b->buf_size))
-		return put_long(b, f, size, tag_beside, tag_inside);
+		return put_long(b, f, r, size, tag_beside, tag_inside);
 	if (unlikely(b->avail == 0))
 		return DROP_NO_BUFFER;
 	out = (struct seg_out){ buffer_at(b, 0, ring->head), b->buf_size };
 	if (unlikely(out.va == NULL))
 		return return_bad(b, 1, ring->head);
 	frame_copy(f, &out, 1, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
-	write_back(b, &b->desc[ring->head], packet_info(f),
-		   status_of(f, out.va, tag_beside, tag_inside), size, tag_beside ? f->tci : 0);
+	status = status_of(f, out.va, tag_beside, tag_inside);
+	write_back(b, &b->desc[ring->head], packet_info(f, r), status, size,
+		   tag_beside ? f->tci : 0);
 	ring->head = next_idx(ring, ring->head);
 	consume(b, 1);
 	return DROP_NONE;
 }
 
 /* Reads the line's variable part; the ring is ready. */
-static void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned int q,
-		       struct endpoint_stats *stats)
+static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned int q,
+			      struct endpoint_stats *stats)
 {
 	struct rx_line *line = rx_line(dev, q);
 	struct ring_state *ring = &dev->st->rx[q].ring;
@@ -322,8 +348,9 @@ struct rx_sums {
 /* The fast path: one frame, one buffer, to the VF's own address, as long as there is nothing else to it.
  * Nothing that the guest shares is read, so all but its memory can stay in registers. Returns the frames
  * done. */
-static unsigned int push_simple(struct rx_burst *b, const struct frame *const frame[],
-				unsigned int n, struct rx_sums *sums)
+static inline unsigned int push_simple(struct rx_burst *b, const struct frame *const frame[],
+				       const struct rss_result *rss, unsigned int n,
+				       struct rx_sums *sums)
 {
 	const uint64_t mac = __atomic_load_n(&b->dev->st->mac, __ATOMIC_RELAXED);
 	uint32_t size_max = b->lpe < b->rlpml ? b->lpe : b->rlpml;
@@ -351,7 +378,8 @@ static unsigned int push_simple(struct rx_burst *b, const struct frame *const fr
 			     size > size_max || (f->flags & (FRAME_WORK | FRAME_L4_VALID)) != 0))
 			break;
 		frame_copy(f, &out, 1, 0);
-		write_back(b, &desc[idx], packet_info(f), RXD_STAT_DD | RXD_STAT_EOP, size, 0);
+		write_back(b, &desc[idx], packet_info(f, rss != NULL ? &rss[i] : NULL),
+			   RXD_STAT_DD | RXD_STAT_EOP, size, 0);
 		if (++idx == n_desc)
 			idx = 0;
 		bytes += size;
@@ -365,13 +393,13 @@ static unsigned int push_simple(struct rx_burst *b, const struct frame *const fr
 }
 
 /* Any frame. */
-static void push_one(struct rx_burst *b, const struct frame *f, struct rx_sums *sums,
-		     struct endpoint_stats *stats)
+static inline void push_one(struct rx_burst *b, const struct frame *f, const struct rss_result *r,
+			    struct rx_sums *sums, struct endpoint_stats *stats)
 {
 	enum drop_reason reason = filter(b, f);
 
 	if (likely(reason == DROP_NONE))
-		reason = put(b, f);
+		reason = put(b, f, r);
 	if (unlikely(reason != DROP_NONE)) {
 		stats->drop[reason]++;
 		stats->bad_rx_desc += reason == DROP_BAD_BUFFER;
@@ -382,12 +410,12 @@ static void push_one(struct rx_burst *b, const struct frame *f, struct rx_sums *
 	sums->group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
 }
 
-static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
-		    uint16_t untagged_vid, struct endpoint_stats *stats)
+/* All of these go to queue q. `rss`: what is known of each, or NULL. */
+static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
+				 const struct frame *const frame[], const struct rss_result *rss,
+				 unsigned int n, uint16_t untagged_vid,
+				 struct endpoint_stats *stats)
 {
-	struct intelvf *dev =
-		container_of(container_of(ep, struct vf, endpoint), struct intelvf, vf);
-	const unsigned int q = 0; /* where the choice of a queue by RSS belongs */
 	struct rx_burst b;
 	struct rx_sums sums = { 0 };
 	uint32_t head;
@@ -408,9 +436,11 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	look_ahead(&b, n);
 	for (unsigned int i = 0; i < n;) {
 		if (likely(!b.legacy && (frame[i]->flags & FRAME_WORK) == 0))
-			i += push_simple(&b, frame + i, n - i, &sums);
-		if (i < n)
-			push_one(&b, frame[i++], &sums, stats);
+			i += push_simple(&b, frame + i, rss != NULL ? rss + i : NULL, n - i, &sums);
+		if (i < n) {
+			push_one(&b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);
+			i++;
+		}
 	}
 	b.ring->frames += sums.frames;
 	b.ring->bytes += sums.bytes + sums.frames * FCS_SIZE;
@@ -425,4 +455,4 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 		stats->irqs += intr_rx(dev, q);
 }
 
-const struct endpoint_ops intelvf_endpoint_ops = { .push = rx_push };
+#endif

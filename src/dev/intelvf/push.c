@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Receive. What happens in a queue is in rx_queue.h. */
+#include "dev/intelvf/rx_queue.h"
+
+static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+		    uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	struct intelvf *dev =
+		container_of(container_of(ep, struct vf, endpoint), struct intelvf, vf);
+	const struct rx_spread *spread = __atomic_load_n(&dev->spread, __ATOMIC_ACQUIRE);
+
+	if (likely(spread == NULL))
+		rx_push_queue(dev, 0, frame, NULL, n, untagged_vid, stats);
+	else
+		spread_push(dev, spread, frame, n, untagged_vid, stats);
+}
+
+const struct endpoint_ops intelvf_endpoint_ops = { .push = rx_push };

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which receive queue a frame goes to. */
+#include "dev/intelvf/rx_queue.h"
+
+void spread_set(struct intelvf *dev, const struct rx_spread *spread)
+{
+	const struct rx_spread *old = dev->spread;
+	struct rx_spread *room = &dev->spread_room[old == &dev->spread_room[0]];
+
+	if (spread != NULL)
+		*room = *spread;
+	else if (old == NULL)
+		return;
+	__atomic_store_n(&dev->spread, spread != NULL ? room : NULL, __ATOMIC_RELEASE);
+	if (old != NULL)
+		dev->vf.upcalls->quiesce(dev->vf.arg);
+}
+
+/* A burst by queue. */
+struct sorted {
+	uint8_t n[INTELVF_QUEUES_MAX];
+	const struct frame *frame[INTELVF_QUEUES_MAX][BURST_MAX];
+	struct rss_result rss[INTELVF_QUEUES_MAX][BURST_MAX];
+};
+
+/* The frames of a queue keep their order, and so do those of a flow, since its hash is always the same. */
+static void sort(const struct rx_spread *spread, const struct frame *const frame[], unsigned int n,
+		 struct sorted *sorted)
+{
+	struct rss_result rss[BURST_MAX];
+
+	rss_burst(&spread->key, spread->types, frame, n, rss);
+	memset(sorted->n, 0, sizeof(sorted->n));
+	for (unsigned int i = 0; i < n; i++) {
+		/* Without a hash: queue 0 (DS 7.1.2.7.1). */
+		unsigned int q =
+			rss[i].type != RSS_NONE ? spread->reta[rss[i].hash & spread->reta_mask] : 0;
+		unsigned int at = sorted->n[q]++;
+
+		sorted->frame[q][at] = frame[i];
+		sorted->rss[q][at] = rss[i];
+	}
+}
+
+void spread_push(struct intelvf *dev, const struct rx_spread *spread,
+		 const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
+		 struct endpoint_stats *stats)
+{
+	struct sorted sorted;
+
+	for (unsigned int i = 0; i < n; i += BURST_MAX) {
+		sort(spread, frame + i, n - i < BURST_MAX ? n - i : BURST_MAX, &sorted);
+		for (unsigned int q = 0; q < INTELVF_QUEUES_MAX; q++) {
+			if (sorted.n[q] == 0)
+				continue;
+			if (likely(q < dev->st->n_queues))
+				rx_push_queue(dev, q, sorted.frame[q], sorted.rss[q], sorted.n[q],
+					      untagged_vid, stats);
+			else
+				stats->drop[DROP_DOWN] += sorted.n[q];
+		}
+	}
+}
