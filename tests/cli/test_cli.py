@@ -57,7 +57,7 @@ def test_abbreviations(lab, words):
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
     ("vport set web1 vlna 5", "vport 'web1': vlna: there is no such field; did you mean 'vlan'? one "
-     "of switch, mac, vlan, trunk, iov, model, synthetic, mac-spoofing, trust, link, mtu, owner, pins"),
+     "of switch, mac, vlan, trunk, iov, model, synthetic, mac-spoofing, trust, link, speed, mtu, owner, pins"),
     ("vport set web1 vlan", "vport 'web1': vlan: a value must follow: a number from 0 to 4094"),
     ("vport set web1 vlan 5 vlan 6", "vport 'web1': vlan: is given twice"),
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
@@ -84,7 +84,7 @@ def test_usage(lab, words, line):
     ("vport set web1 vlan 5000",
      "vport 'web1': vlan: '5000' is not allowed: a number from 0 to 4094"),
     ("vport set web1 iov maybe", "vport 'web1': iov: 'maybe' is not allowed: on or off"),
-    ("vport set web1 model e1000", "vport 'web1': model: 'e1000' is not allowed: 82599 or x540"),
+    ("vport set web1 model e1000", "vport 'web1': model: 'e1000' is not allowed: 82599, x540 or x550"),
     ("vport set web1 path vf",
      "vport 'web1': path: this field is made by the daemon and cannot be set"),
     ("vport set web1 switch wan",
