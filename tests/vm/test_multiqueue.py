@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Guests with two processors, whose ixgbevf takes two queue pairs by itself.
+
+    mq82599 (`queues` as it is by default), mqx550 -- switch -- outside
+"""
+
+import re
+
+import pytest
+
+ALL = ["mq82599", "mqx550"]
+
+
+@pytest.fixture(scope="module")
+def pair(lab, bare_stage):
+    bare_stage.add_vport("mq82599", mac="02:00:00:00:00:01")
+    bare_stage.add_vport("mqx550", model="x550", queues=4, mac="02:00:00:00:00:02")
+    for name in ALL:
+        bare_stage.boot(name, kernel=lab.kernels[0], mem=512, cpus=2)
+    bare_stage.ready()
+    return bare_stage
+
+
+def queue_packets(node, kind):
+    statistics = node.ethtool_statistics()
+    return [statistics[f"{kind}_queue_{i}_packets"] for i in (0, 1)]
+
+
+def test_queues_offered(pair):
+    names = [queue["name"] for queue in pair.call("queue.show") if queue["kind"] == "vf"]
+    assert sorted(names) == sorted([f"mq82599/vf-{i}" for i in range(2)] +
+                                   [f"mqx550/vf-{i}" for i in range(4)])
+    assert pair.vport("mqx550")["queues-in-use"] == 4
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_indirection_table(pair, name):
+    """The table that ixgbevf shows: by GET_RETA and GET_RSS_KEY, or from the X550's registers."""
+    text = pair[name].run(f"ethtool -x {pair[name].device}")
+    rows = re.findall(r"^\s*\d+:((?:\s+\d+)+)$", text, re.M)
+    table = [int(entry) for row in rows for entry in row.split()]
+    assert table == [i % 2 for i in range(64 if name == "mqx550" else 128)], text
+    assert len(re.search(r"hash key:\s*([0-9a-f:]+)", text)[1].split(":")) == 40
+
+
+@pytest.mark.parametrize("source, target", [ALL, ALL[::-1]])
+def test_flows_are_spread(pair, source, target):
+    """Eight connections land on both receive queues of the target, and go out by both of the source."""
+    before = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
+    irqs = interrupts(pair[target])
+    server = pair[target].spawn("iperf3 -s -1 -p 5199")
+    text = pair[source].run(
+        f"until iperf3 -P 8 -n 4M -p 5199 -c {pair[target].address}; do usleep 50000; done", timeout=60)
+    server.wait()
+    assert "receiver" in text
+    after = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
+    for old, new in zip(before, after):
+        assert all(now - then > 100 for then, now in zip(old, new)), (before, after)
+    assert all(now > then for then, now in zip(irqs, interrupts(pair[target])))
+
+
+def interrupts(node):
+    """How many each of the adapter's two queue vectors has sent."""
+    lines = [line.split() for line in node.run("cat /proc/interrupts").splitlines()
+             if f"{node.device}-TxRx" in line]
+    assert len(lines) == 2, lines
+    return [sum(int(word) for word in line[1:3]) for line in lines]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ethtool(pair, name):
+    """What the driver knows how to ask and to change, with traffic after each."""
+    node = pair[name]
+    for command in (f"ethtool -i {node.device}", f"ethtool -k {node.device}", f"ethtool -c {node.device}",
+                    f"ethtool -g {node.device}", f"ethtool -S {node.device}",
+                    f"ethtool -C {node.device} rx-usecs 50", f"ethtool -G {node.device} rx 256 tx 256",
+                    f"ethtool -K {node.device} rx off", f"ethtool -K {node.device} rx on"):
+        node.run(command)
+    node.host.carrier(node.device)
+    pair.works(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_down_and_up(pair, name):
+    node = pair[name]
+    for _ in range(3):
+        node.run(f"ip link set {node.device} down; ip link set {node.device} up")
+        node.host.carrier(node.device)
+        assert node.reaches(pair["outside"])
+    pair.works(name)
