@@ -250,7 +250,11 @@ struct intelvf {
 	uint32_t link_up;
 	uint32_t size_max; /* longest untagged frame, with FCS */
 	struct spinlock rx_sums_lock, tx_sums_lock;
-	const struct rx_spread *spread; /* NULL: all to queue 0, without a hash */
+	/* Moderation, by vector. Workers and device I/O change all but the first, atomically. */
+	uint64_t itr_cycles[INTELVF_VECTORS]; /* between two messages; 0: none */
+	uint64_t itr_due[INTELVF_VECTORS];    /* no message before */
+	uint32_t itr_held;                    /* bits: a message waits for that */
+	const struct rx_spread *spread;       /* NULL: all to queue 0, without a hash */
 	struct rx_spread spread_room[2];
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
@@ -413,6 +417,12 @@ bool intr_raise_tx(struct intelvf *dev, unsigned int q);
 bool intr_rx(struct intelvf *dev, unsigned int q);
 bool intr_tx(struct intelvf *dev, unsigned int q);
 void intr_mbox(struct intelvf *dev);
+/* Device I/O: not more than one message of a vector in so many microseconds. `now`: the next one need not
+ * wait. */
+void intr_moderate(struct intelvf *dev, unsigned int vector, uint32_t us, bool now);
+/* A worker, each time that it looks at one of the VF's transmit queues: sends what was held back and is due.
+ * Returns how many messages. */
+unsigned int intr_release(struct intelvf *dev);
 /* Register handlers. */
 uint32_t intr_read_eicr(struct intelvf *dev, unsigned int n);
 void intr_write_eicr(struct intelvf *dev, unsigned int n, uint32_t value);

@@ -7,7 +7,14 @@
  * bit and then looks at VTEIMS; the writer sets VTEIMS bits and then looks at VTEICR. Both are
  * sequentially consistent read-modify-writes, so at least one of the two sees the other, and the event
  * is never lost. If both do, the auto-clear or auto-mask claim below lets one of them send.
+ *
+ * Moderation (DS 7.3.2.1): a message that comes too soon after the vector's last is held back, with its
+ * cause latched and nothing claimed. Whichever worker serves a transmit queue of the VF looks at it in each
+ * round, so that no timer is needed and a VF without moderation pays for one comparison. A worker that has
+ * found nothing to do for a while sleeps, but only for a small part of the time that it has been idle
+ * (src/worker): by so much a message may come late.
  */
+#include "base/clock.h"
 #include "dev/intelvf/intelvf.h"
 
 static uint32_t fetch_or(struct intelvf *dev, uint32_t offset, uint32_t bits)
@@ -29,17 +36,45 @@ void intr_reset(struct intelvf *dev)
 {
 	__atomic_store_n(regs_word(dev, dev->family->eims), 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(regs_word(dev, dev->family->eicr), 0, __ATOMIC_SEQ_CST);
+	for (unsigned int vector = 0; vector < INTELVF_VECTORS; vector++)
+		intr_moderate(dev, vector, 0, true);
 }
 
-/* The cause's message may go now: its mask bit is set. Moderation (VTEITR) would hold it back here,
- * before anything is claimed. */
+void intr_moderate(struct intelvf *dev, unsigned int vector, uint32_t us, bool now)
+{
+	uint64_t cycles = us * (clock_hz() / 1000000);
+
+	if (now || cycles == 0)
+		__atomic_store_n(&dev->itr_due[vector], clock_cycles(), __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->itr_cycles[vector], cycles, __ATOMIC_RELAXED);
+}
+
+/* Whether a message of the vector would come too soon. If not, the time to the next one begins. */
+static bool is_held(struct intelvf *dev, unsigned int vector)
+{
+	uint64_t cycles = __atomic_load_n(&dev->itr_cycles[vector], __ATOMIC_RELAXED);
+	uint64_t now, due;
+
+	if (likely(cycles == 0))
+		return false;
+	now = clock_cycles();
+	due = __atomic_load_n(&dev->itr_due[vector], __ATOMIC_RELAXED);
+	/* If somebody else has just moved it, a message has gone. */
+	if (now >= due && __atomic_compare_exchange_n(&dev->itr_due[vector], &due, now + cycles,
+						      false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return false;
+	__atomic_fetch_or(&dev->itr_held, 1u << vector, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* The cause's message may go now: its mask bit is set. */
 static bool fire(struct intelvf *dev, unsigned int vector)
 {
 	uint32_t bit = 1u << vector;
 	bool clear = (peek(dev, dev->family->eiac) & bit) != 0;
 
 	/* PCI 3.0, 6.2.2: an MSI is a memory write. The cause stays latched. */
-	if (!__atomic_load_n(&dev->vf.bus_master, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&dev->vf.bus_master, __ATOMIC_RELAXED) || is_held(dev, vector))
 		return false;
 	/* DS 8.3.5.2.6: a VTEIAM bit clears the mask as the message goes; DS 8.3.5.2.5: a VTEIAC bit
 	 * clears the cause. Whoever clears the first of them that applies sends. The second claim must
@@ -127,6 +162,30 @@ static void fire_pending(struct intelvf *dev, uint32_t among)
 	for (unsigned int vector = 0; vector < INTELVF_VECTORS; vector++)
 		if ((pending & 1u << vector) != 0)
 			fire(dev, vector);
+}
+
+unsigned int intr_release(struct intelvf *dev)
+{
+	uint32_t held = __atomic_load_n(&dev->itr_held, __ATOMIC_RELAXED), due = 0;
+	unsigned int n = 0;
+	uint64_t now;
+
+	if (likely(held == 0))
+		return 0;
+	now = clock_cycles();
+	for (unsigned int vector = 0; vector < INTELVF_VECTORS; vector++)
+		if ((held & 1u << vector) != 0 &&
+		    now >= __atomic_load_n(&dev->itr_due[vector], __ATOMIC_RELAXED))
+			due |= 1u << vector;
+	if (due == 0)
+		return 0;
+	/* Before the causes are looked at: what is raised from here on is held anew, or goes. */
+	__atomic_fetch_and(&dev->itr_held, ~due, __ATOMIC_SEQ_CST);
+	due &= peek(dev, dev->family->eicr) & peek(dev, dev->family->eims);
+	for (unsigned int vector = 0; vector < INTELVF_VECTORS; vector++)
+		if ((due & 1u << vector) != 0)
+			n += fire(dev, vector);
+	return n;
 }
 
 void intr_write_eics(struct intelvf *dev, unsigned int n, uint32_t value)

@@ -382,6 +382,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	struct tx_pull p = { .q = q, .tx = tx, .burst = burst };
 	struct endpoint_stats *stats = endpoint_stats_self(&dev->vf.endpoint);
 
+	if (unlikely(__atomic_load_n(&dev->itr_held, __ATOMIC_RELAXED) != 0))
+		stats->irqs += intr_release(dev);
 	if (unlikely(intelvf_is_relayed(dev)))
 		relay_poll(dev, txq->idx);
 	p.table = ring_table(dev);

@@ -25,7 +25,7 @@ static const struct intelvf_family family = {
 	.mbmem = VFMBMEM,
 	.messages = &ixgbevf_messages,
 	.reset_words = 4, /* status, address, type of the multicast hash */
-	.reset = rss_reset,
+	.reset = ixgbevf_reset,
 	.api_name = ixgbevf_api_name,
 };
 _Static_assert(1 << 6 == IXGBEVF_QUEUE_STEP, "line_shift");

@@ -8,6 +8,7 @@
 #include "dev/ixgbevf/regs.h"
 
 extern const struct reg_table ixgbevf_regs;
+void ixgbevf_reset(struct intelvf *dev);
 
 /* rss.c, device I/O */
 void rss_init(struct intelvf *dev);

@@ -38,6 +38,21 @@ static uint32_t read_vffrtimer(struct intelvf *dev, unsigned int n)
 	return (uint32_t)(us % 1000 | us / 1000 % 1000 << 10 | us / 1000000 << 20);
 }
 
+/* DS 8.2.3.5.12: interval 11:3 in units of 2 us. Without CNT_WDIS the time begins anew. */
+static void write_vteitr(struct intelvf *dev, unsigned int n, uint32_t value)
+{
+	*regs_word(dev, VTEITR + 4 * n) = value & VTEITR_MASK;
+	intr_moderate(dev, n, ((value & VTEITR_MASK) >> VTEITR_SHIFT) * 2,
+		      (value & VTEITR_CNT_WDIS) == 0);
+}
+
+void ixgbevf_reset(struct intelvf *dev)
+{
+	for (unsigned int n = 0; n < INTELVF_VECTORS; n++)
+		*regs_word(dev, VTEITR + 4 * n) = 0;
+	rss_reset(dev);
+}
+
 #define STEP IXGBEVF_QUEUE_STEP
 #define NQ   INTELVF_QUEUES_MAX
 #define RX   IXGBEVF_PAGE_RX
@@ -64,7 +79,7 @@ static const struct reg rows[] = {
 	{ VFMAILBOX,      0,  1,          0, VFMAILBOX_REQ | VFMAILBOX_ACK | VFMAILBOX_VFU,
 							  REG_RC, false, "VFMAILBOX",  "8.3.5.1.5", mbox_read, mbox_write },
 	{ VFPSRTYPE,      0,  1,          0, VFPSRTYPE_MASK, REG_RW, true, "VFPSRTYPE", "8.3.5.4.1", NULL, rss_write_psrtype },
-	{ VTEITR,         4, INTELVF_VECTORS, 0, VTEITR_MASK, REG_RW, true, "VTEITR",  "8.3.5.2.7", NULL, NULL },
+	{ VTEITR,         4, INTELVF_VECTORS, 0, VTEITR_MASK, REG_RW, false, "VTEITR", "8.3.5.2.7", NULL, write_vteitr },
 
 	{ RX + RDBAL,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAL",      "8.3.5.4", NULL, NULL },
 	{ RX + RDBAH,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAH",      "8.3.5.4", NULL, NULL },

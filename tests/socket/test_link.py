@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The link that a VF shows: what the administrator sets is there, and told, within 100 ms."""
+
+import select
+import time
+
+import ixgbevf as hw
+import pytest
+
+UP, SPEED = 0x40000000, 0x30000000
+SPEEDS = {"100mbit": 0x10000000, "1gbit": 0x20000000, "10gbit": 0x30000000, "auto": 0x30000000}
+PATIENCE = 0.1
+
+
+@pytest.fixture
+def nic(shared_daemon):
+    shared_daemon.call("vport.set", name="a", speed="auto", link="auto")
+    with hw.Ixgbevf(shared_daemon.vf_socket("a")) as nic:
+        nic.open()
+        yield nic
+    shared_daemon.call("vport.set", name="a", speed="auto", link="auto")
+
+
+def told(nic, since):
+    """Wait for the mailbox's interrupt; its message is a control message. Seconds since then."""
+    assert select.select([nic.irqs[2]], [], [], 2)[0], "no interrupt"
+    took = time.monotonic() - since
+    assert nic.read(hw.VFMAILBOX) & hw.MAILBOX_PFSTS
+    assert nic.read(hw.VFMBMEM) & 0xffff == 0x100
+    nic.write(hw.VFMAILBOX, hw.MAILBOX_ACK)
+    nic.read(hw.VTEICR)
+    drain(nic)
+    return took
+
+
+def drain(nic):
+    if select.select([nic.irqs[2]], [], [], 0)[0]:
+        hw.os.read(nic.irqs[2], 8)
+
+
+@pytest.mark.parametrize("changes", [
+    [("speed", "1gbit"), ("speed", "100mbit"), ("speed", "10gbit"), ("speed", "1gbit"), ("speed", "auto")],
+    [("link", "down"), ("link", "up"), ("link", "down"), ("link", "auto")]])
+def test_seen_at_once(shared_daemon, nic, changes):
+    drain(nic)
+    for field, value in changes:
+        start = time.monotonic()
+        shared_daemon.call("vport.set", name="a", **{field: value})
+        assert told(nic, start) < PATIENCE, (field, value)
+        links = nic.read(hw.VFLINKS)
+        if field == "speed":
+            assert links == UP | SPEEDS[value]
+        else:
+            assert bool(links & UP) == (value != "down")
+            assert value != "down" or links == 0
+
+
+def test_same_speed_is_no_news(shared_daemon, nic):
+    """10 Gbit/s is what `auto` is: a driver that is told of it finds nothing changed."""
+    shared_daemon.call("vport.set", name="a", speed="10gbit")
+    assert nic.read(hw.VFLINKS) == UP | SPEEDS["10gbit"]
