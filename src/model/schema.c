@@ -19,7 +19,7 @@
 
 /* clang-format off */
 
-static const char *const words_model[] = { "82599", "x540", "x550", NULL };
+static const char *const words_model[] = { "82599", "x540", "x550", "82576", "i350", NULL };
 static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "10gbit", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
 static const char *const words_link_state[] = { "up", "down", NULL };
@@ -90,7 +90,8 @@ static const struct field vport_fields[] = {
 	{ "model", TYPE_ENUM, NEW, .def = "82599", .words = words_model,
 	  .help = "controller that the VF is one of" },
 	{ "queues", TYPE_UINT, NEW, 1, 8, .def = "1", .unit = "pairs",
-	  .help = "pairs of queues that each of its adapters offers; a VF has two at least" },
+	  .help = "pairs of queues that each of its adapters offers; a VF of the 82576 has two, one of the "
+		  "I350 one, the others two at least" },
 	{ "synthetic", TYPE_BOOL, 0, .def = "on", .help = "offers a virtio-net adapter" },
 	{ "mac-spoofing", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may send from other MAC addresses" },

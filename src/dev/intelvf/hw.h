@@ -55,6 +55,8 @@
 #define SRRCTL_DESCTYPE        0x0e000000
 #define SRRCTL_DESCTYPE_LEGACY 0x00000000
 #define SRRCTL_DESCTYPE_ADV    0x02000000 /* advanced, one buffer */
+#define SRRCTL_DESCTYPE_SPLIT  0x0a000000 /* a header buffer too, which is always used */
+#define SRRCTL_BSIZEHEADER     0x00003f00 /* 64 bytes */
 
 #define RXDCTL_ENABLE   0x02000000
 #define RXDCTL_VME      0x40000000
@@ -83,6 +85,9 @@
 #define RXD_PKT_TCP   0x00000100
 #define RXD_PKT_UDP   0x00000200
 #define RXD_PKT_SCTP  0x00000400
+/* First word: size of what is in the header buffer */
+#define RXD_HDR_LEN_SHIFT 21
+#define RXD_HDR_LEN_MAX   960 /* ten bits, steps of 64 */
 /* In a legacy write-back the error byte lies above the status byte and the VLAN tag above it. */
 #define RXD_LEGACY_ERR_RXE 0x80
 

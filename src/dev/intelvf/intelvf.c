@@ -263,6 +263,7 @@ static void init_family(struct intelvf *dev, const struct intelvf_family *family
 	dev->line_shift = family->line_shift;
 	dev->srrctl_word = family->srrctl_word;
 	dev->bsizepacket = family->bsizepacket;
+	dev->lpe_has_tag = family->lpe_has_tag;
 	dev->rxdctl_set = family->strips_always ? RXDCTL_VME : 0;
 }
 

@@ -213,6 +213,7 @@ struct intelvf_family {
 	uint8_t srrctl_word;  /* which word of a receive line is SRRCTL */
 	bool has_line_stats;  /* queue 0's lines hold the statistics registers */
 	bool strips_always;   /* the PF has VLAN tags stripped, whatever RXDCTL says */
+	bool lpe_has_tag;     /* SET_LPE counts a VLAN tag */
 	uint32_t bsizepacket; /* mask of SRRCTL's buffer size in KiB */
 	uint32_t rxd_err;     /* of an advanced descriptor: the frame is no good */
 	uint16_t eicr, eims, eiac, eiam, ivar, ivar_misc; /* offsets of interrupt registers, */
@@ -242,9 +243,10 @@ struct intelvf {
 	uint32_t relay_asked;                /* a worker met memory that needs messages */
 	int state_fd;
 	const struct intelvf_family *family;
-	uint8_t *pages;  /* receive page, transmit page, as the guest maps them */
-	bool has_rlpml;  /* from the X540 on */
-	bool has_rss;    /* RSS registers of its own: from the X550 on */
+	uint8_t *pages; /* receive page, transmit page, as the guest maps them */
+	bool has_rlpml; /* from the X540 on */
+	bool has_rss;   /* RSS registers of its own: from the X550 on */
+	bool lpe_has_tag;
 	bool relay_told; /* the log knows, since the last reset from outside */
 	/* Of the policy, for the workers: */
 	uint32_t link_up;
@@ -338,6 +340,16 @@ static inline void shared_store(uint32_t *word, uint32_t v)
 static inline uint32_t *rx_srrctl(const struct intelvf *dev, struct rx_line *line)
 {
 	return (uint32_t *)(void *)line + dev->srrctl_word;
+}
+
+/* Bytes that each packet's first descriptor has room for in a header buffer of its own; 0: it has none. */
+static inline uint32_t srrctl_hdr_size(uint32_t srrctl)
+{
+	uint32_t size = (srrctl & SRRCTL_BSIZEHEADER) >> 2;
+
+	if ((srrctl & SRRCTL_DESCTYPE) != SRRCTL_DESCTYPE_SPLIT)
+		return 0;
+	return size < RXD_HDR_LEN_MAX ? size : RXD_HDR_LEN_MAX;
 }
 
 /* Whether DMA may happen at all: the driver has reset the VF and the function is bus master. */

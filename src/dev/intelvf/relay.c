@@ -39,8 +39,9 @@ static void line_up_rx(struct relay_queue *q)
 	uint32_t size = srrctl & q->dev->bsizepacket;
 
 	q->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
-	if (size > RELAY_RX_SLOT_SIZE >> 10)
-		size = RELAY_RX_SLOT_SIZE >> 10;
+	q->hdr_size = srrctl_hdr_size(srrctl);
+	if (size > (RELAY_RX_SLOT_SIZE - q->hdr_size) >> 10)
+		size = (RELAY_RX_SLOT_SIZE - q->hdr_size) >> 10;
 	shared_store(rx_srrctl(q->dev, line), (srrctl & ~q->dev->bsizepacket) | size);
 	shared_store(&line->rdbal, (uint32_t)q->ring_iova);
 	shared_store(&line->rdbah, (uint32_t)(q->ring_iova >> 32));

@@ -253,14 +253,28 @@ static void fill_tx(struct relay_queue *q, struct relay_slot *s, uint32_t n)
 	q->ring[n] = (struct relay_desc){ htole64(lo), htole64(hi) };
 }
 
+/* Bit 0 is DD's place. */
+static uint64_t header_iova(const struct relay_slot *s)
+{
+	return le64toh(s->desc.hi) & ~1ull;
+}
+
 static void fill_rx(struct relay_queue *q, struct relay_slot *s, uint32_t n)
 {
 	uint32_t srrctl = shared_load(rx_srrctl(q->dev, guest_rx_line(q->dev, q->idx)));
 	uint32_t size = (srrctl & q->dev->bsizepacket) << 10;
 	uint64_t lo = q->bufs_iova + (uint64_t)n * q->slot_size;
 
+	uint64_t hi = 0;
+
 	s->nowhere = !relay_covers(q, le64toh(s->desc.lo), size, MEM_WRITE);
-	q->ring[n] = (struct relay_desc){ htole64(s->nowhere ? NOWHERE : lo), 0 };
+	if (q->hdr_size > 0) {
+		hi = lo + q->slot_size - q->hdr_size;
+		s->nowhere |= !relay_covers(q, header_iova(s), q->hdr_size, MEM_WRITE);
+		if (s->nowhere)
+			hi = NOWHERE - 1;
+	}
+	q->ring[n] = (struct relay_desc){ htole64(s->nowhere ? NOWHERE : lo), htole64(hi) };
 }
 
 static void fill(struct relay_queue *q, struct relay_desc desc, uint32_t idx)
@@ -360,6 +374,14 @@ static uint32_t rx_size(const struct relay_queue *q, uint64_t hi)
 	return size < q->slot_size ? size : q->slot_size;
 }
 
+/* What the worker wrote of it. */
+static uint32_t header_size(const struct relay_queue *q, uint32_t n)
+{
+	uint32_t size = (uint32_t)(le64toh(q->ring[n].lo) >> RXD_HDR_LEN_SHIFT) & 0x3ff;
+
+	return size < q->hdr_size ? size : q->hdr_size;
+}
+
 static uint64_t desc_iova(const struct relay_queue *q, uint32_t idx)
 {
 	return q->base + (uint64_t)idx * DESC_SIZE;
@@ -379,6 +401,11 @@ static void batch_rx(struct relay_queue *q)
 		s->data = (struct relay_span){ .iova = le64toh(s->desc.lo),
 					       .buf = q->bufs + (size_t)n * q->slot_size,
 					       .size = s->nowhere ? 0 : rx_size(q, hi) };
+		s->header = (struct relay_span){
+			.iova = header_iova(s),
+			.buf = q->bufs + (size_t)(n + 1) * q->slot_size - q->hdr_size,
+			.size = s->nowhere ? 0 : header_size(q, n),
+		};
 	}
 	/* Until the word is there the first one reads as no frame: no DD and no length, as the driver
 	 * left it. */
@@ -480,8 +507,13 @@ static bool rest_is_back(struct relay_queue *q)
 {
 	bool all = to_guest(q, &q->rest);
 
-	for (uint32_t i = 0; !q->tx && i < q->n_back && q->status == RELAY_ON; i++)
-		all &= to_guest(q, &slot_at(q, q->first + i)->data);
+	for (uint32_t i = 0; !q->tx && i < q->n_back && q->status == RELAY_ON; i++) {
+		struct relay_slot *s = slot_at(q, q->first + i);
+
+		all &= to_guest(q, &s->data);
+		if (s->header.size > 0 && q->status == RELAY_ON)
+			all &= to_guest(q, &s->header);
+	}
 	return all;
 }
 

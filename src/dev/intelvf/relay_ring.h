@@ -36,6 +36,7 @@ struct relay_slot {
 	uint32_t idx;           /* and where it lies in its ring */
 	bool nowhere;           /* its buffer is in no window */
 	struct relay_span data;
+	struct relay_span header; /* receive with header buffers */
 };
 
 enum relay_status {
@@ -53,7 +54,8 @@ enum relay_back {
 struct relay_queue {
 	struct intelvf *dev;
 	bool tx;
-	bool legacy; /* receive: format of the descriptors */
+	bool legacy;       /* receive: format of the descriptors */
+	uint32_t hdr_size; /* and its header buffers, at the ends of the slots */
 	uint8_t status;
 	uint8_t back; /* enum relay_back */
 	uint32_t idx;

@@ -637,6 +637,45 @@ static void long_frames(void **state)
 	}
 }
 
+/* Header buffers are carried as well; a frame that ends there leaves its packet buffer alone. */
+static void header_buffers(void **state)
+{
+	static const uint32_t sizes[] = { 60, 128, 1500 };
+	uint8_t bytes[1500];
+
+	drv.running = false;
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
+	guest_read(&g, VFSTATUS);
+	settle();
+	guest_rx_up(&g, N, SRRCTL_DESCTYPE_SPLIT | 0x200 | 2, 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		*guest_rx_desc(&g, i) = (struct guest_desc){ BUFFER(i), GUEST_DATA + 256ull * i };
+		memset(guest_va(&g, BUFFER(i)), 0xee, 2048);
+	}
+	guest_rx_desc(&g, 3)->hi = GUEST_ROM_AT;
+	guest_rx_tail(&g, 8);
+	settle();
+	for (unsigned int i = 0; i < 5; i++) {
+		uint32_t size = sizes[i % 3], in_header = size < 128 ? size : 128;
+		struct frame f;
+
+		make(bytes, i, size);
+		f = guest_frame(bytes, size, GUEST_MAC, 0x88b5);
+		guest_push(&g, &f, 1, 0);
+		settle();
+		if (i == 3) {
+			assert_int_equal(guest_rx_desc(&g, i)->hi & RXD_ERR_RXE, RXD_ERR_RXE);
+			continue;
+		}
+		assert_int_equal(guest_rx_desc(&g, i)->lo, in_header << RXD_HDR_LEN_SHIFT);
+		assert_int_equal(guest_rx_desc(&g, i)->hi, 3 | (uint64_t)(size - in_header) << 32);
+		assert_memory_equal(guest_va(&g, GUEST_DATA + 256ull * i), bytes, in_header);
+		assert_memory_equal(guest_va(&g, BUFFER(i)), bytes + in_header, size - in_header);
+		if (size == in_header)
+			assert_int_equal(*(uint8_t *)guest_va(&g, BUFFER(i)), 0xee);
+	}
+}
+
 /* Jumbo frames: what is on its way to a client that does not read yet stays within a socket's room. */
 static void jumbo_frames(void **state)
 {
@@ -1219,6 +1258,7 @@ int main(void)
 		CASE(seldom_reports),
 		CASE(head_write_back),
 		CASE(long_frames),
+		CASE(header_buffers),
 		CASE(jumbo_frames),
 		CASE(bad_addresses),
 		CASE(bad_tails),

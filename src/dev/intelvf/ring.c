@@ -130,9 +130,10 @@ bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 		uint32_t type = srrctl & SRRCTL_DESCTYPE;
 
 		take_up(ring, &r, bad);
-		/* Header split and buffers of no size: not offered, impossible. */
+		/* Other formats and buffers of no size: not offered, impossible. */
 		if (ring->status == RING_ON &&
-		    ((type != SRRCTL_DESCTYPE_ADV && type != SRRCTL_DESCTYPE_LEGACY) ||
+		    ((type != SRRCTL_DESCTYPE_ADV && type != SRRCTL_DESCTYPE_LEGACY &&
+		      srrctl_hdr_size(srrctl) == 0) ||
 		     (srrctl & dev->bsizepacket) == 0)) {
 			ring_fail(ring);
 			++*bad;
@@ -175,8 +176,8 @@ bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 }
 
 /* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap, reading does not clear them, and a reset
- * of the VF leaves them alone. Queue 0's lines hold the sums. They must never step back: a driver would take
- * that for a wrap. */
+ * of the VF leaves them alone. Queue 0's lines hold the sums, where the family has them there. They must
+ * never step back: a driver would take that for a wrap. */
 static void show_sums(struct spinlock *lock, struct vf_sums *sum, struct ring_state *ring,
 		      uint32_t *frames, uint32_t *bytes, uint32_t *group)
 {
@@ -184,9 +185,11 @@ static void show_sums(struct spinlock *lock, struct vf_sums *sum, struct ring_st
 	sum->frames += ring->frames;
 	sum->bytes += ring->bytes;
 	sum->group_frames += ring->group_frames;
-	shared_store(frames, (uint32_t)sum->frames);
-	shared_store(bytes, (uint32_t)sum->bytes);
-	shared_store(bytes + 1, (uint32_t)(sum->bytes >> 32) & 0xf);
+	if (frames != NULL) {
+		shared_store(frames, (uint32_t)sum->frames);
+		shared_store(bytes, (uint32_t)sum->bytes);
+		shared_store(bytes + 1, (uint32_t)(sum->bytes >> 32) & 0xf);
+	}
 	if (group != NULL)
 		shared_store(group, (uint32_t)sum->group_frames);
 	spin_unlock(lock);
@@ -204,10 +207,11 @@ void ring_rx_show(struct intelvf *dev, unsigned int q)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&rx_line(dev, q)->rdh, ring->head);
-	if (!dev->family->has_line_stats)
-		return;
-	show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, &sum->stat_1c, &sum->stat_20,
-		  &sum->stat_34);
+	if (dev->family->has_line_stats)
+		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, &sum->stat_1c, &sum->stat_20,
+			  &sum->stat_34);
+	else
+		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, NULL, NULL, NULL);
 }
 
 void ring_tx_show(struct intelvf *dev, unsigned int q)
@@ -219,9 +223,11 @@ void ring_tx_show(struct intelvf *dev, unsigned int q)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&tx_line(dev, q)->tdh, ring->head);
-	if (!dev->family->has_line_stats)
-		return;
-	show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, &sum->stat_1c, &sum->stat_20, NULL);
+	if (dev->family->has_line_stats)
+		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, &sum->stat_1c, &sum->stat_20,
+			  NULL);
+	else
+		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, NULL, NULL, NULL);
 }
 
 /* Takes the lock only where it must, so that a preempted device I/O thread seldom holds up a worker. */

@@ -38,6 +38,8 @@ struct rx_burst {
 	uint32_t rlpml; /* longest frame, with FCS and tag */
 	bool strip;     /* tags go beside the frame */
 	bool legacy;    /* descriptor format */
+	bool plain;     /* the other one, without header buffers */
+	uint32_t hdr_size;
 	uint16_t untagged_vid;
 };
 
@@ -194,15 +196,14 @@ static inline void consume(struct rx_burst *b, uint32_t n)
 	b->buf_next += n;
 }
 
-/* The buffer of descriptor `idx` is not in the guest's memory: the n descriptors up to it go back as
- * one bad packet, so that the ring goes on behind it. If messages reach it, the relay takes them up
- * instead. */
-static inline enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32_t idx)
+/* A buffer is not in the guest's memory: the n descriptors up to its own go back as one bad packet, so that
+ * the ring goes on behind it. If messages reach it, the relay takes them up instead. */
+static inline enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint64_t iova,
+					  uint32_t size)
 {
 	struct ring_state *ring = b->ring;
-	uint64_t iova = le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
 
-	if (relay_wanted(b->dev, b->table, iova, b->buf_size, MEM_WRITE))
+	if (relay_wanted(b->dev, b->table, iova, size, MEM_WRITE))
 		return DROP_NO_BUFFER;
 	for (uint32_t i = 0; i < n; i++) {
 		bool last = i + 1 == n;
@@ -216,38 +217,84 @@ static inline enum drop_reason return_bad(struct rx_burst *b, uint32_t n, uint32
 	return DROP_BAD_BUFFER;
 }
 
+static inline uint64_t desc_iova(const struct rx_burst *b, uint32_t idx)
+{
+	return le64toh(__atomic_load_n(&b->desc[idx].lo, __ATOMIC_RELAXED));
+}
+
+/* DS 7.1.6.1: the header buffer's address; bit 0 is DD's place. */
+static inline uint64_t header_iova(const struct rx_burst *b)
+{
+	return le64toh(__atomic_load_n(&b->desc[b->ring->head].hi, __ATOMIC_RELAXED)) & ~1ull;
+}
+
+/* Where a frame's bytes go: its header buffer, if it has one, and the buffers behind. */
+struct rx_place {
+	struct seg_out out[1 + INTELVF_RX_SEGS];
+	uint32_t n_out, n_desc;
+	uint32_t in_header; /* bytes */
+};
+
+/* DROP_NONE, or why there is no place. PSRTYPE's headers are not looked for, so each frame fills the header
+ * buffer up, as one whose header cannot be decoded does (82575EB manual 324632, table 33, "split, always use
+ * header buffer"). */
+static inline enum drop_reason find_place(struct rx_burst *b, uint32_t size, struct rx_place *p)
+{
+	uint32_t idx = b->ring->head;
+
+	p->n_out = p->n_desc = p->in_header = 0;
+	if (b->avail == 0)
+		return DROP_NO_BUFFER;
+	if (b->hdr_size > 0) {
+		uint8_t *va = mem_at(b->table, b->buf_hint, header_iova(b), b->hdr_size, MEM_WRITE);
+
+		if (va == NULL)
+			return return_bad(b, 1, header_iova(b), b->hdr_size);
+		p->in_header = size < b->hdr_size ? size : b->hdr_size;
+		p->out[p->n_out++] = (struct seg_out){ va, p->in_header };
+		p->n_desc = size == p->in_header;
+	}
+	for (uint32_t room = p->in_header; room < size; room += b->buf_size, p->n_desc++) {
+		uint8_t *va;
+
+		if (p->n_desc == b->avail)
+			return DROP_NO_BUFFER;
+		if (p->n_desc == INTELVF_RX_SEGS)
+			return DROP_TOO_LONG;
+		va = buffer_at(b, p->n_desc, idx);
+		if (va == NULL)
+			return return_bad(b, p->n_desc + 1, desc_iova(b, idx), b->buf_size);
+		p->out[p->n_out++] = (struct seg_out){ va, b->buf_size };
+		idx = next_idx(b->ring, idx);
+	}
+	return DROP_NONE;
+}
+
 /* A frame that fills several buffers. */
 static inline enum drop_reason put_long(struct rx_burst *b, const struct frame *f,
 					const struct rss_result *r, uint32_t size, bool tag_beside,
 					bool tag_inside)
 {
 	struct ring_state *ring = b->ring;
-	struct seg_out out[INTELVF_RX_SEGS];
-	uint32_t n = 0, idx = ring->head, left = size, end;
-	uint64_t info;
+	struct rx_place p;
+	enum drop_reason reason = find_place(b, size, &p);
+	uint32_t left = size - p.in_header, end;
+	uint64_t info = packet_info(f, r);
 
-	for (uint32_t room = 0; room < size; room += b->buf_size, n++) {
-		if (n == b->avail)
-			return DROP_NO_BUFFER;
-		if (n == INTELVF_RX_SEGS)
-			return DROP_TOO_LONG;
-		out[n] = (struct seg_out){ buffer_at(b, n, idx), b->buf_size };
-		if (out[n].va == NULL)
-			return return_bad(b, n + 1, idx);
-		idx = next_idx(ring, idx);
-	}
-	frame_copy_slow(f, out, n, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
-	end = status_of(f, out[0].va, tag_beside, tag_inside);
-	info = packet_info(f, r);
-	for (uint32_t i = 0; i < n; i++) {
-		bool last = i + 1 == n;
+	if (reason != DROP_NONE)
+		return reason;
+	frame_copy_slow(f, p.out, p.n_out, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
+	end = status_of(f, p.out[0].va, tag_beside, tag_inside);
+	for (uint32_t i = 0; i < p.n_desc; i++) {
+		bool last = i + 1 == p.n_desc;
+		uint64_t header = i == 0 ? p.in_header << RXD_HDR_LEN_SHIFT : 0;
 
-		write_back(b, &b->desc[ring->head], info, last ? end : RXD_STAT_DD,
+		write_back(b, &b->desc[ring->head], info | header, last ? end : RXD_STAT_DD,
 			   last ? left : b->buf_size, last && tag_beside ? f->tci : 0);
 		left -= last ? 0 : b->buf_size;
 		ring->head = next_idx(ring, ring->head);
 	}
-	consume(b, n);
+	consume(b, p.n_desc);
 	return DROP_NONE;
 }
 
@@ -262,13 +309,13 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f,
 	uint32_t status;
 	struct seg_out out;
 
-	if (unlikely(size > b->buf_size))
+	if (unlikely(size > b->buf_size || b->hdr_size > 0))
 		return put_long(b, f, r, size, tag_beside, tag_inside);
 	if (unlikely(b->avail == 0))
 		return DROP_NO_BUFFER;
 	out = (struct seg_out){ buffer_at(b, 0, ring->head), b->buf_size };
 	if (unlikely(out.va == NULL))
-		return return_bad(b, 1, ring->head);
+		return return_bad(b, 1, desc_iova(b, ring->head), b->buf_size);
 	frame_copy(f, &out, 1, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
 	status = status_of(f, out.va, tag_beside, tag_inside);
 	write_back(b, &b->desc[ring->head], packet_info(f, r), status, size,
@@ -296,14 +343,19 @@ static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned 
 	b->buf_hint = &dev->rxq[q].buf_hint;
 	b->buf_size = (srrctl & dev->bsizepacket) << 10;
 	b->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
+	b->hdr_size = srrctl_hdr_size(srrctl);
+	b->plain = !b->legacy && b->hdr_size == 0;
 	b->strip = (rxdctl & RXDCTL_VME) != 0;
 	b->lpe = __atomic_load_n(&dev->st->lpe, __ATOMIC_RELAXED);
+	b->rlpml = dev->lpe_has_tag ? b->lpe : UINT32_MAX;
 	size_max = __atomic_load_n(&dev->size_max, __ATOMIC_RELAXED);
 	if (size_max < b->lpe)
 		b->lpe = size_max;
-	b->rlpml = UINT32_MAX;
 	if (dev->has_rlpml && (rxdctl & RXDCTL_RLPML_EN) != 0)
 		b->rlpml = rxdctl & RXDCTL_RLPML;
+	/* No frame will fill more of a buffer; igbvf's are in fact no longer. */
+	if (b->rlpml < b->buf_size)
+		b->buf_size = b->rlpml;
 	if (likely(tail < ring->n_desc))
 		ring->tail = tail;
 	else
@@ -435,7 +487,7 @@ static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
 	head = b.ring->head;
 	look_ahead(&b, n);
 	for (unsigned int i = 0; i < n;) {
-		if (likely(!b.legacy && (frame[i]->flags & FRAME_WORK) == 0))
+		if (likely(b.plain && (frame[i]->flags & FRAME_WORK) == 0))
 			i += push_simple(&b, frame + i, rss != NULL ? rss + i : NULL, n - i, &sums);
 		if (i < n) {
 			push_one(&b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);

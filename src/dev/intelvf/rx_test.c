@@ -243,6 +243,92 @@ static void half_a_frame_is_none(void **state)
 	assert_int_equal(push1(&small, 0), 1);
 }
 
+#define HDR(i) (GUEST_DATA + 256ull * (i))
+
+/* The first descriptor of each frame has a header buffer, here of 128 bytes, which is filled up first; what
+ * is left goes into buffers of 1 KiB. */
+static void header_buffers(void **state)
+{
+	static const struct {
+		uint32_t size;
+		unsigned int n_desc;
+	} cases[] = {
+		{ 60, 1 },         { 127, 1 },
+		{ 128, 1 },        { 129, 1 },
+		{ 1152, 1 },       { 1153, 2 },
+		{ 128 + 2048, 2 }, { 128 + 2049, 3 },
+		{ 60, 1 },         { 128 + 9 * 1024, 9 },
+		{ 9014, 9 },
+	};
+	unsigned int idx = 0;
+
+	set_policy(false, false, 9500);
+	ask(5, 9500, 0);
+	guest_line_write(&g, IXGBEVF_PAGE_RX + SRRCTL, SRRCTL_DESCTYPE_SPLIT | 0x200 | 1);
+	for (unsigned int i = 0; i < N; i++)
+		guest_rx_desc(&g, i)->hi = HDR(i);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct frame f = frame(i, cases[i].size);
+		uint32_t in_header = cases[i].size < 128 ? cases[i].size : 128;
+		uint32_t left = cases[i].size - in_header, at = in_header;
+
+		memset(guest_va(&g, HDR(idx)), 0xee, 256);
+		assert_int_equal(push1(&f, 0), 1);
+		assert_memory_equal(guest_va(&g, HDR(idx)), bytes[i], in_header);
+		assert_int_equal(*(uint8_t *)guest_va(&g, HDR(idx) + in_header), 0xee);
+		for (unsigned int k = 0; k < cases[i].n_desc; k++, idx++) {
+			bool last = k + 1 == cases[i].n_desc;
+			uint32_t here = last ? left : 1024;
+
+			assert_int_equal(status_of(idx), last ? 3 : 1);
+			assert_int_equal(size_of(idx), here);
+			assert_int_equal(guest_rx_desc(&g, idx)->lo, k == 0 ? in_header << 21 : 0);
+			assert_memory_equal(buf_of(idx), bytes[i] + at, here);
+			at += here;
+			left -= here;
+		}
+		assert_int_equal(left, 0);
+	}
+	/* No room for half of one; and a header buffer outside the guest's memory. */
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, idx + 1);
+	struct frame f = frame(0, 1153);
+	assert_int_equal(push1(&f, 0), 0);
+	assert_int_equal(g.stats.drop[DROP_NO_BUFFER], 1);
+	guest_rx_desc(&g, idx)->hi = GUEST_RAM_AT + GUEST_RAM_SIZE - 126;
+	f = frame(0, 60);
+	assert_int_equal(push1(&f, 0), 0);
+	assert_int_equal(status_of(idx), RXD_STAT_DD | RXD_STAT_EOP | RXD_ERR_RXE);
+	assert_int_equal(g.stats.drop[DROP_BAD_BUFFER], 1);
+	f = frame(0, 60);
+	assert_int_equal(push1(&f, 0), 0);
+	assert_int_equal(g.stats.drop[DROP_NO_BUFFER], 2);
+}
+
+/* What is said of a frame is in its last descriptor, and the tag is counted where it is written. */
+static void header_buffers_and_offloads(void **state)
+{
+	struct frame f;
+
+	set_policy(false, true, 1514);
+	ask(4 | 1u << 16, 5, 0);
+	guest_line_write(&g, IXGBEVF_PAGE_RX + SRRCTL, SRRCTL_DESCTYPE_SPLIT | 0x100 | 1);
+	for (unsigned int strip = 0; strip < 2; strip++) {
+		guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL,
+				 RXDCTL_ENABLE | (strip ? RXDCTL_VME : 0));
+		guest_rx_desc(&g, strip)->hi = HDR(strip);
+		f = frame(0, 100);
+		f.vid = 5;
+		f.tci = 0x6005;
+		assert_int_equal(push1(&f, 0), 1);
+		assert_int_equal(guest_rx_desc(&g, strip)->lo, 64u << 21);
+		assert_int_equal(size_of(strip), strip ? 36 : 40);
+		assert_int_equal(status_of(strip), strip ? 0xb : 3);
+		assert_int_equal(guest_rx_desc(&g, strip)->hi >> 48, strip ? 0x6005 : 0);
+		assert_memory_equal(guest_va(&g, HDR(strip)), bytes[0], 12);
+		assert_memory_equal(buf_of(strip), bytes[0] + (strip ? 64 : 60), 36);
+	}
+}
+
 static void legacy_descriptors(void **state)
 {
 	struct frame f = frame(0, 60);
@@ -805,6 +891,8 @@ int main(void)
 		TEST(no_buffers),
 		TEST(several_descriptors),
 		TEST(half_a_frame_is_none),
+		TEST(header_buffers),
+		TEST(header_buffers_and_offloads),
 		TEST(legacy_descriptors),
 		TEST(tags),
 		TEST(vlan_filter),

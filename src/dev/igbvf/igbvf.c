@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The family of 82576 and I350, and the two models. */
+#include "dev/igbvf/igbvf.h"
+
+/* Its mailbox protocol has no versions. */
+static const char *api_name(const struct intelvf *dev)
+{
+	return dev->st->mbox.cts ? "1.0" : "";
+}
+
+static const struct intelvf_family family = {
+	.regs = &igbvf_regs,
+	.pages_at = IGBVF_PAGE_RX,
+	.line_at = IGBVF_LINE_AT,
+	.line_shift = 8,
+	.srrctl_word = SRRCTL / 4,
+	.strips_always = true, /* igb sets VMOLR.STRVLAN of each VF that has a VLAN */
+	.lpe_has_tag = true,
+	.bsizepacket = SRRCTL_BSIZEPACKET,
+	.rxd_err = RXD_ERR_RXE,
+	.eicr = EICR,
+	.eims = EIMS,
+	.eiac = EIAC,
+	.eiam = EIAM,
+	.ivar = IVAR0,
+	.ivar_misc = IVAR_MISC,
+	.mailbox = V2PMAILBOX,
+	.mbmem = VMBMEM,
+	.messages = &igbvf_messages,
+	.reset_words = 3, /* status, address */
+	.api_name = api_name,
+};
+_Static_assert(1 << 8 == IGBVF_QUEUE_STEP, "line_shift");
+
+static struct vf *create(const struct vf_model *model, unsigned int n_queues)
+{
+	return intelvf_create(model, n_queues, &family);
+}
+
+/* BARs and MSI-X as QEMU 10.1's igbvf.c has them: the tables in BAR 3, pending bits at 0x2000. A VF's
+ * subsystem IDs are its PF's: those of the Gigabit ET and of the I350-T4 adapter here. */
+#define IGBVF_MODEL(name_, device_, subsystem_, n_queues_)                                        \
+	{                                                                                         \
+		.name = (name_), .vendor = 0x8086, .device = (device_),                           \
+		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1,             \
+		.class_code = 0x020000, .n_vectors = INTELVF_VECTORS, .msix_bar = 3,              \
+		.msix_table_offset = 0, .msix_pba_offset = 0x2000, .n_bars = 2,                   \
+		.bar = { { .idx = 0,                                                              \
+			   .size = INTELVF_BAR_SIZE,                                              \
+			   .mmap_offset = IGBVF_PAGE_RX,                                          \
+			   .mmap_size = 2 * INTELVF_PAGE,                                         \
+			   .memfd_offset = IGBVF_PAGE_RX },                                       \
+			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                                \
+		.speed_max_mbit = 1000, .n_queues_min = (n_queues_), .n_queues_max = (n_queues_), \
+		.create = create,                                                                 \
+	}
+
+const struct vf_model igbvf_model_82576 = IGBVF_MODEL("82576", 0x10ca, 0xa03c, 2);
+const struct vf_model igbvf_model_i350 = IGBVF_MODEL("i350", 0x1520, 0x0001, 1);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is particular to the VFs of 82576 and I350: registers and messages. */
+#ifndef SOFTIOV_DEV_IGBVF_IGBVF_H
+#define SOFTIOV_DEV_IGBVF_IGBVF_H
+
+#include "dev/igbvf/model.h"
+#include "dev/igbvf/regs.h"
+#include "dev/intelvf/mbox.h"
+
+extern const struct reg_table igbvf_regs;
+extern const struct mbox_table igbvf_messages;
+
+#endif
