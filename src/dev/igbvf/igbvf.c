@@ -28,6 +28,7 @@ static const struct intelvf_family family = {
 	.mbmem = VMBMEM,
 	.messages = &igbvf_messages,
 	.reset_words = 3, /* status, address */
+	.reset = igbvf_reset,
 	.api_name = api_name,
 };
 _Static_assert(1 << 8 == IGBVF_QUEUE_STEP, "line_shift");

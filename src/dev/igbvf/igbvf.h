@@ -8,6 +8,9 @@
 #include "dev/intelvf/mbox.h"
 
 extern const struct reg_table igbvf_regs;
+#define OP_SET_PROMISC 0x06
+
+void igbvf_reset(struct intelvf *dev);
 extern const struct mbox_table igbvf_messages;
 
 #endif

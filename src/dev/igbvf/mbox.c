@@ -3,8 +3,6 @@
  * igb_rcv_msg_from_vf). There are no versions of the protocol. See intelvf/mbox.h. */
 #include "dev/igbvf/igbvf.h"
 
-#define OP_SET_PROMISC 0x06
-
 /* MSG_INFO of SET_MAC_ADDR */
 #define MAC_OWN        0x00
 #define MAC_FILTER_CLR 0x01

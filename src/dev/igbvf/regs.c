@@ -56,6 +56,19 @@ static uint32_t read_mprc(struct intelvf *dev, unsigned int n)
 	return counter(&dev->st->rx_sums.group_frames);
 }
 
+/* Microseconds from bit 2 on, as igbvf reckons (igbvf.h: IGBVF_20K_ITR is 196). */
+static void write_eitr(struct intelvf *dev, unsigned int n, uint32_t value)
+{
+	*regs_word(dev, EITR + 4 * n) = value & EITR_INTERVAL;
+	intr_moderate(dev, n, (value & EITR_INTERVAL) >> EITR_SHIFT, (value & EITR_CNT_IGNR) == 0);
+}
+
+void igbvf_reset(struct intelvf *dev)
+{
+	for (unsigned int n = 0; n < INTELVF_VECTORS; n++)
+		*regs_word(dev, EITR + 4 * n) = 0;
+}
+
 #define STEP IGBVF_QUEUE_STEP
 #define NQ   IGBVF_QUEUES
 #define RX   (IGBVF_PAGE_RX + IGBVF_LINE_AT)
@@ -92,7 +105,7 @@ static const struct reg rows[] = {
 	{ EIAC,       0,  1,         0,     VECS,   REG_RW, false, "EIAC",      "linux", NULL, NULL },
 	{ EIAM,       0,  1,         0,     VECS,   REG_RW, false, "EIAM",      "linux", NULL, NULL },
 	{ EICR,       0,  1,         0,     VECS,   REG_RC, false, "EICR",      "linux", intr_read_eicr, intr_write_eicr },
-	{ EITR,       4, INTELVF_VECTORS, 0, EITR_MASK, REG_RW, true, "EITR",   "linux", NULL, NULL },
+	{ EITR,       4, INTELVF_VECTORS, 0, EITR_INTERVAL, REG_RW, false, "EITR", "linux", NULL, write_eitr },
 	{ IVAR0,      0,  1,         0, 0x83838383, REG_RW, false, "IVAR0",     "linux", NULL, NULL },
 	{ IVAR_MISC,  0,  1,         0, 0x00000083, REG_RW, false, "IVAR_MISC", "linux", NULL, NULL },
 

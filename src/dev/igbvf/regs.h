@@ -54,7 +54,9 @@
 #define STATUS_100  0x00000040
 #define STATUS_1000 0x00000080
 
-#define EITR_MASK 0x0000fffc
+#define EITR_INTERVAL 0x00007ffc
+#define EITR_SHIFT    2
+#define EITR_CNT_IGNR 0x80000000 /* igb/e1000_82575.h: do not begin anew */
 
 #define SRRCTL_BSIZEPACKET 0x0000007f /* KiB */
 #define SRRCTL_RESET       0x00000402 /* 2 KiB, header 256 bytes */
