@@ -39,6 +39,8 @@ struct run_case {
 
 /* clang-format off */
 static const struct run_case cases[] = {
+	{ "vf-vf4",        side_new_vf,     side_new_vf4,    64,              false },
+	{ "vf-vf4",        side_new_vf,     side_new_vf4,    FRAME_SIZE_MOST, false },
 	{ "vf-vf",         side_new_vf,     side_new_vf,     64,              false },
 	{ "vf-vf",         side_new_vf,     side_new_vf,     256,             false },
 	{ "vf-vf",         side_new_vf,     side_new_vf,     FRAME_SIZE_MOST, false },
@@ -73,7 +75,9 @@ bool guard_frame_good(const uint8_t *got, const uint8_t *want, uint32_t size, bo
 	const uint32_t field = GUARD_CSUM_START + GUARD_CSUM_OFFSET;
 
 	if (!csum)
-		return memcmp(got, want, size) == 0;
+		return memcmp(got, want, GUARD_FLOW) == 0 &&
+		       memcmp(got + GUARD_FLOW + 1, want + GUARD_FLOW + 1, size - GUARD_FLOW - 1) ==
+			       0;
 	/* Summed with its seed in place of the field the rest gives the complement of the field. */
 	return memcmp(got, want, field) == 0 &&
 	       memcmp(got + field + 2, want + field + 2, size - field - 2) == 0 &&
@@ -127,7 +131,7 @@ static void serve(const struct vswitch *sw, struct forwarder *fw, struct txq *tx
 	leave(STAGE_DONE);
 }
 
-/* dest, source, IPv4, UDP. The checksum field's seed may be any number. */
+/* dest, source, IPv4, TCP. The checksum field's seed may be any number. */
 static void make_frame(uint8_t *bytes, uint32_t size, uint64_t dest, uint64_t source)
 {
 	for (uint32_t i = 0; i < size; i++)
@@ -136,6 +140,8 @@ static void make_frame(uint8_t *bytes, uint32_t size, uint64_t dest, uint64_t so
 	mac_store(bytes + 6, source);
 	store_be16(bytes + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
 	bytes[FRAME_SIZE_MIN] = 0x45;
+	store_be16(bytes + FRAME_SIZE_MIN + 6, 0);
+	bytes[FRAME_SIZE_MIN + 9] = 6;
 }
 
 struct path {

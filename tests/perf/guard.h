@@ -12,7 +12,7 @@
 struct side {
 	struct endpoint *endpoint;
 	uint64_t mac;
-	/* Makes n frames like `bytes` ready to be pulled. With `csum` they ask for an L4 checksum. */
+	/* Makes n frames like `bytes`, but for GUARD_FLOW, ready to be pulled. With `csum` they ask for an L4 checksum. */
 	void (*send)(struct side *side, const uint8_t *bytes, uint32_t size, unsigned int n,
 		     bool csum);
 	/* Posts n receive buffers. */
@@ -25,9 +25,13 @@ struct side {
 
 /* Each aborts if it cannot be made. They live until the process ends. */
 struct side *side_new_vf(uint64_t mac);
+/* Four receive queues. */
+struct side *side_new_vf4(uint64_t mac);
 struct side *side_new_virtio(uint64_t mac);
 
-/* The frames: Ethernet, IPv4, UDP. */
+/* The frames: Ethernet, IPv4, TCP. The first byte of the source port is the number of the frame in its burst,
+ * so that each is a flow of its own. */
+#define GUARD_FLOW        34
 #define GUARD_CSUM_START  34
 #define GUARD_CSUM_OFFSET 6
 
