@@ -264,6 +264,39 @@ static void bursts_keep_order(void **state)
 	guest_stop(&g);
 }
 
+/* DS 8.3.5.7: counters wrap, 32 bits or 36; neither reading nor a reset of the VF clears them. */
+static void statistics_wrap(void **state)
+{
+	struct frame f;
+
+	start("82599", 4, 4);
+	guest_write(&g, VFPSRTYPE, 2u << VFPSRTYPE_RQPL_SHIFT);
+	g.dev->st->rx_sums.frames = 0xfffffffeull;
+	g.dev->st->rx_sums.bytes = 0xfffffffe0ull;
+	for (unsigned int i = 0; i < 4; i++) {
+		f = packet(i, i, 6);
+		push1(&f);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		guest_read(&g, VFSTATUS);
+		assert_int_equal(guest_line_read(&g, VFGPRC), 2);
+		assert_int_equal(guest_line_read(&g, VFGORC_LSB), 4 * 104 - 0x20);
+		assert_int_equal(guest_line_read(&g, VFGORC_MSB), 0);
+		assert_int_equal(guest_line_read(&g, VFMPRC), 0);
+	}
+	g.dev->st->rx_sums.bytes = 0x7ffffff00ull;
+	f = packet(0, 0, 6);
+	for (unsigned int i = 0; i < 3; i++)
+		push1(&f);
+	guest_read(&g, VFSTATUS);
+	assert_int_equal(guest_line_read(&g, VFGORC_MSB), 8);
+	guest_write(&g, VFCTRL, VFCTRL_RST);
+	assert_int_equal(guest_line_read(&g, VFGPRC), 5);
+	assert_int_equal(guest_line_read(&g, VFGORC_LSB), 3 * 104 - 0x100);
+	assert_int_equal(guest_line_read(&g, VFGORC_MSB), 8);
+	guest_stop(&g);
+}
+
 /* A queue that is not there, is off or is full costs its own frames only. */
 static void queues_that_are_not_up(void **state)
 {
@@ -328,6 +361,7 @@ int main(void)
 		cmocka_unit_test(no_hash),
 		cmocka_unit_test(own_registers),
 		cmocka_unit_test(bursts_keep_order),
+		cmocka_unit_test(statistics_wrap),
 		cmocka_unit_test(queues_that_are_not_up),
 		cmocka_unit_test(tables_are_replaced_whole),
 	};
