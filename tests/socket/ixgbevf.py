@@ -62,6 +62,12 @@ class Registers:
 class Ixgbevf:
     """One VF with one pair of rings of `n_desc` descriptors; `irqs` are the eventfds of its vectors."""
 
+    # Where the registers lie; other families have them elsewhere.
+    CTRL, STATUS, MBMEM, MAILBOX, EIMS = VFCTRL, VFSTATUS, VFMBMEM, VFMAILBOX, VTEIMS
+    IVAR, IVAR_MISC = VTIVAR, VTIVAR_MISC
+    RDBAL, RDLEN, RDH, SRRCTL, RDT, RXDCTL = RDBAL, RDLEN, RDH, SRRCTL, RDT, RXDCTL
+    TDBAL, TDLEN, TDH, TDT, TXDCTL = TDBAL, TDLEN, TDH, TDT, TXDCTL
+
     def __init__(self, path, n_desc=256, buffer_size=2048, memory=8 << 20, iova=0):
         self.n_desc = n_desc
         self.buffer_size = buffer_size
@@ -115,12 +121,12 @@ class Ixgbevf:
         self.client.write32(0, offset, value)
 
     def mailbox_wait(self, bit):
-        """Poll VFMAILBOX, whose bits are cleared by reading, until a bit was seen."""
+        """Poll the mailbox register, whose bits are cleared by reading, until a bit was seen."""
         seen = 0
 
         def look():
             nonlocal seen
-            seen |= self.read(VFMAILBOX)
+            seen |= self.read(self.MAILBOX)
             return seen & bit
 
         return wait_until(look, 2)
@@ -129,25 +135,25 @@ class Ixgbevf:
         """A request and its answer's 16 words, or None if none comes. Style 1: drivers up to API 1.4
         and every driver's first messages; 2: from 1.5 on."""
         style = style or (2 if self.api >= API["1.5"] else 1)
-        self.read(VFMAILBOX)
-        self.write(VFMAILBOX, MAILBOX_VFU)
-        assert self.read(VFMAILBOX) & MAILBOX_VFU
+        self.read(self.MAILBOX)
+        self.write(self.MAILBOX, MAILBOX_VFU)
+        assert self.read(self.MAILBOX) & MAILBOX_VFU
         for i, word in enumerate(words):
-            self.write(VFMBMEM + 4 * i, word & 0xffffffff)
-        self.write(VFMAILBOX, MAILBOX_REQ | (MAILBOX_VFU if style == 2 else 0))
-        seen = self.read(VFMAILBOX)
+            self.write(self.MBMEM + 4 * i, word & 0xffffffff)
+        self.write(self.MAILBOX, MAILBOX_REQ | (MAILBOX_VFU if style == 2 else 0))
+        seen = self.read(self.MAILBOX)
         assert seen & MAILBOX_PFACK, "the PF did not acknowledge"
         if style == 2:
             assert not seen & MAILBOX_PFSTS, "the PF wrote into a buffer that the VF holds"
-            self.write(VFMAILBOX, 0)
-            seen = self.read(VFMAILBOX)
+            self.write(self.MAILBOX, 0)
+            seen = self.read(self.MAILBOX)
         if not seen & MAILBOX_PFSTS:
             return None
         if style == 1:
-            self.write(VFMAILBOX, MAILBOX_VFU)
+            self.write(self.MAILBOX, MAILBOX_VFU)
         answer = list(struct.unpack("<16I", b"".join(
-            self.client.read(0, VFMBMEM + 8 * i, 8) for i in range(8))))
-        self.write(VFMAILBOX, MAILBOX_ACK)
+            self.client.read(0, self.MBMEM + 8 * i, 8) for i in range(8))))
+        self.write(self.MAILBOX, MAILBOX_ACK)
         return answer
 
     def request(self, *words):
@@ -160,7 +166,7 @@ class Ixgbevf:
         return bool(word & SUCCESS)
 
     def reset(self):
-        self.write(VFCTRL, 0x04000000)
+        self.write(self.CTRL, 0x04000000)
         self.api = 0
         assert self.mailbox_wait(MAILBOX_RSTD), "RSTD does not come"
         answer = self.mailbox([OP_RESET], style=1)
@@ -178,24 +184,24 @@ class Ixgbevf:
     def start(self, strip_vlan=False):
         """Rings, all receive buffers posted, both queues on, vector 0 for receive and 1 for transmit."""
         regs = self.regs
-        regs[RXDCTL] = regs[TXDCTL] = 0
-        self.read(VFSTATUS)
-        for base, size, head, tail, ring in ((RDBAL, RDLEN, RDH, RDT, self.rx_ring),
-                                             (TDBAL, TDLEN, TDH, TDT, self.tx_ring)):
+        regs[self.RXDCTL] = regs[self.TXDCTL] = 0
+        self.read(self.STATUS)
+        for base, size, head, tail, ring in ((self.RDBAL, self.RDLEN, self.RDH, self.RDT, self.rx_ring),
+                                             (self.TDBAL, self.TDLEN, self.TDH, self.TDT, self.tx_ring)):
             regs[base], regs[base + 4] = ring & 0xffffffff, ring >> 32
             regs[size] = self.n_desc * 16
             regs[head] = regs[tail] = 0
         self.tx_tail = self.rx_next = 0
-        regs[SRRCTL] = 0x02000000 | self.buffer_size >> 10
-        self.write(VTIVAR, 0x8180)
-        self.write(VTIVAR_MISC, 0x82)
-        self.write(VTEIMS, 7)
+        regs[self.SRRCTL] = 0x02000000 | self.buffer_size >> 10
+        self.write(self.IVAR, 0x8180)
+        self.write(self.IVAR_MISC, 0x82)
+        self.write(self.EIMS, 7)
         for i in range(self.n_desc):
             self.post(i)
-        regs[RXDCTL] = ENABLE | (STRIP_VLAN if strip_vlan else 0)
-        regs[TXDCTL] = ENABLE
-        regs[RDT] = self.n_desc - 1
-        self.read(VFSTATUS)
+        regs[self.RXDCTL] = ENABLE | (STRIP_VLAN if strip_vlan else 0)
+        regs[self.TXDCTL] = ENABLE
+        regs[self.RDT] = self.n_desc - 1
+        self.read(self.STATUS)
 
     def open(self, api="1.5", **options):
         """All that `ip link set up` does."""
@@ -216,7 +222,7 @@ class Ixgbevf:
         self.tx_tail = (i + 1) % self.n_desc
 
     def kick(self):
-        self.regs[TDT] = self.tx_tail
+        self.regs[self.TDT] = self.tx_tail
 
     def put_frame(self, data, pieces=None, command=0, popts=0, payload=None):
         """Descriptors for one frame, in the buffers that lie beside them."""
@@ -258,7 +264,7 @@ class Ixgbevf:
             status, size, vlan = word & 0xffffffff, word >> 32 & 0xffff, word >> 48
             data += self.memory.read(self.rx_buffers + i * self.buffer_size, size)
             self.post(i)
-            self.regs[RDT] = i
+            self.regs[self.RDT] = i
             self.rx_next = (i + 1) % self.n_desc
             if status & RX_EOP:
                 frames.append(Received(data, status, vlan if status & RX_VLAN else None))

@@ -108,6 +108,51 @@ static void rx_update_running(struct intelvf *dev, unsigned int q)
 		ring_update_running(dev);
 }
 
+/* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap, reading does not clear them, and a reset
+ * of the VF leaves them alone. Queue 0's lines hold the sums, where the family has them there. They must
+ * never step back: a driver would take that for a wrap. */
+static void show_sums(struct spinlock *lock, struct vf_sums *sum, struct ring_state *ring,
+		      uint32_t *frames, uint32_t *bytes, uint32_t *group)
+{
+	spin_lock(lock);
+	sum->frames += ring->frames;
+	sum->bytes += ring->bytes;
+	sum->group_frames += ring->group_frames;
+	if (frames != NULL) {
+		shared_store(frames, (uint32_t)sum->frames);
+		shared_store(bytes, (uint32_t)sum->bytes);
+		shared_store(bytes + 1, (uint32_t)(sum->bytes >> 32) & 0xf);
+	}
+	if (group != NULL)
+		shared_store(group, (uint32_t)sum->group_frames);
+	spin_unlock(lock);
+	ring->frames = 0;
+	ring->bytes = 0;
+	ring->group_frames = 0;
+}
+
+static void rx_show_sums(struct intelvf *dev, struct ring_state *ring)
+{
+	struct rx_line *line = rx_line(dev, 0);
+
+	if (dev->family->has_line_stats)
+		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, &line->stat_1c,
+			  &line->stat_20, &line->stat_34);
+	else
+		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, NULL, NULL, NULL);
+}
+
+static void tx_show_sums(struct intelvf *dev, struct ring_state *ring)
+{
+	struct tx_line *line = tx_line(dev, 0);
+
+	if (dev->family->has_line_stats)
+		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, &line->stat_1c,
+			  &line->stat_20, NULL);
+	else
+		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, NULL, NULL, NULL);
+}
+
 bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *table,
 		   uint8_t **desc)
 {
@@ -120,6 +165,7 @@ bool ring_rx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 	if (!enable || !intelvf_may_dma(dev)) {
 		if (ring->status != RING_OFF) {
 			set_status(ring, RING_OFF);
+			rx_show_sums(dev, ring);
 			rx_update_running(dev, q);
 		}
 		return false;
@@ -159,8 +205,10 @@ bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 	struct ring_regs r;
 
 	if (!enable || !intelvf_may_dma(dev)) {
-		if (ring->status != RING_OFF)
+		if (ring->status != RING_OFF) {
 			set_status(ring, RING_OFF);
+			tx_show_sums(dev, ring);
+		}
 		return false;
 	}
 	r = ring_tx_regs(line);
@@ -175,59 +223,26 @@ bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 	return *desc != NULL;
 }
 
-/* Statistics: DS 8.3.5.7. 32 bits, or 36 in two words; they wrap, reading does not clear them, and a reset
- * of the VF leaves them alone. Queue 0's lines hold the sums, where the family has them there. They must
- * never step back: a driver would take that for a wrap. */
-static void show_sums(struct spinlock *lock, struct vf_sums *sum, struct ring_state *ring,
-		      uint32_t *frames, uint32_t *bytes, uint32_t *group)
-{
-	spin_lock(lock);
-	sum->frames += ring->frames;
-	sum->bytes += ring->bytes;
-	sum->group_frames += ring->group_frames;
-	if (frames != NULL) {
-		shared_store(frames, (uint32_t)sum->frames);
-		shared_store(bytes, (uint32_t)sum->bytes);
-		shared_store(bytes + 1, (uint32_t)(sum->bytes >> 32) & 0xf);
-	}
-	if (group != NULL)
-		shared_store(group, (uint32_t)sum->group_frames);
-	spin_unlock(lock);
-	ring->frames = 0;
-	ring->bytes = 0;
-	ring->group_frames = 0;
-}
-
 void ring_rx_show(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->rx[q].ring;
-	struct rx_line *sum = rx_line(dev, 0);
 
 	if (ring->head == ring->head_shown)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&rx_line(dev, q)->rdh, ring->head);
-	if (dev->family->has_line_stats)
-		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, &sum->stat_1c, &sum->stat_20,
-			  &sum->stat_34);
-	else
-		show_sums(&dev->rx_sums_lock, &dev->st->rx_sums, ring, NULL, NULL, NULL);
+	rx_show_sums(dev, ring);
 }
 
 void ring_tx_show(struct intelvf *dev, unsigned int q)
 {
 	struct ring_state *ring = &dev->st->tx[q].ring;
-	struct tx_line *sum = tx_line(dev, 0);
 
 	if (ring->head == ring->head_shown)
 		return;
 	ring->head_shown = ring->head;
 	shared_store(&tx_line(dev, q)->tdh, ring->head);
-	if (dev->family->has_line_stats)
-		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, &sum->stat_1c, &sum->stat_20,
-			  NULL);
-	else
-		show_sums(&dev->tx_sums_lock, &dev->st->tx_sums, ring, NULL, NULL, NULL);
+	tx_show_sums(dev, ring);
 }
 
 /* Takes the lock only where it must, so that a preempted device I/O thread seldom holds up a worker. */
