@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Several receive queues: who gets which frame, and what the descriptor says of it. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -354,6 +356,86 @@ static void tables_are_replaced_whole(void **state)
 	guest_stop(&g);
 }
 
+static atomic_uint rounds;
+static atomic_bool quit;
+static uint64_t n_received;
+
+/* A worker: bursts of all flows, a quiescent point after each. */
+static void *worker(void *arg)
+{
+	static uint8_t own[BURST_MAX][100];
+	struct endpoint_stats stats = { 0 };
+	const struct frame *ptr[BURST_MAX];
+	struct frame f[BURST_MAX];
+
+	worker_self = 0;
+	for (unsigned int i = 0; i < BURST_MAX; i++) {
+		packet(i % FLOWS, i, 6);
+		memcpy(own[i], bytes[i % FLOWS], sizeof(own[i]));
+		f[i] = guest_frame(own[i], sizeof(own[i]), GUEST_MAC,
+				   i % 2 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
+		ptr[i] = &f[i];
+	}
+	while (!atomic_load(&quit)) {
+		g.vf->endpoint.ops->push(&g.vf->endpoint, ptr, BURST_MAX, 0, &stats);
+		atomic_fetch_add(&rounds, 1);
+	}
+	n_received = stats.rx_frames;
+	return NULL;
+}
+
+/* Until the worker has passed a quiescent point that began after the call. */
+static void wait_a_round(struct guest *guest)
+{
+	unsigned int from = atomic_load(&rounds);
+
+	while (atomic_load(&rounds) - from < 2)
+		cpu_relax();
+}
+
+/* Tables, keys, queues and resets change under traffic. Behind the trapped access that took the queues
+ * down nothing is written any more. */
+static void changes_under_traffic(void **state)
+{
+	const size_t size = GUEST_DATA - GUEST_RAM_AT;
+	pthread_t thread;
+
+	srand(2);
+	start("x550", 4, 0);
+	g.on_quiesce = wait_a_round;
+	atomic_store(&quit, false);
+	pthread_create(&thread, NULL, worker, NULL);
+	for (unsigned int round = 0; round < 200; round++) {
+		if (round % 2 == 0)
+			guest_mbox_up(&g, MBOX_API_13);
+		for (unsigned int q = 0; q < 4; q++)
+			queue_up(q);
+		guest_write(&g, VFMRQC, 0x00330001);
+		for (unsigned int i = 0; i < 6; i++) {
+			guest_write(&g, VFRETA + 4 * ((unsigned int)rand() % 16), (uint32_t)rand());
+			guest_write(&g, VFRSSRK + 4 * ((unsigned int)rand() % 10),
+				    (uint32_t)rand());
+		}
+		wait_a_round(&g);
+		if (round % 2 == 0) {
+			for (unsigned int q = 0; q < 4; q++)
+				guest_line_write(&g, LINE(q) + RXDCTL, 0);
+			guest_read(&g, VFSTATUS);
+		} else {
+			guest_write(&g, VFCTRL, VFCTRL_RST);
+		}
+		memset(g.ram, 0xa5, size);
+		wait_a_round(&g);
+		for (size_t i = 0; i < size; i++)
+			if (g.ram[i] != 0xa5)
+				fail_msg("round %u: byte %#zx was written", round, i);
+	}
+	atomic_store(&quit, true);
+	pthread_join(thread, NULL);
+	assert_true(n_received > 1000);
+	guest_stop(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +446,7 @@ int main(void)
 		cmocka_unit_test(statistics_wrap),
 		cmocka_unit_test(queues_that_are_not_up),
 		cmocka_unit_test(tables_are_replaced_whole),
+		cmocka_unit_test(changes_under_traffic),
 	};
 
 	return cmocka_run_group_tests_name("several receive queues", tests, NULL, NULL);
