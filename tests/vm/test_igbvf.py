@@ -187,6 +187,21 @@ def test_mac_change_with_trust_only(stage, node):
         stage.works(node.name)
 
 
+def test_second_address_with_trust(stage, node):
+    """A macvlan's address is a filter, which the driver asks for by mailbox."""
+    mac, address = f"02:00:00:00:66:{node.number:02x}", f"10.0.0.{66 + node.number}"
+    with setting(stage, node.name, trust=True):
+        assert node.reaches(stage["outside"], patience=30)
+        node.run(f"ip netns add inner && ip link add mv link {node.device} address {mac} type macvlan mode "
+                 f"private && ip link set mv netns inner && ip -n inner addr add {address}/24 dev mv && "
+                 "ip -n inner link set mv up")
+        try:
+            assert stage["outside"].reaches(address, patience=20)
+        finally:
+            node.run("ip netns del inner")
+    assert node.reaches(stage["outside"], patience=20)
+
+
 def test_link(stage, node):
     """What the administrator does to the cable reaches the driver at once."""
     for link, carrier in (("down", "0"), ("up", "1")):
