@@ -32,7 +32,7 @@ static void sort(const struct rx_spread *spread, const struct frame *const frame
 	rss_burst(&spread->key, spread->types, frame, n, rss);
 	memset(sorted->n, 0, sizeof(sorted->n));
 	for (unsigned int i = 0; i < n; i++) {
-		/* Without a hash: queue 0 (DS 7.1.2.7.1). */
+		/* Without a hash: queue 0 (DS 7.1.2.8). */
 		unsigned int q =
 			rss[i].type != RSS_NONE ? spread->reta[rss[i].hash & spread->reta_mask] : 0;
 		unsigned int at = sorted->n[q]++;

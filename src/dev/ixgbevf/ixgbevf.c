@@ -44,7 +44,7 @@ static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 
 /* DS 9.4: BAR 0 has the registers, BAR 3 MSI-X with the table at 0 and pending bits at 0x2000. A VF's
  * subsystem IDs are its PF's: X520-2, X540-T2 and X550-T1 here. With SR-IOV on, each pool has two queue pairs
- * at least (DS 7.10.2.1), and Linux's driver takes two wherever it has two processors, without asking. */
+ * at least (DS 7.1.2: 64 pools of two), and Linux's driver takes two wherever it has two processors, without asking. */
 #define IXGBEVF_MODEL(name_, device_, subsystem_)                                               \
 	{                                                                                       \
 		.name = (name_), .vendor = 0x8086, .device = (device_),                         \
