@@ -53,6 +53,9 @@ static const struct run_case cases[] = {
 	{ "virtio-vf",     side_new_virtio, side_new_vf,     FRAME_SIZE_MOST, false },
 	{ "virtio-vf-csum", side_new_virtio, side_new_vf,    64,              true },
 	{ "virtio-vf-csum", side_new_virtio, side_new_vf,    FRAME_SIZE_MOST, true },
+	{ "packed-packed", side_new_packed, side_new_packed, 64,              false },
+	{ "packed-packed", side_new_packed, side_new_packed, 256,             false },
+	{ "packed-packed", side_new_packed, side_new_packed, FRAME_SIZE_MOST, false },
 };
 /* clang-format on */
 

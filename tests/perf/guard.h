@@ -27,7 +27,8 @@ struct side {
 struct side *side_new_vf(uint64_t mac);
 /* Four receive queues. */
 struct side *side_new_vf4(uint64_t mac);
-struct side *side_new_virtio(uint64_t mac);
+struct side *side_new_virtio(uint64_t mac); /* split rings */
+struct side *side_new_packed(uint64_t mac);
 
 /* The frames: Ethernet, IPv4, TCP. The first byte of the source port is the number of the frame in its burst,
  * so that each is a flow of its own. */

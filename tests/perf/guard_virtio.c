@@ -28,9 +28,25 @@ struct virtio_side {
 	struct side side;
 	struct virtio_net net;
 	struct ram *ram;
+	bool packed;
 	uint16_t at[VIRTIO_NET_N_RINGS]; /* what was offered */
 	uint16_t rx_seen;
 };
+
+/* The descriptors of a packed ring, whose event structures lie where the other's avail and used do. */
+static struct vring_packed_desc *slot_of(struct ring_memory *r)
+{
+	return (struct vring_packed_desc *)(void *)r->desc;
+}
+
+/* The two flags of lap `at / RING_SIZE`, available or used. */
+static uint16_t lap_flags(uint16_t at, bool used)
+{
+	bool wrap = at / RING_SIZE % 2 == 0;
+
+	return (uint16_t)(wrap << VRING_PACKED_DESC_F_AVAIL | (wrap == used)
+								      << VRING_PACKED_DESC_F_USED);
+}
 
 static struct vring_avail *avail_of(struct ring_memory *r)
 {
@@ -51,8 +67,13 @@ static uint64_t iova_of(const struct virtio_side *s, const void *va)
 static uint8_t *offer(struct virtio_side *s, unsigned int ring, uint32_t size, uint16_t flags)
 {
 	struct ring_memory *r = &s->ram->ring[ring];
-	uint16_t i = s->at[ring]++ % RING_SIZE;
+	uint16_t at = s->at[ring]++, i = at % RING_SIZE;
 
+	if (s->packed) {
+		slot_of(r)[i] = (struct vring_packed_desc){ iova_of(s, r->buf[i]), size, i,
+							    flags | lap_flags(at, false) };
+		return r->buf[i];
+	}
 	r->desc[i] = (struct vring_desc){ iova_of(s, r->buf[i]), size, flags, 0 };
 	avail_of(r)->ring[i] = i;
 	return r->buf[i];
@@ -62,6 +83,11 @@ static void show(struct virtio_side *s, unsigned int ring)
 {
 	struct ring_memory *r = &s->ram->ring[ring];
 
+	if (s->packed) {
+		((struct vring_packed_desc_event *)(void *)r->avail)->flags =
+			VRING_PACKED_EVENT_FLAG_DISABLE;
+		return;
+	}
 	/* used_event, half a ring ahead: the guest polls and wants no interrupt. */
 	avail_of(r)->ring[RING_SIZE] = (uint16_t)(s->at[ring] + RING_SIZE / 2);
 	__atomic_store_n(&avail_of(r)->idx, s->at[ring], __ATOMIC_RELEASE);
@@ -112,7 +138,24 @@ static bool virtio_collect(struct side *side, const uint8_t *bytes, uint32_t siz
 	return good;
 }
 
-struct side *side_new_virtio(uint64_t mac)
+static bool packed_collect(struct side *side, const uint8_t *bytes, uint32_t size, unsigned int n,
+			   bool csum)
+{
+	struct virtio_side *s = container_of(side, struct virtio_side, side);
+	struct ring_memory *r = &s->ram->ring[VIRTIO_NET_RX];
+	bool good = true;
+
+	for (unsigned int i = 0; good && i < n; i++, s->rx_seen++) {
+		const struct vring_packed_desc *d = &slot_of(r)[s->rx_seen % RING_SIZE];
+
+		good = d->flags == lap_flags(s->rx_seen, true) && d->id < RING_SIZE &&
+		       d->len == HDR_SIZE + size &&
+		       guard_frame_good(r->buf[d->id] + HDR_SIZE, bytes, size, csum);
+	}
+	return good && slot_of(r)[s->rx_seen % RING_SIZE].flags != lap_flags(s->rx_seen, true);
+}
+
+static struct side *side_new(uint64_t mac, bool packed)
 {
 	struct virtio_side *s =
 		aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -120,12 +163,16 @@ struct side *side_new_virtio(uint64_t mac)
 	struct mem_window window = {
 		.iova = IOVA, .size = sizeof(*ram), .va = (void *)ram, .prot = MEM_READ | MEM_WRITE
 	};
-	struct virtio_net_setup setup = { .features = VIRTIO_NET_DEVICE_FEATURES,
+	struct virtio_net_setup setup = { .features = VIRTIO_NET_DEVICE_FEATURES &
+						      ~(1ull << VIRTIO_F_RING_PACKED),
 					  .mem = mem_table_new(&window, 1) };
 
 	if (s == NULL || ram == NULL || setup.mem == NULL)
 		abort();
+	if (packed)
+		setup.features |= 1ull << VIRTIO_F_RING_PACKED;
 	memset(s, 0, sizeof(*s));
+	s->packed = packed;
 	memset(ram, 0, sizeof(*ram));
 	s->ram = ram;
 	virtio_net_init(&s->net, endpoint_stats_new());
@@ -136,7 +183,8 @@ struct side *side_new_virtio(uint64_t mac)
 							    .avail = avail_of(r),
 							    .used = used_of(r),
 							    .used_iova = iova_of(s, r->used),
-							    .size = RING_SIZE };
+							    .size = RING_SIZE,
+							    .avail_idx = packed ? 0x8000 : 0 };
 	}
 	guard_must(virtio_net_start(&s->net, &setup) == 0, "virtio_net_start");
 	virtio_net_set_max_frame(&s->net, FRAME_SIZE_MOST);
@@ -144,6 +192,16 @@ struct side *side_new_virtio(uint64_t mac)
 				 .mac = mac,
 				 .send = virtio_send,
 				 .post = virtio_post,
-				 .collect = virtio_collect };
+				 .collect = packed ? packed_collect : virtio_collect };
 	return &s->side;
+}
+
+struct side *side_new_virtio(uint64_t mac)
+{
+	return side_new(mac, false);
+}
+
+struct side *side_new_packed(uint64_t mac)
+{
+	return side_new(mac, true);
 }

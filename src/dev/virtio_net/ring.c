@@ -11,17 +11,6 @@ struct table {
 	bool indirect;
 };
 
-/* An indirect table may lie at any address (2.7.5.3 asks for no alignment), so no atomic load; the
- * barrier keeps the compiler from going back to shared memory for what it has read. */
-static struct desc table_load(const struct table *t, uint16_t idx)
-{
-	struct vring_desc d;
-
-	memcpy(&d, t->va + (size_t)idx * sizeof(d), sizeof(d));
-	__asm__ volatile("" ::: "memory");
-	return (struct desc){ le64toh(d.addr), le32toh(d.len), le16toh(d.flags), le16toh(d.next) };
-}
-
 /* 2.7.5.3.1: no indirect table inside another; none that goes on with NEXT; full of descriptors. */
 static bool table_enter(const struct virtio_net *net, struct virtio_ring *ring, struct table *t,
 			const struct desc *d)
@@ -48,7 +37,7 @@ int chain_walk(const struct virtio_net *net, struct virtio_ring *ring, uint16_t 
 
 		if (idx >= t.n)
 			return -EINVAL;
-		d = table_load(&t, idx);
+		d = table_load(t.va, idx);
 		if ((d.flags & VRING_DESC_F_INDIRECT) != 0) {
 			if (!table_enter(net, ring, &t, &d))
 				return -EINVAL;
@@ -71,6 +60,45 @@ int chain_walk(const struct virtio_net *net, struct virtio_ring *ring, uint16_t 
 		idx = d.next;
 	}
 	return -EINVAL;
+}
+
+static struct ring_look split_look(struct virtio_ring *ring, uint64_t *bad)
+{
+	uint16_t n = (uint16_t)ring_avail(ring, bad);
+
+	return (struct ring_look){ ring->avail_idx, n };
+}
+
+static int split_next(const struct virtio_net *net, struct virtio_ring *ring,
+		      struct ring_look *look, uint32_t prot, struct seg_out *va, uint64_t *iova,
+		      unsigned int max, struct virtio_served *chain, uint64_t *bad)
+{
+	if (look->n == 0)
+		return -EAGAIN;
+	*chain = (struct virtio_served){ 0, ring_head(ring, look->at), 1 };
+	if (chain->id >= ring->size) {
+		ring_break(ring, bad);
+		return -EPIPE;
+	}
+	look->at++;
+	look->n--;
+	return chain_walk(net, ring, chain->id, prot, va, iova, max);
+}
+
+static void split_give(const struct virtio_net *net, struct virtio_ring *ring,
+		       const struct virtio_served *chain, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		ring_set_used(ring, ring->used_idx++, chain[i].id, chain[i].size);
+	ring->avail_idx += (uint16_t)n;
+}
+
+void ring_call(struct virtio_ring *ring, struct endpoint_stats *stats)
+{
+	int fd = atomic_load_explicit(&ring->call_fd, memory_order_acquire);
+
+	if (fd >= 0 && write(fd, &(uint64_t){ 1 }, sizeof(uint64_t)) > 0)
+		stats->irqs++;
 }
 
 /* 2.7.7.2 and 2.7.10: whether the guest wants to hear of what was used since `old`. */
@@ -104,7 +132,6 @@ void ring_publish(const struct virtio_net *net, struct virtio_ring *ring,
 		  struct endpoint_stats *stats)
 {
 	uint16_t old = ring->published;
-	int fd;
 
 	if (old == ring->used_idx)
 		return;
@@ -117,9 +144,13 @@ void ring_publish(const struct virtio_net *net, struct virtio_ring *ring,
 	 * used->idx once more. We first move used->idx, then look whether it asks. A full barrier on
 	 * either side, so that one of the two always sees what the other wrote. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!ring_wants_call(ring, old))
-		return;
-	fd = atomic_load_explicit(&ring->call_fd, memory_order_acquire);
-	if (fd >= 0 && write(fd, &(uint64_t){ 1 }, sizeof(uint64_t)) > 0)
-		stats->irqs++;
+	if (ring_wants_call(ring, old))
+		ring_call(ring, stats);
 }
+
+const struct virtio_ring_ops ring_split_ops = {
+	.look = split_look,
+	.next = split_next,
+	.give = split_give,
+	.publish = ring_publish,
+};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The split ring from the device's side (virtio 1.2, 2.7): inside src/dev/virtio_net only. */
+/* Rings from the device's side: what both kinds share, and the split ring (virtio 1.2, 2.7). The packed
+ * one is in packed.h. Inside src/dev/virtio_net only. */
 #ifndef SOFTIOV_DEV_VIRTIO_NET_RING_H
 #define SOFTIOV_DEV_VIRTIO_NET_RING_H
 
@@ -15,8 +16,38 @@ struct desc {
 	uint64_t iova;
 	uint32_t size;
 	uint16_t flags;
-	uint16_t next;
+	uint16_t next; /* packed: the buffer's id */
 };
+
+/* Chains that were looked at and not taken. */
+struct ring_look {
+	uint16_t at; /* of the next one; as avail_idx */
+	uint16_t n;  /* split: entries left; packed: slots looked at */
+};
+
+/* What the slow paths and the ends of bursts need of either kind. */
+struct virtio_ring_ops {
+	/* A look that begins with the next chain. */
+	struct ring_look (*look)(struct virtio_ring *ring, uint64_t *bad);
+	/* Fills va[] and iova[] with the next chain's non-empty buffers, which must all allow `prot`
+	 * (MEM_READ: device-readable, MEM_WRITE: device-writable), and `chain` with what its return
+	 * takes. Their number, at least 1; -EAGAIN: no chain; -EPIPE: the ring is broken now. With
+	 * `chain` filled in: -EINVAL, it breaks a rule of 2.7.5 or 2.8; -ENOSPC, more than `max`
+	 * buffers. */
+	int (*next)(const struct virtio_net *net, struct virtio_ring *ring, struct ring_look *look,
+		    uint32_t prot, struct seg_out *va, uint64_t *iova, unsigned int max,
+		    struct virtio_served *chain, uint64_t *bad);
+	/* Takes the next n chains and gives them back, for one frame: the guest sees none of them
+	 * before all are written. */
+	void (*give)(const struct virtio_net *net, struct virtio_ring *ring,
+		     const struct virtio_served *chain, unsigned int n);
+	/* Shows the guest all that went back and interrupts it if it wants that. */
+	void (*publish)(const struct virtio_net *net, struct virtio_ring *ring,
+			struct endpoint_stats *stats);
+};
+
+extern const struct virtio_ring_ops ring_split_ops;
+extern const struct virtio_ring_ops ring_packed_ops;
 
 /* Reads a descriptor of the ring's own (aligned) table once: two loads, never repeated. */
 static inline struct desc desc_load(const struct vring_desc *d)
@@ -28,10 +59,20 @@ static inline struct desc desc_load(const struct vring_desc *d)
 	return (struct desc){ lo, (uint32_t)hi, (uint16_t)(hi >> 32), (uint16_t)(hi >> 48) };
 }
 
-/* Walks the chain that starts at `head` and fills va[] and iova[] with its non-empty buffers, which
- * must all allow `prot` (MEM_READ: device-readable, MEM_WRITE: device-writable). Returns their
- * number, at least 1; -EINVAL for a chain that breaks a rule of 2.7.5, -ENOSPC for one with more
- * than `max` buffers. */
+/* A descriptor of an indirect table, which may lie at any address (2.7.5.3 asks for no alignment), so
+ * no atomic load; the barrier keeps the compiler from going back to shared memory for what it has
+ * read. */
+static inline struct desc table_load(const uint8_t *table, uint32_t idx)
+{
+	struct vring_desc d;
+
+	memcpy(&d, table + (size_t)idx * sizeof(d), sizeof(d));
+	__asm__ volatile("" ::: "memory");
+	return (struct desc){ le64toh(d.addr), le32toh(d.len), le16toh(d.flags), le16toh(d.next) };
+}
+
+/* Split: walks the chain that starts at `head`, as ops->next does, with its results but -EAGAIN and
+ * -EPIPE. */
 int chain_walk(const struct virtio_net *net, struct virtio_ring *ring, uint16_t head, uint32_t prot,
 	       struct seg_out *va, uint64_t *iova, unsigned int max);
 
@@ -48,6 +89,11 @@ static inline void ring_break(struct virtio_ring *ring, uint64_t *bad)
 	if (atomic_compare_exchange_strong(&ring->state, &running, RING_BROKEN))
 		(*bad)++;
 }
+
+/* Interrupts the guest. */
+void ring_call(struct virtio_ring *ring, struct endpoint_stats *stats);
+
+/* --- split --- */
 
 /* Entries that the guest has made available and we have not taken. Acquire: the guest wrote entries
  * and descriptors before it moved the index (2.7.13.3), so they are read after it. */
@@ -94,7 +140,7 @@ static inline void ring_set_used(struct virtio_ring *ring, uint16_t at, uint16_t
 	used_set(used_slots(ring), at, head, size);
 }
 
-/* Shows the guest all used entries up to used_idx and interrupts it if it wants that. */
+/* ring_split_ops.publish */
 void ring_publish(const struct virtio_net *net, struct virtio_ring *ring,
 		  struct endpoint_stats *stats);
 

@@ -2,7 +2,7 @@
 /* What the guest receives: frames are copied from where they lie straight into its buffers. */
 #include <errno.h>
 
-#include "dev/virtio_net/ring.h"
+#include "dev/virtio_net/packed.h"
 #include "frame/gso.h"
 
 /* Buffers, and thus chains, that one frame may fill: 64 KiB in pieces of 256 bytes. */
@@ -20,7 +20,7 @@ struct rx_ahead {
 		uint8_t *va;
 		uint64_t iova;
 		uint32_t size;
-		uint16_t head;
+		uint16_t id; /* split: head */
 	} slot[BURST_MAX];
 };
 
@@ -39,7 +39,8 @@ struct rx_buffers {
 	unsigned int n_chains;
 	unsigned int n;
 	uint64_t size;
-	uint16_t head[RX_BUFFERS_MAX];
+	struct ring_look look; /* behind the chains so far */
+	struct virtio_served chain[RX_BUFFERS_MAX];
 	uint64_t chain_size[RX_BUFFERS_MAX];
 	struct seg_out va[RX_BUFFERS_MAX];
 	uint64_t iova[RX_BUFFERS_MAX];
@@ -60,14 +61,14 @@ static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int w
 
 		if (unlikely(head >= ring->size))
 			break; /* the slow path will come to it and break the ring */
-		ahead->slot[i].head = head;
+		ahead->slot[i].id = head;
 		__builtin_prefetch(&ring->desc[head]);
 	}
 	ahead->n = i;
 	n = i;
 	for (i = 0; i < n; i++) {
 		struct rx_slot *slot = &ahead->slot[i];
-		struct desc d = desc_load(&ring->desc[slot->head]);
+		struct desc d = desc_load(&ring->desc[slot->id]);
 		uint8_t *va = NULL;
 
 		if (likely(d.flags == VRING_DESC_F_WRITE))
@@ -82,18 +83,51 @@ static void look_ahead(struct rx_pass *p, struct rx_ahead *ahead, unsigned int w
 	}
 }
 
-/* Takes the chains gathered so far. `used` bytes were written to them, front to back. */
-static void take_chains(struct rx_pass *p, const struct rx_buffers *b, uint64_t used)
+static void look_ahead_packed(struct rx_pass *p, struct rx_ahead *ahead, unsigned int want)
 {
 	struct virtio_ring *ring = p->ring;
+	const struct vring_packed_desc *in = ring->slot;
+	struct mem_cursor cursor = mem_cursor(p->net->mem, &ring->hint, MEM_WRITE);
+	struct packed_at at = packed_at(ring->avail_idx);
+	const uint32_t size = ring->size;
+	unsigned int i;
 
+	if (ring->n_served > 0)
+		packed_flush(p->net, ring);
+	if (want > BURST_MAX)
+		want = BURST_MAX;
+	for (i = 0; i < want; i++) {
+		struct rx_slot *slot = &ahead->slot[i];
+		uint64_t word = packed_word(in, at.idx);
+		uint8_t *va;
+
+		if (unlikely(!packed_is_plain(word_flags(word), at, VRING_DESC_F_WRITE)))
+			break; /* where the next one begins is for the slow path to find */
+		slot->id = word_id(word);
+		slot->size = word_size(word);
+		slot->iova = packed_iova(in, at.idx);
+		va = mem_cursor_at(&cursor, slot->iova, slot->size);
+		slot->va = va;
+		if (likely(va != NULL)) {
+			__builtin_prefetch(va, 1);
+			__builtin_prefetch(va + CACHE_LINE, 1);
+		}
+		packed_step(&at, size);
+	}
+	ahead->at = 0;
+	ahead->n = i;
+}
+
+/* Takes the chains gathered so far. `used` bytes were written to them, front to back. */
+static void take_chains(struct rx_pass *p, struct rx_buffers *b, uint64_t used)
+{
 	for (unsigned int i = 0; i < b->n_chains; i++) {
 		uint64_t n = used < b->chain_size[i] ? used : b->chain_size[i];
 
-		ring_set_used(ring, ring->used_idx++, b->head[i], (uint32_t)n);
+		b->chain[i].size = (uint32_t)n;
 		used -= n;
 	}
-	ring->avail_idx += (uint16_t)b->n_chains;
+	p->ring->ops->give(p->net, p->ring, b->chain, b->n_chains);
 	p->n_taken += b->n_chains;
 }
 
@@ -110,22 +144,19 @@ static void log_buffers(const struct virtio_net *net, const struct rx_buffers *b
 /* Adds the next chain. DROP_NONE, or why there is none. */
 static enum drop_reason gather_chain(struct rx_pass *p, struct rx_buffers *b)
 {
-	struct virtio_ring *ring = p->ring;
-	uint16_t head = ring_head(ring, (uint16_t)(ring->avail_idx + b->n_chains));
 	uint64_t size = 0;
-	int n;
+	int n = p->ring->ops->next(p->net, p->ring, &b->look, MEM_WRITE, b->va + b->n,
+				   b->iova + b->n, RX_BUFFERS_MAX - b->n, &b->chain[b->n_chains],
+				   &p->stats->bad_rx_desc);
 
-	if (head >= ring->size) {
-		ring_break(ring, &p->stats->bad_rx_desc);
+	if (n == -EAGAIN)
+		return DROP_NO_BUFFER;
+	if (n == -EPIPE)
 		return DROP_DOWN;
-	}
-	n = chain_walk(p->net, ring, head, MEM_WRITE, b->va + b->n, b->iova + b->n,
-		       RX_BUFFERS_MAX - b->n);
 	if (n == -ENOSPC && b->n > 0)
 		return DROP_TOO_LONG;
 	for (int i = 0; i < n; i++)
 		size += b->va[b->n + (unsigned int)i].size;
-	b->head[b->n_chains] = head;
 	b->chain_size[b->n_chains] = size;
 	b->n_chains++;
 	/* 5.1.6.3.1: the first buffer holds at least the header. */
@@ -144,8 +175,8 @@ static enum drop_reason gather_chain(struct rx_pass *p, struct rx_buffers *b)
 static enum drop_reason gather(struct rx_pass *p, struct rx_buffers *b, uint64_t need)
 {
 	enum drop_reason none = DROP_NO_BUFFER;
-	uint32_t n_avail = ring_avail(p->ring, &p->stats->bad_rx_desc);
 
+	b->look = p->ring->ops->look(p->ring, &p->stats->bad_rx_desc);
 	b->n_chains = 0;
 	b->n = 0;
 	b->size = 0;
@@ -154,10 +185,9 @@ static enum drop_reason gather(struct rx_pass *p, struct rx_buffers *b, uint64_t
 
 		if (b->n_chains >= p->net->merge_max)
 			return DROP_TOO_LONG;
-		if (n_avail == 0)
-			return none;
-		n_avail--;
 		drop = gather_chain(p, b);
+		if (drop == DROP_NO_BUFFER)
+			return none;
 		if (drop == DROP_BAD_BUFFER && b->n_chains == 1) {
 			b->n_chains = 0;
 			none = DROP_BAD_BUFFER;
@@ -323,9 +353,11 @@ static inline void put_plain_header(uint8_t *va, uint32_t hdr_size, uint8_t flag
 }
 
 /* The fast path: one frame, one buffer, as long as both are simple. What guests share is written
- * through `va` and `used` only, so all else can stay in the CPU's registers. Returns the frames done. */
-static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
-				const struct frame *const frame[], unsigned int n)
+ * through `va` and `used` only, so all else can stay in the CPU's registers. Returns the frames done.
+ * `packed` is known where this is called, so each kind of ring has its own code. */
+static inline __attribute__((always_inline)) unsigned int
+push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const frame[],
+	    unsigned int n, const bool packed)
 {
 	struct virtio_ring *ring = p->ring;
 	const uint32_t hdr_size = p->net->hdr_size, max_frame = p->max_frame;
@@ -333,7 +365,8 @@ static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
 	const struct rx_slot *slot = &ahead->slot[ahead->at];
 	const uint16_t untagged_vid = p->untagged_vid;
 	const bool logged = p->net->log.bits != NULL;
-	const struct used_slots slots = used_slots(ring);
+	const struct used_slots slots = packed ? (struct used_slots){ 0 } : used_slots(ring);
+	struct virtio_served *served = packed ? &ring->served[ring->n_served] : NULL;
 	uint16_t used_idx = ring->used_idx;
 	uint64_t size = 0;
 	unsigned int i;
@@ -352,28 +385,39 @@ static unsigned int push_simple(struct rx_pass *p, struct rx_ahead *ahead,
 		out = (struct seg_out){ slot->va + hdr_size, f_size };
 		frame_copy(f, &out, 1, 0);
 		put_plain_header(slot->va, hdr_size, flags);
-		used_set(slots, used_idx++, slot->head, f_size + hdr_size);
+		if (packed)
+			served[i] = (struct virtio_served){ f_size + hdr_size, slot->id, 1 };
+		else
+			used_set(slots, used_idx++, slot->id, f_size + hdr_size);
 		size += f_size;
 		if (unlikely(logged))
 			dirty_log_mark(&p->net->log, slot->iova, f_size + hdr_size);
 	}
 	ahead->at += i;
-	ring->used_idx = used_idx;
-	ring->avail_idx += (uint16_t)i;
+	if (packed) {
+		ring->n_served += i;
+		ring->avail_idx = packed_move(ring->avail_idx, i, ring->size);
+	} else {
+		ring->used_idx = used_idx;
+		ring->avail_idx += (uint16_t)i;
+	}
 	p->stats->rx_frames += i;
 	p->stats->rx_bytes += size;
 	return i;
 }
 
-static void push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n)
+static inline __attribute__((always_inline)) void
+push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n, const bool packed)
 {
 	struct rx_ahead ahead;
 
 	ahead.at = ahead.n = 0;
 	for (unsigned int i = 0; i < n;) {
-		if (ahead.at == ahead.n)
+		if (ahead.at == ahead.n && packed)
+			look_ahead_packed(p, &ahead, n - i);
+		else if (ahead.at == ahead.n)
 			look_ahead(p, &ahead, n - i);
-		i += push_simple(p, &ahead, frame + i, n - i);
+		i += push_simple(p, &ahead, frame + i, n - i, packed);
 		/* Out of slots, or at something that is not simple; with no slot at all, the slow path
 		 * says what is wrong. */
 		if (i == n || (ahead.at == ahead.n && ahead.n > 0))
@@ -401,8 +445,13 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 		return;
 	}
 	spin_lock(&net->rx_lock);
-	push_frames(&p, frame, n);
-	ring_publish(net, &net->rx, stats);
+	if (net->rx.packed) {
+		push_frames(&p, frame, n, true);
+		packed_publish(net, &net->rx, stats);
+	} else {
+		push_frames(&p, frame, n, false);
+		ring_publish(net, &net->rx, stats);
+	}
 	spin_unlock(&net->rx_lock);
 }
 

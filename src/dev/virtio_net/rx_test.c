@@ -172,14 +172,14 @@ static void test_shapes(void **state)
 		fill(s->size, (uint8_t)c);
 		assert_true(frame_parse(&f));
 		push(t, (struct frame *[]){ &f }, 1, 0);
-		if (t->guest.ring[VIRTIO_NET_RX].used->idx != s->n_used ||
+		if (guest_n_used(&t->guest.ring[VIRTIO_NET_RX]) != s->n_used ||
 		    t->stats->bad_rx_desc != s->bad || t->stats->rx_frames != !s->drop ||
 		    (s->drop != 0 && t->stats->drop[s->drop] != 1))
 			fail_msg("%s: %u used, %lu bad, %lu received", s->name,
-				 t->guest.ring[VIRTIO_NET_RX].used->idx, t->stats->bad_rx_desc,
+				 guest_n_used(&t->guest.ring[VIRTIO_NET_RX]), t->stats->bad_rx_desc,
 				 t->stats->rx_frames);
 		for (unsigned int i = 0; i < s->n_used; i++)
-			assert_int_equal(t->guest.ring[VIRTIO_NET_RX].used->ring[i].len,
+			assert_int_equal(guest_used_size(&t->guest.ring[VIRTIO_NET_RX], i),
 					 s->used[i]);
 		/* Bad chains come first. */
 		for (unsigned int i = 0; i < s->bad; i++, chain++)
@@ -210,8 +210,9 @@ static void test_bad_in_the_middle(void **state)
 	post(t, (const uint32_t[]){ 50 }, 1, false);
 	post(t, (const uint32_t[]){ 50 }, 1, false);
 	post(t, (const uint32_t[]){ 500 }, 1, false);
-	r->desc[1].flags = 0; /* readable */
-	r->desc[2].addr = 4;  /* nowhere: not reached by the first frame */
+	/* Readable; a packed slot has its flags where a split descriptor has `next`. */
+	*(t->packed ? &r->desc[1].next : &r->desc[1].flags) &= (uint16_t)~VRING_DESC_F_WRITE;
+	r->desc[2].addr = 4; /* nowhere: not reached by the first frame */
 	fill(100, 9);
 	assert_true(frame_parse(&f));
 	push(t, (struct frame *[]){ &f, &f }, 2, 0);
@@ -220,13 +221,13 @@ static void test_bad_in_the_middle(void **state)
 	assert_int_equal(t->stats->bad_rx_desc, 2);
 	for (uint32_t i = 0; i < 3; i++) {
 		assert_true(guest_collect(r, &head, &size));
-		assert_int_equal(head, i);
+		assert_true(t->packed || head == i);
 		assert_int_equal(size, 0);
 	}
 	assert_int_equal(collect(t, &hdr, &chain), 100);
 	assert_memory_equal(got, bytes, 100);
-	assert_int_equal(t->net.rx.avail_idx, 4);
-	assert_int_equal(t->net.rx.used_idx, 4);
+	assert_int_equal(t->net.rx.avail_idx & 0x7fff, 4);
+	assert_int_equal(t->net.rx.used_idx & 0x7fff, 4);
 }
 
 static void test_broken(void **state)
@@ -274,7 +275,7 @@ static void test_down(void **state)
 			virtio_net_stop(&t->net);
 		push(t, (struct frame *[]){ &f, &f }, 2, 0);
 		assert_int_equal(t->stats->drop[DROP_DOWN], 2);
-		assert_int_equal(t->guest.ring[VIRTIO_NET_RX].used->idx, 0);
+		assert_int_equal(guest_n_used(&t->guest.ring[VIRTIO_NET_RX]), 0);
 		assert_int_equal(atomic_load(&t->net.endpoint.running), why == 0);
 	}
 }
@@ -619,11 +620,11 @@ static void test_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shapes),      cmocka_unit_test(test_bad_in_the_middle),
-		cmocka_unit_test(test_broken),      cmocka_unit_test(test_down),
-		cmocka_unit_test(test_mixed_burst), cmocka_unit_test(test_checksums),
-		cmocka_unit_test(test_sctp),        cmocka_unit_test(test_large_sends),
-		cmocka_unit_test(test_caps),        cmocka_unit_test(test_dirty_log),
+		with_both(test_shapes),        with_both(test_bad_in_the_middle),
+		cmocka_unit_test(test_broken), with_both(test_down),
+		with_both(test_mixed_burst),   with_both(test_checksums),
+		with_both(test_sctp),          with_both(test_large_sends),
+		with_both(test_caps),          cmocka_unit_test(test_dirty_log),
 	};
 
 	return cmocka_run_group_tests(tests, test_setup, test_teardown);

@@ -35,6 +35,18 @@ int test_setup(void **state)
 	return 0;
 }
 
+int test_packed(void **state)
+{
+	((struct test_net *)*state)->packed = true;
+	return 0;
+}
+
+int test_split(void **state)
+{
+	((struct test_net *)*state)->packed = false;
+	return 0;
+}
+
 int test_teardown(void **state)
 {
 	struct test_net *t = *state;
@@ -55,6 +67,9 @@ void test_start(struct test_net *t, uint64_t features, uint16_t idx)
 	virtio_net_stop(&t->net);
 	memset(t->stats, 0, sizeof(*t->stats));
 	memset(t->log, 0, sizeof(t->log));
+	t->guest.packed = t->packed;
+	if (t->packed)
+		setup.features |= 1ull << VIRTIO_F_RING_PACKED;
 	guest_reset(&t->guest, idx);
 	guest_setup(&t->guest, setup.ring);
 	if (t->log_on)

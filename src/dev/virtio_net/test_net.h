@@ -21,6 +21,7 @@ struct test_net {
 	int call[VIRTIO_NET_N_RINGS];
 	uint8_t log[(TEST_IOVA + TEST_MEM_SIZE) / 4096 / 8];
 	bool log_on;
+	bool packed;
 	struct burst burst;
 };
 
@@ -30,6 +31,14 @@ enum test_ip {
 };
 
 int test_setup(void **state);
+/* A test with packed rings, and one with either kind in turn. */
+int test_packed(void **state);
+int test_split(void **state);
+#define with_packed(test)                                              \
+	{                                                              \
+#test " (packed)", test, test_packed, test_split, NULL \
+	}
+#define with_both(test) cmocka_unit_test(test), with_packed(test)
 int test_teardown(void **state);
 /* Stops, empties guest and counters, and starts with these features and indices. */
 void test_start(struct test_net *t, uint64_t features, uint16_t idx);

@@ -2,7 +2,7 @@
 /* What the guest sends: its transmit ring becomes a burst of frames that lie in its own buffers. */
 #include <errno.h>
 
-#include "dev/virtio_net/ring.h"
+#include "dev/virtio_net/packed.h"
 
 #define TCP_MIN_SIZE    20
 #define TCP_OFFSET_BYTE 12
@@ -104,17 +104,15 @@ static unsigned int split_header(struct seg_out *va, void *hdr, uint32_t hdr_siz
 	return i;
 }
 
-/* Any chain. 0; -EINVAL if it is bad; -ENOSPC if this burst has no segments left for it. */
-static int take_chain(struct virtio_net *net, struct virtio_ring *ring, uint16_t head,
-		      struct burst *burst)
+/* Any chain, n buffers (or an error that ended the walk). 0; -EINVAL if it is bad; -ENOSPC if this
+ * burst has no segments left for it. */
+static int take_buffers(struct virtio_net *net, struct burst *burst, struct seg_out *va, int n)
 {
 	struct frame *f = &burst->frame[burst->n];
 	struct virtio_net_hdr_v1 hdr = { 0 };
 	struct seg *more = &burst->seg[burst->n_segs];
-	struct seg_out va[CHAIN_DESCS];
-	uint64_t iova[CHAIN_DESCS], size = 0;
 	unsigned int first, n_segs;
-	int n = chain_walk(net, ring, head, MEM_READ, va, iova, CHAIN_DESCS);
+	uint64_t size = 0;
 
 	if (n < 0)
 		return -EINVAL;
@@ -139,6 +137,16 @@ static int take_chain(struct virtio_net *net, struct virtio_ring *ring, uint16_t
 	return 0;
 }
 
+static int take_chain(struct virtio_net *net, struct virtio_ring *ring, uint16_t head,
+		      struct burst *burst)
+{
+	struct seg_out va[CHAIN_DESCS];
+	uint64_t iova[CHAIN_DESCS];
+	int n = chain_walk(net, ring, head, MEM_READ, va, iova, CHAIN_DESCS);
+
+	return take_buffers(net, burst, va, n);
+}
+
 /* Header and frame in one buffer, where the header asks for something. */
 static void take_buffer(struct virtio_net *net, struct burst *burst, const uint8_t *va)
 {
@@ -152,7 +160,10 @@ static void tx_done(struct txq *txq)
 {
 	struct virtio_net *net = container_of(txq, struct virtio_net, txq);
 
-	ring_publish(net, &net->tx, endpoint_stats_self(&net->endpoint));
+	if (net->tx.packed)
+		packed_publish(net, &net->tx, endpoint_stats_self(&net->endpoint));
+	else
+		ring_publish(net, &net->tx, endpoint_stats_self(&net->endpoint));
 }
 
 /* Gives back what the guest sent into a cable that is not plugged in. */
@@ -174,6 +185,141 @@ static void tx_discard(struct virtio_net *net, struct virtio_ring *ring, uint32_
 	tx_done(&net->txq);
 }
 
+/* --- packed --- */
+
+static void discard_packed(struct virtio_net *net, struct virtio_ring *ring)
+{
+	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
+	struct ring_look look = ring->ops->look(ring, &stats->bad_tx_desc);
+	struct seg_out va[CHAIN_DESCS];
+	uint64_t iova[CHAIN_DESCS];
+	struct virtio_served chain;
+
+	while (ring->n_served < BURST_MAX) {
+		int n = packed_next(net, ring, &look, MEM_READ, va, iova, CHAIN_DESCS, &chain,
+				    &stats->bad_tx_desc);
+
+		if (n == -EAGAIN || n == -EPIPE)
+			break;
+		packed_serve(ring, chain);
+		stats->drop[DROP_DOWN]++;
+	}
+	ring->avail_idx = look.at;
+	tx_done(&net->txq);
+}
+
+/* Slots in a row that are a frame each, with its header in the same buffer. */
+struct plain_run {
+	unsigned int n;
+	uint8_t *va[BURST_MAX];
+	uint32_t size[BURST_MAX];
+};
+
+/* Takes them; as in pull_split, their cache misses overlap. */
+static void take_run(const struct virtio_net *net, struct virtio_ring *ring, struct plain_run *run)
+{
+	const struct vring_packed_desc *slot = ring->slot;
+	const uint32_t hdr_size = net->hdr_size, size = ring->size;
+	struct virtio_served *served = &ring->served[ring->n_served];
+	const unsigned int max = BURST_MAX - ring->n_served;
+	struct mem_cursor cursor = mem_cursor(net->mem, &ring->hint, MEM_READ);
+	struct packed_at at = packed_at(ring->avail_idx);
+	unsigned int i;
+
+	for (i = 0; i < max; i++) {
+		uint64_t word = packed_word(slot, at.idx);
+		uint32_t n = word_size(word);
+		uint8_t *va;
+
+		if (unlikely(!packed_is_plain(word_flags(word), at, 0) || n <= hdr_size ||
+			     n - hdr_size > FRAME_SIZE_MAX))
+			break;
+		va = mem_cursor_at(&cursor, packed_iova(slot, at.idx), n);
+		if (unlikely(va == NULL))
+			break;
+		__builtin_prefetch(va);
+		__builtin_prefetch(va + CACHE_LINE);
+		run->va[i] = va;
+		run->size[i] = n - hdr_size;
+		served[i] = (struct virtio_served){ 0, word_id(word), 1 };
+		packed_step(&at, size);
+	}
+	run->n = i;
+	ring->n_served += i;
+	ring->avail_idx = packed_pos(at);
+}
+
+static void run_to_frames(struct virtio_net *net, struct burst *burst, const struct plain_run *run)
+{
+	const uint32_t hdr_size = net->hdr_size;
+	unsigned int n_frames = burst->n;
+
+	for (unsigned int i = 0; i < run->n; i++) {
+		struct frame *f = &burst->frame[n_frames];
+		uint16_t work;
+
+		f->va = run->va[i] + hdr_size;
+		f->seg_size = run->size[i];
+		f->size = run->size[i];
+		f->n_segs = 1;
+		f->flags = 0;
+		memcpy(&work, run->va[i], sizeof(work)); /* flags and gso_type */
+		if (likely(work == 0)) {
+			n_frames++;
+			continue;
+		}
+		burst->n = n_frames;
+		take_buffer(net, burst, run->va[i]);
+		n_frames = burst->n;
+	}
+	burst->n = n_frames;
+}
+
+/* Any chain. False at the end of the burst. */
+static bool take_packed_chain(struct virtio_net *net, struct virtio_ring *ring, struct burst *burst,
+			      struct endpoint_stats *stats)
+{
+	struct ring_look look = { ring->avail_idx, 0 };
+	struct seg_out va[CHAIN_DESCS];
+	uint64_t iova[CHAIN_DESCS];
+	struct virtio_served chain;
+	int ret = packed_next(net, ring, &look, MEM_READ, va, iova, CHAIN_DESCS, &chain,
+			      &stats->bad_tx_desc);
+
+	if (ret == -EAGAIN || ret == -EPIPE)
+		return false;
+	ret = take_buffers(net, burst, va, ret);
+	if (ret == -ENOSPC)
+		return false;
+	if (ret < 0)
+		stats->bad_tx_desc++;
+	packed_serve(ring, chain);
+	ring->avail_idx = look.at;
+	return true;
+}
+
+static unsigned int pull_packed(struct virtio_net *net, struct virtio_ring *ring,
+				struct burst *burst)
+{
+	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
+	struct plain_run run;
+
+	if (unlikely(atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
+		     atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0)) {
+		discard_packed(net, ring);
+		return 0;
+	}
+	do {
+		take_run(net, ring, &run);
+		run_to_frames(net, burst, &run);
+	} while (ring->n_served < BURST_MAX && take_packed_chain(net, ring, burst, stats));
+	if (unlikely(burst->n == 0 && ring->n_served > 0))
+		tx_done(&net->txq);
+	return burst->n;
+}
+
+/* --- split --- */
+
 static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 {
 	struct virtio_net *net = container_of(txq, struct virtio_net, txq);
@@ -190,6 +336,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 
 	if (!ring_runs(ring))
 		return 0;
+	if (ring->packed)
+		return pull_packed(net, ring, burst);
 	/* Only now: they belong to the run that was just seen. */
 	hdr_size = net->hdr_size;
 	slots = used_slots(ring);

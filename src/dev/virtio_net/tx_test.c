@@ -126,7 +126,7 @@ static void test_forms(void **state)
 			frame_read(f, 0, read, f->size);
 			assert_memory_equal(read, bytes + hdr_size, f->size);
 			/* Not before the frame was served. */
-			assert_int_equal(t->guest.ring[VIRTIO_NET_TX].used->idx, 0);
+			assert_int_equal(guest_n_used(&t->guest.ring[VIRTIO_NET_TX]), 0);
 			done(t);
 		}
 		assert_one_back(t);
@@ -254,6 +254,8 @@ static void test_many_segments(void **state)
 	send_split(t, bytes, size, 1 + FRAME_SEGS, 0);
 	assert_int_equal(pull(t), 0);
 	assert_int_equal(t->stats->bad_tx_desc, 1);
+	assert_one_back(t);
+	assert_one_back(t);
 
 	size[0] = 12;
 	for (unsigned int i = 0; i < 15; i++)
@@ -266,7 +268,7 @@ static void test_many_segments(void **state)
 			done(t);
 	}
 	assert_int_equal(n, 15);
-	for (unsigned int i = 0; i < 17; i++)
+	for (unsigned int i = 0; i < 15; i++)
 		assert_one_back(t);
 }
 
@@ -341,7 +343,8 @@ static void test_wrap(void **state)
 		for (unsigned int i = 0; i < 7; i++)
 			assert_one_back(t);
 	}
-	assert_int_equal(t->guest.ring[VIRTIO_NET_TX].used->idx, (uint16_t)(65530 + 140));
+	if (!t->packed)
+		assert_int_equal(t->guest.ring[VIRTIO_NET_TX].used->idx, (uint16_t)(65530 + 140));
 }
 
 /* --- offloads --- */
@@ -535,6 +538,8 @@ static void test_discard(void **state)
 		assert_int_equal(t->stats->drop[DROP_DOWN], 5);
 		for (unsigned int i = 0; i < 5; i++)
 			assert_one_back(t);
+		if (t->packed)
+			continue;
 		guest_offer(&t->guest.ring[VIRTIO_NET_TX], 16);
 		assert_int_equal(pull(t), 0);
 		assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
@@ -559,8 +564,8 @@ static void test_stop(void **state)
 	assert_int_equal(pull(t), 0);
 	virtio_net_stop(&t->net);
 	assert_int_equal(atomic_load(&t->net.endpoint.running), 0);
-	assert_int_equal(t->net.tx.avail_idx, 1);
-	assert_int_equal(t->net.tx.used_idx, 1);
+	assert_int_equal(t->net.tx.avail_idx & 0x7fff, 1);
+	assert_int_equal(t->net.tx.used_idx & 0x7fff, 1);
 }
 
 static void test_unsound_setups(void **state)
@@ -611,17 +616,17 @@ static void test_unsound_setups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
+		with_both(test_forms),
 		cmocka_unit_test(test_bad_chains),
-		cmocka_unit_test(test_many_segments),
+		with_both(test_many_segments),
 		cmocka_unit_test(test_broken_indices),
-		cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_offloads),
+		with_both(test_wrap),
+		with_both(test_offloads),
 		cmocka_unit_test(test_flag_interrupts),
 		cmocka_unit_test(test_event_interrupts),
-		cmocka_unit_test(test_no_eventfd),
-		cmocka_unit_test(test_discard),
-		cmocka_unit_test(test_stop),
+		with_both(test_no_eventfd),
+		with_both(test_discard),
+		with_both(test_stop),
 		cmocka_unit_test(test_unsound_setups),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
-#include "dev/virtio_net/ring.h"
+#include "dev/virtio_net/packed.h"
 
 #define HDR_SIZE_LEGACY 10 /* struct virtio_net_hdr without num_buffers */
 
@@ -11,6 +11,9 @@
 _Static_assert(sizeof(struct virtio_net_hdr_v1) == 12, "virtio 1.2, 5.1.6");
 _Static_assert(sizeof(struct vring_desc) == 16, "virtio 1.2, 2.7.5");
 _Static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.2, 2.7.8");
+_Static_assert(sizeof(struct vring_packed_desc) == 16, "virtio 1.2, 2.8.13");
+_Static_assert(offsetof(struct vring_packed_desc, len) == 8, "virtio 1.2, 2.8.13");
+_Static_assert(sizeof(struct vring_packed_desc_event) == 4, "virtio 1.2, 2.8.14");
 
 static void ring_init(struct virtio_ring *ring)
 {
@@ -35,9 +38,9 @@ void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats)
 	atomic_init(&net->max_frame, FRAME_SIZE_MIN + 1500);
 }
 
-/* Whether [va, va + size) is guest memory that stays mapped as long as the table. */
-static bool is_guest_memory(const struct mem_table *mem, const void *va, uint64_t size,
-			    unsigned int align)
+/* Whether [va, va + size) is guest memory that stays mapped as long as the table; *iova is where. */
+static bool find_guest_memory(const struct mem_table *mem, const void *va, uint64_t size,
+			      unsigned int align, uint64_t *iova)
 {
 	if ((uintptr_t)va % align != 0)
 		return false;
@@ -45,16 +48,33 @@ static bool is_guest_memory(const struct mem_table *mem, const void *va, uint64_
 		const struct mem_window *w = &mem->window[i];
 		uint64_t offset = (uint64_t)((uintptr_t)va - (uintptr_t)w->va);
 
-		if (w->va != NULL && offset < w->size && size <= w->size - offset)
+		if (w->va != NULL && offset < w->size && size <= w->size - offset) {
+			*iova = w->iova + offset;
 			return true;
+		}
 	}
 	return false;
 }
 
-/* Sizes and alignments: virtio 1.2, 2.7. The event words behind avail and used are always counted:
- * drivers reserve them whatever is negotiated (2.7.6, 2.7.8). */
-static bool ring_is_sound(const struct mem_table *mem, const struct virtio_ring_setup *s)
+static bool is_guest_memory(const struct mem_table *mem, const void *va, uint64_t size,
+			    unsigned int align)
 {
+	uint64_t iova;
+
+	return find_guest_memory(mem, va, size, align, &iova);
+}
+
+/* Sizes and alignments: virtio 1.2, 2.7 and 2.8.10. The event words behind avail and used are always
+ * counted: drivers reserve them whatever is negotiated (2.7.6, 2.7.8). */
+static bool ring_is_sound(const struct mem_table *mem, const struct virtio_ring_setup *s,
+			  bool packed)
+{
+	if (packed)
+		return s->size > 0 && s->size <= VIRTIO_RING_SIZE_MAX &&
+		       is_guest_memory(mem, s->desc, s->size * sizeof(struct vring_packed_desc),
+				       16) &&
+		       is_guest_memory(mem, s->avail, sizeof(struct vring_packed_desc_event), 4) &&
+		       is_guest_memory(mem, s->used, sizeof(struct vring_packed_desc_event), 4);
 	return is_pow2(s->size) && s->size <= VIRTIO_RING_SIZE_MAX &&
 	       is_guest_memory(mem, s->desc, s->size * sizeof(struct vring_desc), 16) &&
 	       is_guest_memory(mem, s->avail, 6 + s->size * 2, 2) &&
@@ -74,22 +94,46 @@ static void ring_mute(struct virtio_ring *ring)
 				 __ATOMIC_RELAXED);
 }
 
-static void ring_start(struct virtio_ring *ring, uint64_t features,
+/* 2.8.14: the device's own event structure says that it wants no kicks. */
+static void packed_start(struct virtio_ring *ring, const struct virtio_net_setup *setup,
+			 const struct virtio_ring_setup *s)
+{
+	uint64_t iova;
+
+	ring->avail_idx = packed_resume(ring->slot, s->size, s->avail_idx);
+	ring->used_idx = ring->published = ring->avail_idx;
+	__atomic_store_n((uint32_t *)(void *)ring->device_event,
+			 htole32((uint32_t)VRING_PACKED_EVENT_FLAG_DISABLE << 16),
+			 __ATOMIC_RELAXED);
+	if (find_guest_memory(setup->mem, s->used, sizeof(*ring->device_event), 4, &iova))
+		dirty_log_mark(&setup->log, iova, sizeof(*ring->device_event));
+	find_guest_memory(setup->mem, s->desc, 1, 16, &ring->used_iova);
+}
+
+static void ring_start(struct virtio_ring *ring, const struct virtio_net_setup *setup,
 		       const struct virtio_ring_setup *s)
 {
+	uint64_t features = setup->features;
+
 	ring->desc = s->desc;
 	ring->avail = s->avail;
 	ring->used = s->used;
 	ring->used_iova = s->used_iova;
 	ring->size = s->size;
 	ring->mask = (uint16_t)(s->size - 1);
+	ring->packed = (features & 1ull << VIRTIO_F_RING_PACKED) != 0;
+	ring->ops = ring->packed ? &ring_packed_ops : &ring_split_ops;
 	ring->event_idx = (features & 1ull << VIRTIO_RING_F_EVENT_IDX) != 0;
 	ring->indirect = (features & 1ull << VIRTIO_RING_F_INDIRECT_DESC) != 0;
 	ring->avail_idx = s->avail_idx;
 	ring->used_idx = s->used_idx;
 	ring->published = s->used_idx;
 	ring->call_next = true;
-	ring_mute(ring);
+	ring->n_served = 0;
+	if (ring->packed)
+		packed_start(ring, setup, s);
+	else
+		ring_mute(ring);
 	atomic_store_explicit(&ring->state, RING_RUNNING, memory_order_release);
 }
 
@@ -113,7 +157,9 @@ int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setu
 	bool merges = (f & 1ull << VIRTIO_NET_F_MRG_RXBUF) != 0;
 
 	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++)
-		if (setup->ring[i].desc != NULL && !ring_is_sound(setup->mem, &setup->ring[i]))
+		if (setup->ring[i].desc != NULL &&
+		    !ring_is_sound(setup->mem, &setup->ring[i],
+				   (f & 1ull << VIRTIO_F_RING_PACKED) != 0))
 			return -EINVAL;
 	net->features = f;
 	/* 5.1.6: num_buffers is there with either feature. */
@@ -127,7 +173,7 @@ int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setu
 	net->log = setup->log;
 	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++)
 		if (setup->ring[i].desc != NULL)
-			ring_start(virtio_net_ring(net, i), f, &setup->ring[i]);
+			ring_start(virtio_net_ring(net, i), setup, &setup->ring[i]);
 	update_endpoint(net);
 	return 0;
 }

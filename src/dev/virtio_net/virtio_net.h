@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The synthetic's device model: a virtio-net device's rings (virtio 1.2, 2.7 and 5.1.6), from the
+/* The synthetic's device model: a virtio-net device's rings (virtio 1.2, 2.7, 2.8 and 5.1.6), from the
  * device's side, without any transport. Whoever speaks to the guest's machine (src/vhost) negotiates
  * the features and hands in plain ring pointers and a table of guest memory; this serves them as an
  * endpoint of the switch.
@@ -13,8 +13,11 @@
  *     has, a head beyond its end) is broken: counted once, and left alone until the next start.
  *  3. The workers poll, so the guest's kicks are switched off while a ring runs. The device's
  *     interrupts follow the guest's wish (flags or event index), once for each push or done.
- *  4. Buffers are taken and given back strictly in order. So the used index alone says where a ring
- *     stands, and a new process can go on from it (see src/vhost/vhost.h).
+ *  4. Buffers are taken and given back strictly in order (VIRTIO_F_IN_ORDER costs nothing). So the
+ *     used index alone says where a ring stands, and a new process can go on from it (see
+ *     src/vhost/vhost.h). A packed ring has no such index; it is read from the ring itself
+ *     (packed_resume).
+ *  5. Split or packed is decided when a ring starts, and looked at once for a burst.
  *
  * Threads: control (one thread at a time) calls init, start, stop, set_*; workers call the
  * endpoint's functions. start may be called only when no worker can hold anything of the last run,
@@ -33,14 +36,14 @@
 
 /* Bits of <linux/virtio_*.h> that this device serves, as vhost-user and virtio number them. UDP
  * segmentation is not among them. */
-#define VIRTIO_NET_DEVICE_FEATURES                                               \
-	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ANY_LAYOUT |              \
-	 1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX | \
-	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_NET_F_CSUM |            \
-	 1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |      \
-	 1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN |        \
-	 1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 |     \
-	 1ull << VIRTIO_NET_F_GUEST_ECN)
+#define VIRTIO_NET_DEVICE_FEATURES                                                                 \
+	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ANY_LAYOUT | 1ull << VIRTIO_F_RING_PACKED | \
+	 1ull << VIRTIO_F_IN_ORDER | 1ull << VIRTIO_RING_F_INDIRECT_DESC |                         \
+	 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_NET_F_MRG_RXBUF |                        \
+	 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |                             \
+	 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |                         \
+	 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_GUEST_TSO4 |                         \
+	 1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN)
 
 #define VIRTIO_RING_SIZE_MAX 32768 /* virtio 1.2, 2.7 */
 
@@ -56,17 +59,36 @@ enum virtio_ring_state {
 	RING_BROKEN, /* the guest's indices made no sense; until the next start */
 };
 
+/* A chain on its way back to the guest. */
+struct virtio_served {
+	uint32_t size; /* bytes written to it */
+	uint16_t id;   /* split: its head; packed: what the driver called it */
+	uint16_t n_slots;
+};
+
 struct virtio_ring {
-	/* Constant while the ring runs. */
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
-	uint64_t used_iova; /* of `used`, for the dirty log */
-	uint32_t size;      /* entries, a power of 2 */
-	uint16_t mask;      /* size - 1 */
+	/* Constant while the ring runs. The parts as a split ring has them, or a packed one. */
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *slot;
+	};
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver_event;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device_event;
+	};
+	const struct virtio_ring_ops *ops;
+	uint64_t used_iova; /* of what is written when buffers go back, for the dirty log */
+	uint32_t size;      /* entries; split: a power of 2 */
+	uint16_t mask;      /* split: size - 1 */
+	bool packed;
 	bool event_idx;
 	bool indirect;
-	/* The worker's own; for receive under the ring's lock. */
+	/* The worker's own; for receive under the ring's lock. A position in a packed ring is that of a
+	 * slot, with the wrap counter in bit 15, as vhost-user writes it. */
 	bool call_next;     /* nothing was told yet since start: interrupt at the next chance */
 	uint16_t avail_idx; /* the next entry of the avail ring to take */
 	uint16_t used_idx;  /* the next entry of the used ring to fill */
@@ -77,6 +99,9 @@ struct virtio_ring {
 	atomic_uint state;   /* enum virtio_ring_state */
 	atomic_uint enabled; /* 0: transmit discards, receive takes nothing */
 	atomic_int call_fd;  /* eventfd, or -1 */
+	/* Packed, the worker's own: from used_idx on, not shown to the guest yet. */
+	unsigned int n_served;
+	struct virtio_served served[BURST_MAX];
 };
 
 struct virtio_net {
@@ -99,12 +124,12 @@ struct virtio_net {
 };
 
 struct virtio_ring_setup {
-	struct vring_desc *desc; /* NULL: this ring does not run */
-	struct vring_avail *avail;
-	struct vring_used *used;
-	uint64_t used_iova;
+	void *desc;         /* descriptor area; NULL: this ring does not run */
+	void *avail;        /* driver area */
+	void *used;         /* device area */
+	uint64_t used_iova; /* split: of `used` */
 	uint32_t size;
-	uint16_t avail_idx, used_idx; /* where to go on */
+	uint16_t avail_idx, used_idx; /* where to go on; packed: slot and wrap counter */
 };
 
 struct virtio_net_setup {
@@ -117,8 +142,9 @@ struct virtio_net_setup {
 /* Stopped, enabled, link up, no call fds. stats: see struct endpoint. */
 void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats);
 
-/* Starts the rings that setup gives. -EINVAL: size no power of 2 or above VIRTIO_RING_SIZE_MAX, a
- * ring part misaligned (2.7) or not within one window of the memory table; nothing runs then. */
+/* Starts the rings that setup gives. -EINVAL: a split ring's size no power of 2, a size above
+ * VIRTIO_RING_SIZE_MAX, a ring part misaligned (2.7, 2.8) or not within one window of the memory
+ * table; nothing runs then. */
 int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setup);
 /* Workers leave the rings at their next boundary, and the positions are right after that. A pause is
  * a stop with a start to come within moments (another memory table, say): endpoint.running stays,
