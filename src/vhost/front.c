@@ -241,7 +241,7 @@ int front_start(struct front *f, uint64_t features)
 	if (ret == 0)
 		ret = front_set_guest_memory(f);
 	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS && ret == 0; i++)
-		ret = front_set_ring(f, i, f->guest.ring[i].used->idx);
+		ret = front_set_ring(f, i, f->guest.packed ? 0x8000 : f->guest.ring[i].used->idx);
 	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS && ret == 0; i++)
 		ret = front_send_state(f, FRONT_SET_VRING_ENABLE, i, 1);
 	if (ret == 0)

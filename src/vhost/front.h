@@ -77,7 +77,8 @@ int front_set_fd(struct front *f, uint32_t request, unsigned int ring, int fd);
 /* All of a ring, from `base` on, up to the kick. */
 int front_set_ring(struct front *f, unsigned int ring, uint16_t base);
 int front_get_base(struct front *f, unsigned int ring);
-/* The whole start as QEMU does it, going on from the rings' used indices. */
+/* The whole start as QEMU does it, going on from the rings' used indices; of packed rings it knows
+ * nothing then, and says that they are new. */
 int front_start(struct front *f, uint64_t features);
 /* GET_VRING_BASE of both rings: stops them. base[] gets what the server says. */
 int front_stop(struct front *f, int base[VIRTIO_NET_N_RINGS]);

@@ -77,6 +77,50 @@ static void test_bad_rings(void **state)
 	after_nonsense();
 }
 
+/* Packed rings: what a client may say of where they are and stand. */
+static void test_bad_packed_rings(void **state)
+{
+	struct front *a = &sides[0].front;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		sides[i].packed = true;
+		driver_reset(&sides[i], 0);
+	}
+	side_run(&sides[0], FEATURES);
+	side_run(&sides[1], FEATURES);
+	for (unsigned int ring = 0; ring < 2; ring++) {
+		static const uint32_t sizes[] = { 32767, 32768, 0 },
+				      bases[] = { 0x7fff, 64, 0xffff };
+
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+			uint64_t before = bad_setups();
+			uint8_t gone;
+
+			assert_int_equal(front_send_state(a, FRONT_SET_VRING_NUM, ring, sizes[i]),
+					 0);
+			if (sizes[i] != 0)
+				wait_for(bad_setups() > before);
+			else
+				assert_int_equal(recv(a->sock, &gone, 1, 0), 0);
+			after_nonsense();
+		}
+		/* A position beyond the ring: the ring itself says where it is. */
+		for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+			assert_int_equal(front_send_state(a, FRONT_SET_VRING_BASE, ring, bases[i]),
+					 0);
+			both_ways(10);
+		}
+	}
+	/* A chain without end. */
+	for (unsigned int i = 0; i < FRONT_RING_SIZE; i++)
+		a->guest.ring[VIRTIO_NET_TX].desc[i].next = /* a slot's flags */
+			guest_slot_flags(a->guest.ring[VIRTIO_NET_TX].avail_idx, false) |
+			VRING_DESC_F_NEXT;
+	for (struct vhost_info info = { 0 }; !info.broken;)
+		vhost_get_info(sides[0].vhost, &info);
+	after_nonsense();
+}
+
 static void test_bad_memory(void **state)
 {
 	struct front *a = &sides[0].front;
@@ -210,9 +254,9 @@ static void test_noise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_sides(test_bad_rings),    with_sides(test_bad_memory),
-		with_sides(test_cut_sessions), with_sides(test_half_messages),
-		with_sides(test_noise),
+		with_sides(test_bad_rings),     with_sides(test_bad_packed_rings),
+		with_sides(test_bad_memory),    with_sides(test_cut_sessions),
+		with_sides(test_half_messages), with_sides(test_noise),
 	};
 
 	return run_sides(tests, ARRAY_SIZE(tests));

@@ -107,25 +107,22 @@ static void post(struct side *s, uint32_t i)
 {
 	assert_false(s->posted[i]);
 	s->posted[i] = true;
-	guest_offer(&s->front.guest.ring[VIRTIO_NET_RX], (uint16_t)i);
+	guest_single(&s->front.guest.ring[VIRTIO_NET_RX], (uint16_t)i, s->rx_iova + i * BUFFER,
+		     BUFFER, VRING_DESC_F_WRITE);
 }
 
 void driver_reset(struct side *s, uint16_t idx)
 {
 	struct guest *g = &s->front.guest;
 
+	g->packed = s->packed;
 	guest_reset(g, idx);
 	s->tx_iova = guest_alloc(g, FRONT_RING_SIZE * BUFFER, 0);
 	s->rx_iova = guest_alloc(g, FRONT_RING_SIZE * BUFFER, 0);
 	memset(s->posted, 0, sizeof(s->posted));
 	s->n_sent = s->n_done = 0;
-	for (uint16_t i = 0; i < FRONT_RING_SIZE; i++) {
-		guest_set_desc(&g->ring[VIRTIO_NET_TX], i, s->tx_iova + i * BUFFER,
-			       HDR_SIZE + FRAME_SIZE, 0, 0);
-		guest_set_desc(&g->ring[VIRTIO_NET_RX], i, s->rx_iova + i * BUFFER, BUFFER,
-			       VRING_DESC_F_WRITE, 0);
+	for (uint16_t i = 0; i < FRONT_RING_SIZE; i++)
 		post(s, i);
-	}
 }
 
 bool driver_send(struct side *s, uint32_t seq)
@@ -148,7 +145,7 @@ bool driver_send(struct side *s, uint32_t seq)
 	va[HDR_SIZE + 6] = 2;
 	memcpy(va + HDR_SIZE + 14, &seq, sizeof(seq));
 	memset(va + HDR_SIZE + 18, (int)(seq & 0xff), FRAME_SIZE - 18);
-	guest_offer(r, i);
+	guest_single(r, i, s->tx_iova + i * BUFFER, HDR_SIZE + FRAME_SIZE, 0);
 	s->n_sent++;
 	return true;
 }
@@ -209,6 +206,8 @@ void both_ways(uint32_t n)
 void side_run(struct side *s, uint64_t features)
 {
 	assert_int_equal(front_connect(&s->front, s->path), 0);
+	if (s->packed)
+		features |= 1ull << VIRTIO_F_RING_PACKED;
 	assert_int_equal(front_start(&s->front, features), 0);
 	wait_for(vhost_state(s->vhost) == VHOST_RUNNING);
 }
@@ -230,6 +229,17 @@ int setup(void **state)
 		driver_reset(s, 0);
 	}
 	return state == NULL;
+}
+
+int setup_packed(void **state)
+{
+	int ret = setup(state);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		sides[i].packed = true;
+		driver_reset(&sides[i], 0);
+	}
+	return ret;
 }
 
 int teardown(void **state)

@@ -36,6 +36,7 @@ struct side {
 	atomic_uint n_states;
 	enum vhost_state states[64]; /* all that the upcall told, in order */
 	/* The guest's driver. */
+	bool packed;               /* before driver_reset */
 	uint64_t tx_iova, rx_iova; /* of FRONT_RING_SIZE buffers each */
 	uint16_t n_sent, n_done;
 	bool posted[FRONT_RING_SIZE]; /* receive buffer i is with the device */
@@ -65,6 +66,12 @@ int run_sides(const struct CMUnitTest *tests, size_t n);
 int setup(void **state);
 int teardown(void **state);
 #define with_sides(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+/* The same with packed rings. */
+int setup_packed(void **state);
+#define with_packed_sides(test)                                        \
+	{                                                              \
+#test " (packed)", test, setup_packed, teardown, NULL, \
+	}
 
 void quiesce(void *arg);
 /* cmocka takes SIGBUS for itself before each test. */

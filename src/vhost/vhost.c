@@ -709,6 +709,8 @@ const char *vhost_feature_name(uint64_t features, unsigned int n)
 		{ VIRTIO_RING_F_INDIRECT_DESC, "indirect" },
 		{ VIRTIO_RING_F_EVENT_IDX, "event-idx" },
 		{ VIRTIO_F_VERSION_1, "version-1" },
+		{ VIRTIO_F_RING_PACKED, "packed" },
+		{ VIRTIO_F_IN_ORDER, "in-order" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -25,7 +25,8 @@
  *     it: virtio_net_start checks all of it again, against the memory table.
  *  4. A restart loses nothing in the rings. Chains are used strictly in order, so the used index in
  *     guest memory is the position. If the daemon dies, QEMU (reconnect-ms) takes the base from
- *     there, and rte_vhost does too. What was copied but not yet shown as used when the daemon died
+ *     there, and rte_vhost does too. Of a packed ring QEMU then says that it is new, and the slots'
+ *     flags tell where it stands (packed_resume in src/dev/virtio_net/packed.h). What was copied but not yet shown as used when the daemon died
  *     is sent once more (at most one burst of each ring); nothing is lost. Inflight
  *     tracking (VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) would add nothing and is not offered.
  *  5. A vhost-user back end cannot tell the guest that its link is down: QEMU answers for

@@ -30,8 +30,8 @@ static void test_offer(void **state)
 	/* LOG_SHMFD, REPLY_ACK, NET_MTU, STATUS */
 	assert_int_equal(features, 1u << 1 | 1u << 3 | 1u << 4 | 1u << 16);
 	/* What was not offered ends the session. */
-	assert_int_equal(
-		front_send_u64(&s->front, FRONT_SET_FEATURES, 1ull << VIRTIO_F_RING_PACKED), 0);
+	assert_int_equal(front_send_u64(&s->front, FRONT_SET_FEATURES, 1ull << VIRTIO_NET_F_RSS),
+			 0);
 	assert_int_equal(front_reply(&s->front, &features, 8), 0);
 	wait_for(vhost_state(s->vhost) == VHOST_DETACHED);
 	vhost_get_info(s->vhost, &info);
@@ -48,28 +48,35 @@ static void test_traffic(void **state)
 	struct vhost_info info;
 	uint64_t n;
 
-	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+	for (size_t k = 0; k < ARRAY_SIZE(features) * 2; k++) {
+		const size_t i = k / 2;
+		const bool packed = k % 2 != 0;
+		/* The slot, in an even lap. */
+		const int end = packed ? 1000 % FRONT_RING_SIZE : 1000;
 		int base[VIRTIO_NET_N_RINGS];
 
 		for (unsigned int j = 0; j < 2; j++) {
+			sides[j].packed = packed;
 			driver_reset(&sides[j], 0);
 			side_run(&sides[j], features[i]);
 		}
 		both_ways(1000);
 		vhost_get_info(sides[0].vhost, &info);
-		assert_int_equal(info.features, features[i] | FRONT_F_PROTOCOL);
+		assert_int_equal(info.features,
+				 (features[i] | (uint64_t)packed << VIRTIO_F_RING_PACKED |
+				  FRONT_F_PROTOCOL));
 		assert_int_equal(info.rx_size, FRONT_RING_SIZE);
 		assert_false(info.broken);
 		assert_int_equal(read(sides[0].front.call[VIRTIO_NET_RX], &n, 8), 8);
 		assert_int_equal(read(sides[0].front.call[VIRTIO_NET_TX], &n, 8), 8);
 		/* Nobody listens to kicks, and the guest was told so. */
-		if ((features[i] & 1ull << VIRTIO_RING_F_EVENT_IDX) == 0)
+		if (!packed && (features[i] & 1ull << VIRTIO_RING_F_EVENT_IDX) == 0)
 			assert_int_equal(sides[0].front.guest.ring[VIRTIO_NET_TX].used->flags,
 					 VRING_USED_F_NO_NOTIFY);
 		for (unsigned int j = 0; j < 2; j++) {
 			assert_int_equal(front_stop(&sides[j].front, base), 0);
-			assert_int_equal(base[VIRTIO_NET_TX], 1000);
-			assert_int_equal(base[VIRTIO_NET_RX], 1000);
+			assert_int_equal(base[VIRTIO_NET_TX], end);
+			assert_int_equal(base[VIRTIO_NET_RX], end);
 			assert_int_equal(vhost_state(sides[j].vhost), VHOST_CONNECTED);
 			front_disconnect(&sides[j].front);
 			wait_for(vhost_state(sides[j].vhost) == VHOST_DETACHED);
@@ -396,10 +403,14 @@ int main(void)
 		with_sides(test_offer),
 		with_sides(test_traffic),
 		with_sides(test_states),
+		with_packed_sides(test_states),
 		with_sides(test_memory_changes),
+		with_packed_sides(test_memory_changes),
 		with_sides(test_call_changes),
 		with_sides(test_sender_restarts),
+		with_packed_sides(test_sender_restarts),
 		with_sides(test_receiver_restarts),
+		with_packed_sides(test_receiver_restarts),
 		with_sides(test_several_clients),
 		with_sides(test_dirty_log),
 		with_sides(test_paths),
