@@ -61,12 +61,15 @@ static int walk_table(struct walk *w, const struct desc *d)
 /* A chain ends at the first slot without NEXT, and that one has the id (2.8.6). It has to be found for a
  * bad chain too, since the driver waits for it. */
 int packed_next(const struct virtio_net *net, struct virtio_ring *ring, struct ring_look *look,
-		uint32_t prot, struct seg_out *va, uint64_t *iova, unsigned int max,
-		struct virtio_served *chain, uint64_t *bad)
+		uint32_t prot, const struct ring_buffers *to, struct virtio_served *chain,
+		uint64_t *bad)
 {
-	struct walk w = {
-		.net = net, .ring = ring, .prot = prot, .va = va, .iova = iova, .max = max
-	};
+	struct walk w = { .net = net,
+			  .ring = ring,
+			  .prot = prot,
+			  .va = to->va,
+			  .iova = to->iova,
+			  .max = to->max };
 	struct packed_at at = packed_at(look->at);
 	uint64_t word = packed_word(ring->slot, at.idx);
 	uint32_t n_slots = 1;

@@ -104,8 +104,8 @@ void packed_flush(const struct virtio_net *net, struct virtio_ring *ring);
 
 /* ring_packed_ops.next and .publish */
 int packed_next(const struct virtio_net *net, struct virtio_ring *ring, struct ring_look *look,
-		uint32_t prot, struct seg_out *va, uint64_t *iova, unsigned int max,
-		struct virtio_served *chain, uint64_t *bad);
+		uint32_t prot, const struct ring_buffers *to, struct virtio_served *chain,
+		uint64_t *bad);
 void packed_publish(const struct virtio_net *net, struct virtio_ring *ring,
 		    struct endpoint_stats *stats);
 

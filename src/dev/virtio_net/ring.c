@@ -70,8 +70,8 @@ static struct ring_look split_look(struct virtio_ring *ring, uint64_t *bad)
 }
 
 static int split_next(const struct virtio_net *net, struct virtio_ring *ring,
-		      struct ring_look *look, uint32_t prot, struct seg_out *va, uint64_t *iova,
-		      unsigned int max, struct virtio_served *chain, uint64_t *bad)
+		      struct ring_look *look, uint32_t prot, const struct ring_buffers *to,
+		      struct virtio_served *chain, uint64_t *bad)
 {
 	if (look->n == 0)
 		return -EAGAIN;
@@ -82,7 +82,7 @@ static int split_next(const struct virtio_net *net, struct virtio_ring *ring,
 	}
 	look->at++;
 	look->n--;
-	return chain_walk(net, ring, chain->id, prot, va, iova, max);
+	return chain_walk(net, ring, chain->id, prot, to->va, to->iova, to->max);
 }
 
 static void split_give(const struct virtio_net *net, struct virtio_ring *ring,

@@ -25,18 +25,25 @@ struct ring_look {
 	uint16_t n;  /* split: entries left; packed: slots looked at */
 };
 
+/* Room for the buffers of a chain. */
+struct ring_buffers {
+	struct seg_out *va;
+	uint64_t *iova;
+	unsigned int max;
+};
+
 /* What the slow paths and the ends of bursts need of either kind. */
 struct virtio_ring_ops {
 	/* A look that begins with the next chain. */
 	struct ring_look (*look)(struct virtio_ring *ring, uint64_t *bad);
-	/* Fills va[] and iova[] with the next chain's non-empty buffers, which must all allow `prot`
+	/* Fills `to` with the next chain's non-empty buffers, which must all allow `prot`
 	 * (MEM_READ: device-readable, MEM_WRITE: device-writable), and `chain` with what its return
 	 * takes. Their number, at least 1; -EAGAIN: no chain; -EPIPE: the ring is broken now. With
-	 * `chain` filled in: -EINVAL, it breaks a rule of 2.7.5 or 2.8; -ENOSPC, more than `max`
+	 * `chain` filled in: -EINVAL, it breaks a rule of 2.7.5 or 2.8; -ENOSPC, more than `to`
 	 * buffers. */
 	int (*next)(const struct virtio_net *net, struct virtio_ring *ring, struct ring_look *look,
-		    uint32_t prot, struct seg_out *va, uint64_t *iova, unsigned int max,
-		    struct virtio_served *chain, uint64_t *bad);
+		    uint32_t prot, const struct ring_buffers *to, struct virtio_served *chain,
+		    uint64_t *bad);
 	/* Takes the next n chains and gives them back, for one frame: the guest sees none of them
 	 * before all are written. */
 	void (*give)(const struct virtio_net *net, struct virtio_ring *ring,

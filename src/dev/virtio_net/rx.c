@@ -144,10 +144,10 @@ static void log_buffers(const struct virtio_net *net, const struct rx_buffers *b
 /* Adds the next chain. DROP_NONE, or why there is none. */
 static enum drop_reason gather_chain(struct rx_pass *p, struct rx_buffers *b)
 {
+	const struct ring_buffers to = { b->va + b->n, b->iova + b->n, RX_BUFFERS_MAX - b->n };
 	uint64_t size = 0;
-	int n = p->ring->ops->next(p->net, p->ring, &b->look, MEM_WRITE, b->va + b->n,
-				   b->iova + b->n, RX_BUFFERS_MAX - b->n, &b->chain[b->n_chains],
-				   &p->stats->bad_rx_desc);
+	int n = p->ring->ops->next(p->net, p->ring, &b->look, MEM_WRITE, &to,
+				   &b->chain[b->n_chains], &p->stats->bad_rx_desc);
 
 	if (n == -EAGAIN)
 		return DROP_NO_BUFFER;
@@ -365,7 +365,7 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 	const struct rx_slot *slot = &ahead->slot[ahead->at];
 	const uint16_t untagged_vid = p->untagged_vid;
 	const bool logged = p->net->log.bits != NULL;
-	const struct used_slots slots = packed ? (struct used_slots){ 0 } : used_slots(ring);
+	const struct used_slots slots = used_slots(ring); /* split */
 	struct virtio_served *served = packed ? &ring->served[ring->n_served] : NULL;
 	uint16_t used_idx = ring->used_idx;
 	uint64_t size = 0;

@@ -193,11 +193,11 @@ static void discard_packed(struct virtio_net *net, struct virtio_ring *ring)
 	struct ring_look look = ring->ops->look(ring, &stats->bad_tx_desc);
 	struct seg_out va[CHAIN_DESCS];
 	uint64_t iova[CHAIN_DESCS];
+	const struct ring_buffers to = { va, iova, CHAIN_DESCS };
 	struct virtio_served chain;
 
 	while (ring->n_served < BURST_MAX) {
-		int n = packed_next(net, ring, &look, MEM_READ, va, iova, CHAIN_DESCS, &chain,
-				    &stats->bad_tx_desc);
+		int n = packed_next(net, ring, &look, MEM_READ, &to, &chain, &stats->bad_tx_desc);
 
 		if (n == -EAGAIN || n == -EPIPE)
 			break;
@@ -282,9 +282,9 @@ static bool take_packed_chain(struct virtio_net *net, struct virtio_ring *ring, 
 	struct ring_look look = { ring->avail_idx, 0 };
 	struct seg_out va[CHAIN_DESCS];
 	uint64_t iova[CHAIN_DESCS];
+	const struct ring_buffers to = { va, iova, CHAIN_DESCS };
 	struct virtio_served chain;
-	int ret = packed_next(net, ring, &look, MEM_READ, va, iova, CHAIN_DESCS, &chain,
-			      &stats->bad_tx_desc);
+	int ret = packed_next(net, ring, &look, MEM_READ, &to, &chain, &stats->bad_tx_desc);
 
 	if (ret == -EAGAIN || ret == -EPIPE)
 		return false;
