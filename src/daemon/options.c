@@ -24,7 +24,7 @@ static const char usage[] =
 	"  --state-dir DIR   where the configuration is kept (" SOFTIOV_STATE_DIR ")\n"
 	"  --workers CPUS    processors of the data path, as taskset writes them: 2,4-7\n"
 	"                    (the last processor that this process may use)\n"
-	"  --idle-us N       longest sleep of a worker without work, 10 to 100000 (1000)\n"
+	"  --idle-us N       upper limit of an idle worker's sleep, 10 to 100000 (5000)\n"
 	"  --group GROUP     group that may use the management socket\n"
 	"  --no-huge         do not use hugepages even if there are some\n"
 	"  --log-level WORD  err, warn, info or debug (info)\n"

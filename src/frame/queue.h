@@ -20,6 +20,7 @@
 
 #include <stdatomic.h>
 
+#include "base/doorbell.h"
 #include "base/spinlock.h"
 #include "frame/frame.h"
 
@@ -48,7 +49,19 @@ struct txq {
 	const struct txq_ops *ops;
 	struct endpoint *endpoint;
 	unsigned int idx; /* within the endpoint */
+	/* Of the worker that serves it; NULL: none does. Kept by the workers, which outlive it. */
+	_Atomic(struct doorbell *) doorbell;
 };
+
+/* Has the queue looked at now, if its worker sleeps. For whoever knows that there are frames. Any
+ * thread; at most one system call. */
+static inline void txq_wake(struct txq *txq)
+{
+	struct doorbell *d = atomic_load_explicit(&txq->doorbell, memory_order_acquire);
+
+	if (d != NULL)
+		doorbell_ring(d);
+}
 
 /* What a receiver can take as it is; the switch does the rest before it pushes. */
 enum endpoint_cap {

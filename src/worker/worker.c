@@ -16,6 +16,9 @@
 #define SPIN_US        50 /* how long a worker looks for frames before its first sleep */
 #define SLEEP_US_MIN   20
 #define SLEEP_SHARE    128  /* of the time since the last frame that a sleep may add to it */
+#define IDLE_SHARE     128  /* of a core that long idleness may take: what a sleep costs to its length */
+#define WAKE_NS_FIRST  8000 /* what a sleep costs, before it has been measured */
+#define WAKE_SLEEPS    32   /* sleeps that a measurement takes */
 #define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
 #define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
 
@@ -65,6 +68,14 @@ struct poll_list {
 	struct poll_entry entry[];
 };
 
+/* What a sleep, with the round that follows it, costs the processor: from 3 us to 20, by the machine and
+ * the number of queues. */
+struct wake_cost {
+	uint64_t ns;      /* averaged */
+	uint64_t from_ns; /* of the thread's processor time: where the measurement began */
+	unsigned int sleeps; /* since then; 0: none is under way */
+};
+
 struct worker {
 	pthread_t thread;
 	unsigned int idx;
@@ -72,6 +83,8 @@ struct worker {
 	struct workers *all;
 	_Atomic(struct poll_list *) list;
 	struct forwarder *fw;
+	struct wake_cost wake;
+	struct doorbell doorbell __attribute__((aligned(CACHE_LINE)));
 	/* Written by the worker, read by control. */
 	struct {
 		_Atomic uint64_t cycles_busy, frames, rounds_busy, sleeps;
@@ -159,23 +172,40 @@ static void wait_for_all(void)
 	AFTER_QUIESCE();
 }
 
+static uint64_t thread_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static void sleep_us(struct worker *w, unsigned int us)
 {
-	struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
+	struct wake_cost *wake = &w->wake;
 
+	if (wake->sleeps++ == 0)
+		wake->from_ns = thread_ns();
 	QUIESCENT();
 	rcu_thread_offline();
-	nanosleep(&t, NULL);
+	doorbell_sleep(&w->doorbell, us);
 	rcu_thread_online();
 	stat_add(&w->stats.sleeps, 1);
+	if (wake->sleeps == WAKE_SLEEPS) {
+		wake->ns = (3 * wake->ns + (thread_ns() - wake->from_ns) / WAKE_SLEEPS) / 4;
+		wake->sleeps = 0;
+	}
 }
 
 /* The longer nothing came, the longer the sleep, so that a pause between two frames of a conversation
- * is not answered with the longest one: 200 us after 25 ms, 1 ms after 128 ms. */
+ * is not answered with the longest one: 200 us after 25 ms. The longest is what keeps an idle worker at
+ * 1/IDLE_SHARE of its core, or idle-us if that is less. */
 static unsigned int next_sleep_us(const struct worker *w, uint64_t idle_us)
 {
-	uint64_t us = idle_us / SLEEP_SHARE;
+	uint64_t us = idle_us / SLEEP_SHARE, longest = w->wake.ns * IDLE_SHARE / 1000;
 
+	if (us > longest)
+		us = longest;
 	if (us < SLEEP_US_MIN)
 		us = SLEEP_US_MIN;
 	return us < w->all->idle_us ? (unsigned int)us : w->all->idle_us;
@@ -192,8 +222,10 @@ static void loop(struct worker *w)
 
 		if (rounds++ % CLOCK_ROUNDS == 0)
 			w->fw->now_s = (uint32_t)(clock_ns() / 1000000000);
+		doorbell_clear(&w->doorbell);
 		if (round_of(w) > 0) {
 			last_busy = clock_cycles();
+			w->wake.sleeps = 0;
 			pass_quiescent_point();
 			continue;
 		}
@@ -245,6 +277,7 @@ static struct worker *worker_new(struct workers *all, unsigned int idx, unsigned
 	w->all = all;
 	w->idx = idx;
 	w->cpu = cpu;
+	w->wake.ns = WAKE_NS_FIRST;
 	w->fw = forwarder_new();
 	atomic_init(&w->list, calloc(1, sizeof(struct poll_list)));
 	if (w->fw == NULL || atomic_load(&w->list) == NULL) {
@@ -303,6 +336,14 @@ int workers_start(struct workers **workers, const struct worker_options *options
 	return ret;
 }
 
+static void queue_free(struct workers *workers, struct queue *q)
+{
+	atomic_store_explicit(&q->entry.txq->doorbell, NULL, memory_order_release);
+	TAILQ_REMOVE(&workers->queues, q, next);
+	workers->n_queues--;
+	free(q);
+}
+
 void workers_stop(struct workers *workers)
 {
 	struct queue *q, *next;
@@ -311,12 +352,13 @@ void workers_stop(struct workers *workers)
 		return;
 	atomic_store(&workers->stop, true);
 	for (unsigned int i = 0; i < workers->n; i++) {
+		doorbell_ring(&workers->worker[i]->doorbell);
 		pthread_join(workers->worker[i]->thread, NULL);
 		worker_free(workers->worker[i]);
 	}
 	for (q = TAILQ_FIRST(&workers->queues); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, next);
-		free(q);
+		queue_free(workers, q);
 	}
 	free(workers);
 }
@@ -349,6 +391,10 @@ static void list_publish(struct worker *w, struct poll_list *list)
 {
 	struct poll_list *old = atomic_exchange(&w->list, list);
 
+	for (unsigned int i = 0; i < list->n; i++)
+		atomic_store_explicit(&list->entry[i].txq->doorbell, &w->doorbell,
+				      memory_order_release);
+	doorbell_ring(&w->doorbell);
 	wait_for_all();
 	free(old);
 }
@@ -376,13 +422,6 @@ static unsigned int fewest_queues(const struct workers *workers)
 		if (n_queues_on(workers, i) < n_queues_on(workers, best))
 			best = i;
 	return best;
-}
-
-static void queue_free(struct workers *workers, struct queue *q)
-{
-	TAILQ_REMOVE(&workers->queues, q, next);
-	workers->n_queues--;
-	free(q);
 }
 
 static int queue_add(struct workers *workers, const struct poll_entry *entry)
