@@ -424,6 +424,19 @@ static unsigned int fewest_queues(const struct workers *workers)
 	return best;
 }
 
+/* Of a port's endpoints one carries the traffic, VF or synthetic: their queues belong together. Otherwise
+ * the worker with the fewest. */
+static unsigned int worker_for(const struct workers *workers, const struct poll_entry *entry)
+{
+	struct queue *q;
+
+	TAILQ_FOREACH(q, &workers->queues, next)
+		if (q->entry.sw == entry->sw && q->entry.port == entry->port &&
+		    q->entry.txq->idx == entry->txq->idx)
+			return q->worker;
+	return fewest_queues(workers);
+}
+
 static int queue_add(struct workers *workers, const struct poll_entry *entry)
 {
 	struct queue *q = aligned_alloc(CACHE_LINE, sizeof(*q));
@@ -434,7 +447,7 @@ static int queue_add(struct workers *workers, const struct poll_entry *entry)
 	memset(q, 0, sizeof(*q));
 	q->entry = *entry;
 	q->entry.cost = &q->cost;
-	q->worker = fewest_queues(workers);
+	q->worker = worker_for(workers, entry);
 	TAILQ_INSERT_TAIL(&workers->queues, q, next);
 	workers->n_queues++;
 	list = list_of(workers, q->worker);

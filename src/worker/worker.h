@@ -41,8 +41,9 @@ int workers_start(struct workers **workers, const struct worker_options *options
 /* Stops and joins them. Accepts NULL. */
 void workers_stop(struct workers *workers);
 
-/* Has the endpoint's transmit queues served: each goes to the worker that has the fewest. They
- * belong to port `port` of `sw`. -ENOMEM. */
+/* Has the endpoint's transmit queues served. They belong to port `port` of `sw`. Each goes to the worker
+ * that has the queue with its number of another endpoint of that port, else to the one that has the
+ * fewest queues. -ENOMEM. */
 int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw, uint16_t port);
 /* Takes them away again. When it returns no worker uses the endpoint's queues (it has waited);
  * pushing to it ends with the switch's snapshot. Unknown endpoints are ignored. */
