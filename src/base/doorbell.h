@@ -10,6 +10,7 @@
 #define SOFTIOV_BASE_DOORBELL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum doorbell_state {
 	DOORBELL_QUIET,
@@ -22,11 +23,11 @@ struct doorbell {
 	atomic_uint state; /* enum doorbell_state; a futex */
 };
 
-/* The sleeper only. Before it looks for work. */
-static inline void doorbell_clear(struct doorbell *d)
+/* The sleeper only. Before it looks for work. Returns whether it was rung since the last time. */
+static inline bool doorbell_clear(struct doorbell *d)
 {
-	if (atomic_load_explicit(&d->state, memory_order_relaxed) != DOORBELL_QUIET)
-		atomic_exchange(&d->state, DOORBELL_QUIET);
+	return atomic_load_explicit(&d->state, memory_order_relaxed) != DOORBELL_QUIET &&
+	       atomic_exchange(&d->state, DOORBELL_QUIET) == DOORBELL_RUNG;
 }
 
 /* The sleeper only, one thread. Returns after `us` microseconds, when it is rung, or at once if it has

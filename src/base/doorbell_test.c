@@ -31,7 +31,8 @@ static void test_rung_before(void **state)
 	uint64_t from = clock_ns();
 
 	for (unsigned int rings = 1; rings < 4; rings++) {
-		doorbell_clear(&d);
+		assert_int_equal(doorbell_clear(&d), rings > 1);
+		assert_false(doorbell_clear(&d));
 		for (unsigned int i = 0; i < rings; i++)
 			doorbell_ring(&d);
 		doorbell_sleep(&d, LONG_US);
@@ -39,9 +40,10 @@ static void test_rung_before(void **state)
 	}
 	assert_true(clock_ns() - from < LONG_NS);
 	from = clock_ns();
-	doorbell_clear(&d);
+	assert_true(doorbell_clear(&d));
 	doorbell_sleep(&d, 2000);
 	assert_true(clock_ns() - from >= 1900000);
+	assert_false(doorbell_clear(&d)); /* it timed out */
 }
 
 struct pair {

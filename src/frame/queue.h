@@ -38,6 +38,38 @@ struct burst {
 struct endpoint;
 struct txq;
 
+/* Cache lines that the next visit will want first, and that a guest's CPU has probably written since the
+ * last one: fetching such a line takes longer than serving several frames. Only for prefetching: stale
+ * or NULL does no harm. */
+struct ahead {
+	_Atomic(const void *) read[2], write[2];
+};
+
+static inline void ahead_set(struct ahead *a, const void *read0, const void *read1,
+			     const void *write0, const void *write1)
+{
+	atomic_store_explicit(&a->read[0], read0, memory_order_relaxed);
+	atomic_store_explicit(&a->read[1], read1, memory_order_relaxed);
+	atomic_store_explicit(&a->write[0], write0, memory_order_relaxed);
+	atomic_store_explicit(&a->write[1], write1, memory_order_relaxed);
+}
+
+static inline void ahead_copy(struct ahead *to, struct ahead *from)
+{
+	ahead_set(to, atomic_load_explicit(&from->read[0], memory_order_relaxed),
+		  atomic_load_explicit(&from->read[1], memory_order_relaxed),
+		  atomic_load_explicit(&from->write[0], memory_order_relaxed),
+		  atomic_load_explicit(&from->write[1], memory_order_relaxed));
+}
+
+static inline void ahead_prefetch(struct ahead *a)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		__builtin_prefetch(atomic_load_explicit(&a->read[i], memory_order_relaxed));
+		__builtin_prefetch(atomic_load_explicit(&a->write[i], memory_order_relaxed), 1);
+	}
+}
+
 struct txq_ops {
 	/* Fills burst from frame[0]; the caller has set n and n_segs to 0. Frames that the guest got
 	 * wrong (bad address, bad chain) are swallowed and counted here. Returns burst->n. */
@@ -49,6 +81,7 @@ struct txq {
 	const struct txq_ops *ops;
 	struct endpoint *endpoint;
 	unsigned int idx; /* within the endpoint */
+	struct ahead ahead; /* for the next pull; kept by the owner's pull and done */
 	/* Of the worker that serves it; NULL: none does. Kept by the workers, which outlive it. */
 	_Atomic(struct doorbell *) doorbell;
 };
@@ -98,6 +131,7 @@ struct endpoint {
 	unsigned int n_txq;  /* fixed for the endpoint's life, at most ENDPOINT_QUEUES_MAX */
 	struct txq *txq[ENDPOINT_QUEUES_MAX];
 	struct endpoint_stats *stats; /* [STATS_SLOTS]; owned by the endpoint's creator */
+	struct ahead ahead;           /* for the next push; kept by push */
 };
 
 /* The calling worker's index and stats slot; WORKERS_MAX in every other thread. Set by the worker. */

@@ -213,6 +213,7 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		port->stats[worker_self].drop[DROP_DOWN] += n;
 		return;
 	}
+	fw->receiver = ep;
 	if (unlikely((flags & FRAME_TSO) != 0))
 		push_cut(fw, ep, frame, n, port->pvid);
 	else
@@ -234,6 +235,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		return;
 	}
 	fw->n_groups = 0;
+	fw->receiver = NULL;
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
 		enum drop_reason reason = decide(fw, s, in_port, f, &last);

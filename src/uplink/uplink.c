@@ -383,7 +383,7 @@ int uplink_open(struct uplink **uplink, const char *name, const char *device,
 	u->endpoint.ops = &uplink_endpoint_ops;
 	u->endpoint.n_txq = 1;
 	u->endpoint.txq[0] = &u->txq;
-	u->txq = (struct txq){ &uplink_txq_ops, &u->endpoint, 0 };
+	u->txq = (struct txq){ .ops = &uplink_txq_ops, .endpoint = &u->endpoint };
 	atomic_store(&u->endpoint.running, 1);
 	*uplink = u;
 	return 0;

@@ -19,6 +19,8 @@
 #define IDLE_SHARE     128  /* of a core that long idleness may take: what a sleep costs to its length */
 #define WAKE_NS_FIRST  8000 /* what a sleep costs, before it has been measured */
 #define WAKE_SLEEPS    32   /* sleeps that a measurement takes */
+#define COLD_VISITS    256 /* in vain, before a queue is looked at only now and then */
+#define COLD_US        50  /* how often that is, as long as there is work */
 #define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
 #define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
 
@@ -34,15 +36,17 @@ static char quiescence;
 #define AFTER_QUIESCE()
 #endif
 
-/* What serving one queue has cost. Written by the worker that serves it, read by control. */
-struct cost {
-	_Atomic uint64_t cycles, frames;
+/* What a worker knows of a queue that it serves. */
+struct service {
+	_Atomic uint64_t cycles, frames; /* what it has cost; read by control */
+	struct ahead receiver;           /* of whoever got its last frames: often gets the next */
+	unsigned int vain;               /* visits since the last frame */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct poll_entry {
 	struct txq *txq;
 	struct vswitch *sw;
-	struct cost *cost;
+	struct service *service;
 	uint16_t port;
 };
 
@@ -58,13 +62,17 @@ struct queue {
 	uint64_t gained;          /* frames in the last interval */
 	unsigned int load;        /* in the last interval, of BALANCE_FULL */
 	unsigned int steady_load; /* averaged: what the balancer goes by */
-	struct cost cost;
+	struct service service;
 };
 TAILQ_HEAD(queues, queue);
 
-/* Immutable; control builds another one for each change. */
+/* Queues of a worker. Control builds another one for each change; from then on it is the worker's, which
+ * keeps those that lately had frames in front. */
 struct poll_list {
 	unsigned int n;
+	unsigned int n_hot;
+	unsigned int next_cold; /* to be looked at, among the others */
+	uint64_t due;           /* looks that are due, in cycles */
 	struct poll_entry entry[];
 };
 
@@ -84,6 +92,7 @@ struct worker {
 	_Atomic(struct poll_list *) list;
 	struct forwarder *fw;
 	struct wake_cost wake;
+	uint64_t round_start;
 	struct doorbell doorbell __attribute__((aligned(CACHE_LINE)));
 	/* Written by the worker, read by control. */
 	struct {
@@ -96,6 +105,7 @@ struct workers {
 	atomic_bool stop;
 	unsigned int n;
 	unsigned int idle_us;
+	uint64_t cycles_per_us;
 	void (*thread_start)(void);
 	struct worker *worker[WORKERS_MAX];
 	/* Control's. */
@@ -126,31 +136,96 @@ static inline unsigned int serve(struct worker *w, const struct poll_entry *e)
 	snapshot = atomic_load_explicit(&e->sw->snapshot, memory_order_acquire);
 	switch_forward(w->fw, snapshot, e->port, e->txq->endpoint, burst);
 	e->txq->ops->done(e->txq);
+	if (likely(w->fw->receiver != NULL))
+		ahead_copy(&e->service->receiver, &w->fw->receiver->ahead);
 	return n;
 }
 
-/* The clock is read at the start and after each queue that had frames; that queue pays for the time
- * since the last reading, and with it for the empty queues looked at before. So the queues' costs
- * add up to the worker's busy cycles, and a queue without frames costs no reading. */
-static unsigned int round_of(struct worker *w)
+/* While one queue is served, the lines that the next one starts with are on their way. Those of its
+ * receiver only if it is busy: an idle queue's would be taken from the receiver's CPU in vain. */
+static inline void look_ahead(const struct poll_entry *e)
 {
-	const struct poll_list *list = atomic_load_explicit(&w->list, memory_order_acquire);
-	uint64_t start = clock_cycles(), mark = start;
+	ahead_prefetch(&e->txq->ahead);
+	if (e->service->vain == 0)
+		ahead_prefetch(&e->service->receiver);
+}
+
+/* One visit. The clock is read after it if there were frames; they pay for the time since the last
+ * reading, and with it for the empty queues looked at before. So the queues' costs add up to the
+ * worker's busy cycles, and a queue without frames costs no reading. */
+static inline unsigned int visit(struct worker *w, const struct poll_entry *e, uint64_t *mark)
+{
+	struct service *service = e->service;
+	unsigned int n = serve(w, e);
+	uint64_t now;
+
+	if (n == 0) {
+		service->vain++;
+		return 0;
+	}
+	service->vain = 0;
+	now = clock_cycles();
+	stat_add(&service->cycles, now - *mark);
+	stat_add(&service->frames, n);
+	*mark = now;
+	return n;
+}
+
+static void swap(struct poll_list *list, unsigned int a, unsigned int b)
+{
+	struct poll_entry e = list->entry[a];
+
+	list->entry[a] = list->entry[b];
+	list->entry[b] = e;
+}
+
+/* Queues that had no frames for long: a few in each round, so that each has its turn every COLD_US and many
+ * of them cost the others little. `all`: every one. */
+static unsigned int visit_cold(struct worker *w, struct poll_list *list, uint64_t elapsed, bool all,
+			       uint64_t *mark)
+{
+	const uint64_t period = COLD_US * w->all->cycles_per_us;
+	unsigned int n_cold = list->n - list->n_hot, n = 0;
+
+	list->due += elapsed * n_cold;
+	if (all || list->due > n_cold * period)
+		list->due = n_cold * period;
+	for (; list->due >= period; list->due -= period) {
+		unsigned int i;
+
+		if (list->next_cold < list->n_hot || list->next_cold >= list->n)
+			list->next_cold = list->n_hot;
+		i = list->next_cold++;
+		n += visit(w, &list->entry[i], mark);
+		if (list->entry[i].service->vain == 0)
+			swap(list, i, list->n_hot++);
+	}
+	return n;
+}
+
+static unsigned int visit_hot(struct worker *w, struct poll_list *list, uint64_t *mark)
+{
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < list->n; i++) {
-		const struct poll_entry *e = &list->entry[i];
-		unsigned int got = serve(w, e);
-		uint64_t now;
-
-		if (got == 0)
-			continue;
-		now = clock_cycles();
-		stat_add(&e->cost->cycles, now - mark);
-		stat_add(&e->cost->frames, got);
-		mark = now;
-		n += got;
+	for (unsigned int i = 0; i < list->n_hot; i++) {
+		look_ahead(&list->entry[i + 1 < list->n_hot ? i + 1 : 0]);
+		n += visit(w, &list->entry[i], mark);
 	}
+	for (unsigned int i = list->n_hot; i-- > 0;)
+		if (unlikely(list->entry[i].service->vain >= COLD_VISITS))
+			swap(list, i, --list->n_hot);
+	return n;
+}
+
+/* `all`: no queue is left out. */
+static unsigned int round_of(struct worker *w, bool all)
+{
+	struct poll_list *list = atomic_load_explicit(&w->list, memory_order_acquire);
+	uint64_t start = clock_cycles(), mark = start;
+	unsigned int n = visit_hot(w, list, &mark);
+
+	n += visit_cold(w, list, start - w->round_start, all, &mark);
+	w->round_start = start;
 	if (n > 0) {
 		stat_add(&w->stats.cycles_busy, mark - start);
 		stat_add(&w->stats.frames, n);
@@ -213,29 +288,34 @@ static unsigned int next_sleep_us(const struct worker *w, uint64_t idle_us)
 
 static void loop(struct worker *w)
 {
-	uint64_t cycles_per_us = clock_hz() / 1000000;
+	const uint64_t cycles_per_us = w->all->cycles_per_us;
 	uint64_t last_busy = clock_cycles();
 	unsigned int rounds = 0;
+	bool rests = false; /* sleeps, but for one look at all queues each time */
 
 	while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
 		uint64_t idle_us;
+		bool all;
 
 		if (rounds++ % CLOCK_ROUNDS == 0)
 			w->fw->now_s = (uint32_t)(clock_ns() / 1000000000);
-		doorbell_clear(&w->doorbell);
-		if (round_of(w) > 0) {
+		all = doorbell_clear(&w->doorbell) || rests;
+		if (round_of(w, all) > 0) {
 			last_busy = clock_cycles();
 			w->wake.sleeps = 0;
+			rests = false;
 			pass_quiescent_point();
 			continue;
 		}
 		pass_quiescent_point();
 		idle_us = (clock_cycles() - last_busy) / cycles_per_us;
-		if (idle_us < SPIN_US) {
+		if (idle_us < SPIN_US || !all) {
+			rests = idle_us >= SPIN_US;
 			cpu_relax();
 			continue;
 		}
 		sleep_us(w, next_sleep_us(w, idle_us));
+		rests = true;
 		rounds = 0;
 	}
 }
@@ -319,7 +399,7 @@ int workers_start(struct workers **workers, const struct worker_options *options
 	all->thread_start = options->thread_start;
 	TAILQ_INIT(&all->queues);
 	all->tick_cycles = clock_cycles();
-	clock_hz();
+	all->cycles_per_us = clock_hz() / 1000000;
 	for (unsigned int i = 0; i < options->n_cpus; i++) {
 		struct worker *w = worker_new(all, i, options->cpu[i]);
 
@@ -389,11 +469,13 @@ static struct poll_list *list_of(const struct workers *workers, unsigned int wor
 /* The worker follows `list`; on return it does not know the one before any more. */
 static void list_publish(struct worker *w, struct poll_list *list)
 {
-	struct poll_list *old = atomic_exchange(&w->list, list);
+	struct poll_list *old;
 
 	for (unsigned int i = 0; i < list->n; i++)
 		atomic_store_explicit(&list->entry[i].txq->doorbell, &w->doorbell,
 				      memory_order_release);
+	list->n_hot = list->n;
+	old = atomic_exchange(&w->list, list);
 	doorbell_ring(&w->doorbell);
 	wait_for_all();
 	free(old);
@@ -446,7 +528,7 @@ static int queue_add(struct workers *workers, const struct poll_entry *entry)
 		return -ENOMEM;
 	memset(q, 0, sizeof(*q));
 	q->entry = *entry;
-	q->entry.cost = &q->cost;
+	q->entry.service = &q->service;
 	q->worker = worker_for(workers, entry);
 	TAILQ_INSERT_TAIL(&workers->queues, q, next);
 	workers->n_queues++;
@@ -548,7 +630,7 @@ int workers_pin(struct workers *workers, const struct txq *txq, unsigned int wor
 
 static void measure(struct queue *q, uint64_t interval)
 {
-	uint64_t cycles = atomic_load(&q->cost.cycles), frames = atomic_load(&q->cost.frames);
+	uint64_t cycles = atomic_load(&q->service.cycles), frames = atomic_load(&q->service.frames);
 	uint64_t load = (cycles - q->cycles) * BALANCE_FULL / interval;
 
 	/* A round that began before the interval may count into it. */
@@ -611,8 +693,8 @@ int workers_queue(const struct workers *workers, const struct txq *txq, struct q
 		.worker = q->worker,
 		.pinned = q->pinned,
 		.moves = q->moves,
-		.cycles = atomic_load(&q->cost.cycles),
-		.frames = atomic_load(&q->cost.frames),
+		.cycles = atomic_load(&q->service.cycles),
+		.frames = atomic_load(&q->service.frames),
 		.load = q->load / (double)BALANCE_FULL,
 		.frames_per_s = seconds > 0 ? (uint64_t)((double)q->gained / seconds) : 0,
 	};

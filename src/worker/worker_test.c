@@ -289,14 +289,26 @@ static void test_forwards_and_counts(void **state)
 static void test_placement(void **state)
 {
 	struct workers *workers = start(2, 100);
+	struct queue_stats one, other;
 	struct worker_stats a, b;
 
+	/* Two endpoints a port: the second one's queues go where the first one's are. */
 	for (unsigned int i = 0; i < N_EPS; i++) {
-		assert_int_equal(workers_add(workers, &devices[i].ep, &sw, 0), 0);
+		assert_int_equal(workers_add(workers, &devices[i].ep, &sw, (uint16_t)(i / 2)), 0);
 		worker_stats(workers, 0, &a);
 		worker_stats(workers, 1, &b);
 		assert_int_equal(a.n_queues + b.n_queues, (i + 1) * N_TXQ);
-		assert_true(a.n_queues - b.n_queues <= 1);
+		if (i % 2 == 0)
+			continue;
+		assert_true(a.n_queues - b.n_queues <= 2 || b.n_queues - a.n_queues <= 2);
+		for (unsigned int q = 0; q < N_TXQ; q++) {
+			struct txq *const *txq = devices[i].ep.txq;
+
+			assert_int_equal(workers_queue(workers, txq[q], &one), 0);
+			assert_int_equal(
+				workers_queue(workers, devices[i - 1].ep.txq[q], &other), 0);
+			assert_int_equal(one.worker, other.worker);
+		}
 	}
 	for (unsigned int i = 0; i < N_EPS; i++) {
 		workers_del(workers, &devices[i].ep);
@@ -592,6 +604,35 @@ static void test_doorbells(void **state)
 	assert_int_equal(errors(), 0);
 }
 
+/* Beside a queue that is never empty, others that come to life after a long time are served as well. */
+static void test_cold_queues(void **state)
+{
+	struct workers *workers = start(1, 5000);
+	struct source *busy = &devices[0].source[0];
+	uint64_t pulls;
+
+	for (unsigned int i = 0; i < N_EPS; i++)
+		if (i != 1)
+			assert_int_equal(workers_add(workers, &devices[i].ep, &sw, 0), 0);
+	atomic_store(&busy->supply, -1);
+	for (unsigned int round = 0; round < 10; round++) {
+		/* Long enough for all others to count as cold. */
+		pulls = atomic_load(&busy->pulls) + 2000;
+		assert_true(reaches(&busy->pulls, pulls));
+		for (unsigned int i = 2; i < N_EPS; i++)
+			for (unsigned int q = 0; q < N_TXQ; q++) {
+				struct source *s = &devices[i].source[q];
+				uint64_t pulled = atomic_load(&s->pulled);
+
+				atomic_store(&s->supply, 5);
+				assert_true(reaches(&s->pulled, pulled + 5));
+			}
+	}
+	workers_stop(workers);
+	assert_int_equal(devices[1].disorder, 0);
+	assert_int_equal(errors(), 0);
+}
+
 /* Three busy queues on one worker, and the other idle: one of them goes there. A pinned one
  * stays.
  * (That no queue goes back and forth is shown in balance_test: here the load is what the machine is.) */
@@ -653,6 +694,7 @@ int main(void)
 		TEST(test_move_in_traffic),
 		TEST(test_pins),
 		TEST(test_doorbells),
+		TEST(test_cold_queues),
 		TEST(test_balances),
 	};
 

@@ -251,7 +251,7 @@ static void init_queues(struct intelvf *dev)
 		struct intelvf_txq *txq = &dev->txq[q];
 
 		txq->dev = dev;
-		txq->txq = (struct txq){ &intelvf_txq_ops, ep, q };
+		txq->txq = (struct txq){ .ops = &intelvf_txq_ops, .endpoint = ep, .idx = q };
 		ep->txq[q] = &txq->txq;
 	}
 }

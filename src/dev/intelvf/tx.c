@@ -402,6 +402,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	}
 	q->desc = p.desc;
 	take_packets(&p, ring);
+	ahead_set(&txq->ahead, tx_line(dev, txq->idx), NULL, p.desc + (size_t)ring->head * DESC_SIZE,
+		  NULL);
 	count(ring, burst);
 	stats->bad_tx_desc += p.n_bad;
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0))

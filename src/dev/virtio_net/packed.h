@@ -113,4 +113,12 @@ void packed_publish(const struct virtio_net *net, struct virtio_ring *ring,
  * position of a packed ring whose back end died (QEMU 11.1, hw/virtio/virtio.c). */
 uint16_t packed_resume(const struct vring_packed_desc *slot, uint32_t size, uint16_t pos);
 
+/* As ring_ahead. */
+static inline void packed_ahead(const struct virtio_ring *ring, struct ahead *ahead)
+{
+	const struct vring_packed_desc *slot = &ring->slot[ring->avail_idx & PACKED_IDX];
+
+	ahead_set(ahead, NULL, NULL, slot, slot + CACHE_LINE / sizeof(*slot));
+}
+
 #endif

@@ -140,6 +140,13 @@ static inline void used_set(struct used_slots slots, uint16_t at, uint16_t head,
 	memcpy(&slots.elem[at & slots.mask], &elem, sizeof(elem));
 }
 
+/* What the next visit to the ring begins with. */
+static inline void ring_ahead(const struct virtio_ring *ring, struct ahead *ahead)
+{
+	ahead_set(ahead, &ring->avail->idx, &ring->avail->ring[ring->avail_idx & ring->mask],
+		  &ring->used->ring[ring->used_idx & ring->mask], NULL);
+}
+
 /* Fills an entry of the used ring; the guest does not see it before ring_publish. */
 static inline void ring_set_used(struct virtio_ring *ring, uint16_t at, uint16_t head,
 				 uint32_t size)

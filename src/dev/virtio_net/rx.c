@@ -448,9 +448,11 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	if (net->rx.packed) {
 		push_frames(&p, frame, n, true);
 		packed_publish(net, &net->rx, stats);
+		packed_ahead(&net->rx, &ep->ahead);
 	} else {
 		push_frames(&p, frame, n, false);
 		ring_publish(net, &net->rx, stats);
+		ring_ahead(&net->rx, &ep->ahead);
 	}
 	spin_unlock(&net->rx_lock);
 }

@@ -336,8 +336,11 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 
 	if (!ring_runs(ring))
 		return 0;
-	if (ring->packed)
-		return pull_packed(net, ring, burst);
+	if (ring->packed) {
+		pull_packed(net, ring, burst);
+		packed_ahead(ring, &txq->ahead);
+		return burst->n;
+	}
 	/* Only now: they belong to the run that was just seen. */
 	hdr_size = net->hdr_size;
 	slots = used_slots(ring);
@@ -411,6 +414,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	burst->n = n_frames;
 	ring->avail_idx += (uint16_t)i;
 	ring->used_idx += (uint16_t)i;
+	ring_ahead(ring, &txq->ahead);
 	if (unlikely(burst->n == 0))
 		tx_done(txq);
 	return burst->n;
