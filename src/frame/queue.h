@@ -80,7 +80,7 @@ struct txq_ops {
 struct txq {
 	const struct txq_ops *ops;
 	struct endpoint *endpoint;
-	unsigned int idx; /* within the endpoint */
+	unsigned int idx;   /* within the endpoint */
 	struct ahead ahead; /* for the next pull; kept by the owner's pull and done */
 	/* Of the worker that serves it; NULL: none does. Kept by the workers, which outlive it. */
 	_Atomic(struct doorbell *) doorbell;

@@ -77,7 +77,8 @@ void switch_snapshot_free(struct switch_snapshot *snapshot);
 /* A worker's scratch memory for forwarding; big, so not on the stack. */
 struct forwarder {
 	uint32_t now_s; /* coarse clock for learning; the worker keeps it */
-	struct endpoint *receiver; /* the last one that frames were pushed to, in this burst; or NULL */
+	struct endpoint
+		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	unsigned int n_groups;
 	uint16_t group_port[SWITCH_PORTS_MAX];
 	uint16_t group_of[SWITCH_PORTS_MAX];

@@ -15,12 +15,12 @@
 
 #define SPIN_US        50 /* how long a worker looks for frames before its first sleep */
 #define SLEEP_US_MIN   20
-#define SLEEP_SHARE    128  /* of the time since the last frame that a sleep may add to it */
-#define IDLE_SHARE     128  /* of a core that long idleness may take: what a sleep costs to its length */
+#define SLEEP_SHARE    128 /* of the time since the last frame that a sleep may add to it */
+#define IDLE_SHARE     128 /* of a core that long idleness may take: what a sleep costs to its length */
 #define WAKE_NS_FIRST  8000 /* what a sleep costs, before it has been measured */
 #define WAKE_SLEEPS    32   /* sleeps that a measurement takes */
-#define COLD_VISITS    256 /* in vain, before a queue is looked at only now and then */
-#define COLD_US        50  /* how often that is, as long as there is work */
+#define COLD_VISITS    256  /* in vain, before a queue is looked at only now and then */
+#define COLD_US        50   /* how often that is, as long as there is work */
 #define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
 #define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
 
@@ -79,8 +79,8 @@ struct poll_list {
 /* What a sleep, with the round that follows it, costs the processor: from 3 us to 20, by the machine and
  * the number of queues. */
 struct wake_cost {
-	uint64_t ns;      /* averaged */
-	uint64_t from_ns; /* of the thread's processor time: where the measurement began */
+	uint64_t ns;         /* averaged */
+	uint64_t from_ns;    /* of the thread's processor time: where the measurement began */
 	unsigned int sleeps; /* since then; 0: none is under way */
 };
 

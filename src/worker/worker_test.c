@@ -305,8 +305,8 @@ static void test_placement(void **state)
 			struct txq *const *txq = devices[i].ep.txq;
 
 			assert_int_equal(workers_queue(workers, txq[q], &one), 0);
-			assert_int_equal(
-				workers_queue(workers, devices[i - 1].ep.txq[q], &other), 0);
+			assert_int_equal(workers_queue(workers, devices[i - 1].ep.txq[q], &other),
+					 0);
 			assert_int_equal(one.worker, other.worker);
 		}
 	}

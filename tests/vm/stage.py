@@ -305,16 +305,18 @@ class Stage:
         self.nodes[name].configure()
 
     def complaints(self, name):
-        """What a guest's kernel has to say against its adapter since the last call."""
+        """What a guest's kernel has to say against its adapter since the last call, and what it says next."""
         lines = self.guests[name].run("dmesg -c").splitlines()
-        return [line for line in lines if COMPLAINTS.search(line)]
+        found = [i for i, line in enumerate(lines) if COMPLAINTS.search(line)]
+        return lines[found[0]:found[0] + 40] if found else []
 
     def check(self):
         """After each test: no complaints, the daemon is there."""
         assert self.daemon.process.poll() is None, self.daemon.log()
         for name, guest in self.guests.items():
             if guest.alive():
-                assert not self.complaints(name), name
+                complaints = self.complaints(name)
+                assert not complaints, name + ":\n" + "\n".join(complaints)
 
     def works(self, name, peer="outside"):
         """Pings pass between a guest and a peer, and TCP both ways."""

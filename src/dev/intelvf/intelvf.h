@@ -258,6 +258,7 @@ struct intelvf {
 	uint32_t itr_held;                    /* bits: a message waits for that */
 	const struct rx_spread *spread;       /* NULL: all to queue 0, without a hash */
 	struct rx_spread spread_room[2];
+	uint32_t eics_due; /* vectors to raise when the transmit rings have been served: intr.c */
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
 	struct intelvf_txq txq[INTELVF_QUEUES_MAX];
@@ -435,6 +436,13 @@ void intr_moderate(struct intelvf *dev, unsigned int vector, uint32_t us, bool n
 /* A worker, each time that it looks at one of the VF's transmit queues: sends what was held back and is due.
  * Returns how many messages. */
 unsigned int intr_release(struct intelvf *dev);
+/* What EICS asked for while transmit rings had frames. Any thread, after it has seen to these. */
+void intr_raise_due(struct intelvf *dev);
+static inline void intr_check_due(struct intelvf *dev)
+{
+	if (unlikely(__atomic_load_n(&dev->eics_due, __ATOMIC_RELAXED) != 0))
+		intr_raise_due(dev);
+}
 /* Register handlers. */
 uint32_t intr_read_eicr(struct intelvf *dev, unsigned int n);
 void intr_write_eicr(struct intelvf *dev, unsigned int n, uint32_t value);
@@ -470,6 +478,9 @@ void ring_tx_show(struct intelvf *dev, unsigned int q);
 void ring_trap(struct intelvf *dev);
 /* The part of ring_trap that is about the lines which workers serve. */
 void ring_look(struct intelvf *dev);
+/* Device I/O: wakes the workers of rings in which the guest has put frames that were not seen to yet. True:
+ * there are some. */
+bool ring_tx_wake(struct intelvf *dev);
 /* Device I/O: clears ENABLE everywhere and waits for the workers. */
 void ring_stop_all(struct intelvf *dev);
 /* endpoint.running, from what is known now. Caller: owner of receive ring 0. */

@@ -34,6 +34,7 @@ static uint32_t peek(struct intelvf *dev, uint32_t offset)
 
 void intr_reset(struct intelvf *dev)
 {
+	__atomic_store_n(&dev->eics_due, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(regs_word(dev, dev->family->eims), 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(regs_word(dev, dev->family->eicr), 0, __ATOMIC_SEQ_CST);
 	for (unsigned int vector = 0; vector < INTELVF_VECTORS; vector++)
@@ -188,11 +189,33 @@ unsigned int intr_release(struct intelvf *dev)
 	return n;
 }
 
+static void raise_vectors(struct intelvf *dev, uint32_t value)
+{
+	fetch_or(dev, dev->family->eicr, value);
+	fire_pending(dev, value);
+}
+
+void intr_raise_due(struct intelvf *dev)
+{
+	raise_vectors(dev, __atomic_exchange_n(&dev->eics_due, 0, __ATOMIC_SEQ_CST));
+}
+
+/* A controller takes up a doorbell within a microsecond, a worker that sleeps or waits for its processor does
+ * not. Linux's drivers write EICS to look for rings that hang: frames pending, and none done since the
+ * last look. So an interrupt that is asked for behind a doorbell comes after the frames of that doorbell,
+ * as it would on the controller. */
 void intr_write_eics(struct intelvf *dev, unsigned int n, uint32_t value)
 {
 	value &= INTELVF_VECTORS_MASK;
-	fetch_or(dev, dev->family->eicr, value);
-	fire_pending(dev, value);
+	if (!intelvf_is_relayed(dev) && ring_tx_wake(dev)) {
+		__atomic_fetch_or(&dev->eics_due, value, __ATOMIC_SEQ_CST);
+		/* They may just have been done, and nobody look any more. */
+		if (ring_tx_wake(dev))
+			return;
+		intr_raise_due(dev);
+		return;
+	}
+	raise_vectors(dev, value);
 }
 
 uint32_t intr_read_eims(struct intelvf *dev, unsigned int n)

@@ -271,6 +271,28 @@ static void trap_rx(struct intelvf *dev, unsigned int q)
 	spin_unlock(lock);
 }
 
+bool ring_tx_wake(struct intelvf *dev)
+{
+	bool any = false;
+
+	if (!intelvf_may_dma(dev))
+		return false;
+	for (unsigned int q = 0; q < dev->st->n_queues; q++) {
+		const struct tx_line *line = tx_line(dev, q);
+		uint32_t tail = shared_load(&line->tdt);
+
+		/* By what the guest can see: a worker shows the head when it finds the ring empty. */
+		if ((shared_load(&line->txdctl) & TXDCTL_ENABLE) == 0 ||
+		    tail == shared_load(&line->tdh) ||
+		    tail >= shared_load(&line->tdlen) / DESC_SIZE ||
+		    __atomic_load_n(&dev->st->tx[q].ring.status, __ATOMIC_ACQUIRE) == RING_BAD)
+			continue;
+		txq_wake(&dev->txq[q].txq);
+		any = true;
+	}
+	return any;
+}
+
 void ring_look(struct intelvf *dev)
 {
 	bool wait = false;
@@ -288,6 +310,8 @@ void ring_look(struct intelvf *dev)
 	}
 	if (wait)
 		dev->vf.upcalls->quiesce(dev->vf.arg);
+	if (!ring_tx_wake(dev))
+		intr_check_due(dev);
 }
 
 void ring_trap(struct intelvf *dev)

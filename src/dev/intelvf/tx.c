@@ -320,6 +320,7 @@ static void tx_done(struct txq *txq)
 	report(q->dev, q);
 	q->n_rs = 0;
 	q->n_taken = 0;
+	intr_check_due(q->dev);
 }
 
 /* The VF's link is down: what it sends ends here. */
@@ -398,12 +399,13 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	}
 	if (p.tail == ring->head) {
 		ring_tx_show(dev, txq->idx);
+		intr_check_due(dev);
 		return 0;
 	}
 	q->desc = p.desc;
 	take_packets(&p, ring);
-	ahead_set(&txq->ahead, tx_line(dev, txq->idx), NULL, p.desc + (size_t)ring->head * DESC_SIZE,
-		  NULL);
+	ahead_set(&txq->ahead, tx_line(dev, txq->idx), NULL,
+		  p.desc + (size_t)ring->head * DESC_SIZE, NULL);
 	count(ring, burst);
 	stats->bad_tx_desc += p.n_bad;
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0))
