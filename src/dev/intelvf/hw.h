@@ -15,6 +15,7 @@
 #define INTELVF_BAR_SIZE     0x4000
 #define INTELVF_PAGE         0x1000ul
 #define INTELVF_QUEUES_MAX   8 /* queue pairs that either register layout has room for */
+#define INTELVF_QUEUES_MASK  ((1u << INTELVF_QUEUES_MAX) - 1)
 #define INTELVF_VECTORS      3 /* DS 7.3.1: MSI-X vectors of a VF */
 #define INTELVF_VECTORS_MASK ((1u << INTELVF_VECTORS) - 1)
 #define LINE_SIZE            0x40

@@ -251,6 +251,8 @@ struct intelvf {
 	/* Of the policy, for the workers: */
 	uint32_t link_up;
 	uint32_t size_max; /* longest untagged frame, with FCS */
+	/* Vectors that EICS asked for, and from bit EICS_QUEUE on the transmit queues that come first. */
+	uint32_t eics_due;
 	struct spinlock rx_sums_lock, tx_sums_lock;
 	/* Moderation, by vector. Workers and device I/O change all but the first, atomically. */
 	uint64_t itr_cycles[INTELVF_VECTORS]; /* between two messages; 0: none */
@@ -258,7 +260,6 @@ struct intelvf {
 	uint32_t itr_held;                    /* bits: a message waits for that */
 	const struct rx_spread *spread;       /* NULL: all to queue 0, without a hash */
 	struct rx_spread spread_room[2];
-	uint32_t eics_due; /* vectors to raise when the transmit rings have been served: intr.c */
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
 	struct intelvf_txq txq[INTELVF_QUEUES_MAX];
@@ -436,12 +437,14 @@ void intr_moderate(struct intelvf *dev, unsigned int vector, uint32_t us, bool n
 /* A worker, each time that it looks at one of the VF's transmit queues: sends what was held back and is due.
  * Returns how many messages. */
 unsigned int intr_release(struct intelvf *dev);
-/* What EICS asked for while transmit rings had frames. Any thread, after it has seen to these. */
-void intr_raise_due(struct intelvf *dev);
-static inline void intr_check_due(struct intelvf *dev)
+#define EICS_QUEUE 8
+/* The transmit queues in `queues` (bits) have no more frames of the time when EICS was written, or will
+ * never be served: raises what waited for the last of them. Any thread. */
+void intr_eics_served(struct intelvf *dev, uint32_t queues);
+static inline void intr_check_eics(struct intelvf *dev, unsigned int q)
 {
 	if (unlikely(__atomic_load_n(&dev->eics_due, __ATOMIC_RELAXED) != 0))
-		intr_raise_due(dev);
+		intr_eics_served(dev, 1u << q);
 }
 /* Register handlers. */
 uint32_t intr_read_eicr(struct intelvf *dev, unsigned int n);
@@ -478,9 +481,9 @@ void ring_tx_show(struct intelvf *dev, unsigned int q);
 void ring_trap(struct intelvf *dev);
 /* The part of ring_trap that is about the lines which workers serve. */
 void ring_look(struct intelvf *dev);
-/* Device I/O: wakes the workers of rings in which the guest has put frames that were not seen to yet. True:
- * there are some. */
-bool ring_tx_wake(struct intelvf *dev);
+/* Device I/O: wakes the workers of transmit rings with frames that were not seen to yet. Returns these queues,
+ * as bits. */
+uint32_t ring_tx_wake(struct intelvf *dev);
 /* Device I/O: clears ENABLE everywhere and waits for the workers. */
 void ring_stop_all(struct intelvf *dev);
 /* endpoint.running, from what is known now. Caller: owner of receive ring 0. */

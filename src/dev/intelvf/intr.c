@@ -195,9 +195,14 @@ static void raise_vectors(struct intelvf *dev, uint32_t value)
 	fire_pending(dev, value);
 }
 
-void intr_raise_due(struct intelvf *dev)
+void intr_eics_served(struct intelvf *dev, uint32_t queues)
 {
-	raise_vectors(dev, __atomic_exchange_n(&dev->eics_due, 0, __ATOMIC_SEQ_CST));
+	uint32_t left =
+		__atomic_and_fetch(&dev->eics_due, ~(queues << EICS_QUEUE), __ATOMIC_SEQ_CST);
+
+	if (left != 0 && left >> EICS_QUEUE == 0)
+		raise_vectors(dev, __atomic_exchange_n(&dev->eics_due, 0, __ATOMIC_SEQ_CST) &
+					   INTELVF_VECTORS_MASK);
 }
 
 /* A controller takes up a doorbell within a microsecond, a worker that sleeps or waits for its processor does
@@ -206,16 +211,16 @@ void intr_raise_due(struct intelvf *dev)
  * as it would on the controller. */
 void intr_write_eics(struct intelvf *dev, unsigned int n, uint32_t value)
 {
+	uint32_t queues = intelvf_is_relayed(dev) ? 0 : ring_tx_wake(dev);
+
 	value &= INTELVF_VECTORS_MASK;
-	if (!intelvf_is_relayed(dev) && ring_tx_wake(dev)) {
-		__atomic_fetch_or(&dev->eics_due, value, __ATOMIC_SEQ_CST);
-		/* They may just have been done, and nobody look any more. */
-		if (ring_tx_wake(dev))
-			return;
-		intr_raise_due(dev);
+	if (queues == 0) {
+		raise_vectors(dev, value);
 		return;
 	}
-	raise_vectors(dev, value);
+	__atomic_fetch_or(&dev->eics_due, value | queues << EICS_QUEUE, __ATOMIC_SEQ_CST);
+	/* Some may just have been served, and their workers look no more. */
+	intr_eics_served(dev, ~ring_tx_wake(dev) & INTELVF_QUEUES_MASK);
 }
 
 uint32_t intr_read_eims(struct intelvf *dev, unsigned int n)

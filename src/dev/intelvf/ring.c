@@ -271,12 +271,12 @@ static void trap_rx(struct intelvf *dev, unsigned int q)
 	spin_unlock(lock);
 }
 
-bool ring_tx_wake(struct intelvf *dev)
+uint32_t ring_tx_wake(struct intelvf *dev)
 {
-	bool any = false;
+	uint32_t queues = 0;
 
 	if (!intelvf_may_dma(dev))
-		return false;
+		return 0;
 	for (unsigned int q = 0; q < dev->st->n_queues; q++) {
 		const struct tx_line *line = tx_line(dev, q);
 		uint32_t tail = shared_load(&line->tdt);
@@ -288,13 +288,14 @@ bool ring_tx_wake(struct intelvf *dev)
 		    __atomic_load_n(&dev->st->tx[q].ring.status, __ATOMIC_ACQUIRE) == RING_BAD)
 			continue;
 		txq_wake(&dev->txq[q].txq);
-		any = true;
+		queues |= 1u << q;
 	}
-	return any;
+	return queues;
 }
 
 void ring_look(struct intelvf *dev)
 {
+	uint32_t pending;
 	bool wait = false;
 
 	for (unsigned int q = 0; q < dev->st->n_queues; q++) {
@@ -310,8 +311,9 @@ void ring_look(struct intelvf *dev)
 	}
 	if (wait)
 		dev->vf.upcalls->quiesce(dev->vf.arg);
-	if (!ring_tx_wake(dev))
-		intr_check_due(dev);
+	pending = ring_tx_wake(dev);
+	if (__atomic_load_n(&dev->eics_due, __ATOMIC_RELAXED) != 0)
+		intr_eics_served(dev, ~pending & INTELVF_QUEUES_MASK);
 }
 
 void ring_trap(struct intelvf *dev)

@@ -497,7 +497,7 @@ static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
 	b.ring->frames += sums.frames;
 	b.ring->bytes += sums.bytes + sums.frames * FCS_SIZE;
 	b.ring->group_frames += sums.group;
-	ahead_set(&ep->ahead, rx_line(dev, q), NULL, &b.desc[b.ring->head],
+	ahead_set(&dev->vf.endpoint.ahead, rx_line(dev, q), NULL, &b.desc[b.ring->head],
 		  &b.desc[b.ring->head] + CACHE_LINE / DESC_SIZE);
 	if (b.avail == 0 || ((b.ring->head ^ b.ring->head_shown) & ~63u) != 0)
 		ring_rx_show(dev, q);

@@ -320,7 +320,7 @@ static void tx_done(struct txq *txq)
 	report(q->dev, q);
 	q->n_rs = 0;
 	q->n_taken = 0;
-	intr_check_due(q->dev);
+	intr_check_eics(q->dev, txq->idx);
 }
 
 /* The VF's link is down: what it sends ends here. */
@@ -399,7 +399,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	}
 	if (p.tail == ring->head) {
 		ring_tx_show(dev, txq->idx);
-		intr_check_due(dev);
+		intr_check_eics(dev, txq->idx);
 		return 0;
 	}
 	q->desc = p.desc;
