@@ -82,6 +82,13 @@ class Softiov:
     def signal(self, number):
         os.kill(self.daemon.pid, number)
 
+    def pin(self, workers):
+        """The queues of port i go to workers[i]."""
+        self.signal(signal.SIGCONT)
+        for queue in self.daemon.call("queue.show"):
+            self.daemon.call("queue.set", name=queue["name"], worker=workers[int(queue["port"][1:])])
+        self.signal(signal.SIGSTOP)
+
     def ports(self, n, kind="syn"):
         if kind == "mixed":
             return [(self.vf if i % 2 == 0 else self.syn)[i] for i in range(n)]

@@ -16,7 +16,7 @@
 #define SPIN_US        50 /* how long a worker looks for frames before its first sleep */
 #define SLEEP_US_MIN   20
 #define SLEEP_SHARE    128 /* of the time since the last frame that a sleep may add to it */
-#define IDLE_SHARE     128 /* of a core that long idleness may take: what a sleep costs to its length */
+#define IDLE_SHARE     160 /* of a core that long idleness may take: what a sleep costs to its length */
 #define WAKE_NS_FIRST  8000 /* what a sleep costs, before it has been measured */
 #define WAKE_SLEEPS    32   /* sleeps that a measurement takes */
 #define COLD_VISITS    256  /* in vain, before a queue is looked at only now and then */
@@ -208,7 +208,9 @@ static unsigned int visit_hot(struct worker *w, struct poll_list *list, uint64_t
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < list->n_hot; i++) {
-		look_ahead(&list->entry[i + 1 < list->n_hot ? i + 1 : 0]);
+		/* Alone, a queue would ask for lines twice that its guest is about to write. */
+		if (list->n_hot > 1)
+			look_ahead(&list->entry[i + 1 < list->n_hot ? i + 1 : 0]);
 		n += visit(w, &list->entry[i], mark);
 	}
 	for (unsigned int i = list->n_hot; i-- > 0;)
