@@ -190,7 +190,7 @@ static unsigned int visit_cold(struct worker *w, struct poll_list *list, uint64_
 	list->due += elapsed * n_cold;
 	if (all || list->due > n_cold * period)
 		list->due = n_cold * period;
-	for (; list->due >= period; list->due -= period) {
+	for (; list->due >= period && list->n_hot < list->n; list->due -= period) {
 		unsigned int i;
 
 		if (list->next_cold < list->n_hot || list->next_cold >= list->n)
