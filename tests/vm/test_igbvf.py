@@ -89,7 +89,8 @@ def test_large_sends_are_used(stage, node):
     before = stage.vport(node.name)
     transfer(node, stage["outside"], SMALL)
     after = stage.vport(node.name)
-    assert (after["tx-bytes"] - before["tx-bytes"]) / (after["tx-frames"] - before["tx-frames"]) > 3000
+    # Without them no frame has more, whatever TCP's window makes of the sizes.
+    assert (after["tx-bytes"] - before["tx-bytes"]) / (after["tx-frames"] - before["tx-frames"]) > 1514
 
 
 @pytest.mark.parametrize("toggle", TOGGLES)
