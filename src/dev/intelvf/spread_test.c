@@ -221,6 +221,8 @@ static void own_registers(void **state)
 /* Bursts of all flows: each frame once, the frames of a flow in order, one interrupt a vector. */
 static void bursts_keep_order(void **state)
 {
+	/* The key is a random one, and may bring all to one queue. */
+	const unsigned int rounds = 3, n = (N - 1) / rounds;
 	uint32_t last[FLOWS] = { 0 }, n_got = 0, seq = 0;
 	unsigned int queue_of[FLOWS];
 
@@ -228,13 +230,14 @@ static void bursts_keep_order(void **state)
 	start("82599", 4, 4);
 	guest_write(&g, VFPSRTYPE, 2u << VFPSRTYPE_RQPL_SHIFT);
 	memset(queue_of, 0xff, sizeof(queue_of));
-	for (unsigned int round = 0; round < 3; round++) {
+	for (unsigned int round = 0; round < rounds; round++) {
 		struct frame f[BURST_MAX];
 		uint8_t copy[BURST_MAX][100];
+		unsigned int n_used = 0;
 		struct got got;
 
 		memset(g.n_irqs, 0, sizeof(g.n_irqs));
-		for (unsigned int i = 0; i < BURST_MAX; i++) {
+		for (unsigned int i = 0; i < n; i++) {
 			unsigned int flow = (unsigned int)rand() % FLOWS;
 
 			packet(flow, ++seq << 8 | flow, 6);
@@ -242,9 +245,10 @@ static void bursts_keep_order(void **state)
 			f[i] = guest_frame(copy[i], sizeof(copy[i]), GUEST_MAC,
 					   flow % 2 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
 		}
-		guest_push(&g, f, BURST_MAX, 0);
-		assert_int_equal(g.n_irqs[0] + g.n_irqs[1], 4); /* one a queue */
+		guest_push(&g, f, n, 0);
 		for (unsigned int q = 0; q < 4; q++) {
+			unsigned int before = n_got;
+
 			while (take(q, &got)) {
 				unsigned int flow = got.seq & 0xff;
 
@@ -255,14 +259,17 @@ static void bursts_keep_order(void **state)
 				queue_of[flow] = q;
 				n_got++;
 			}
+			n_used += n_got > before;
 		}
+		/* One a queue that got something. */
+		assert_int_equal(g.n_irqs[0] + g.n_irqs[1], n_used);
 	}
-	assert_int_equal(n_got, 3 * BURST_MAX);
-	assert_int_equal(g.stats.rx_frames, 3 * BURST_MAX);
+	assert_int_equal(n_got, rounds * n);
+	assert_int_equal(g.stats.rx_frames, rounds * n);
 	/* The statistics are the sum of the queues'. */
 	guest_read(&g, VFSTATUS);
-	assert_int_equal(guest_line_read(&g, VFGPRC), 3 * BURST_MAX);
-	assert_int_equal(guest_line_read(&g, VFGORC_LSB), 3 * BURST_MAX * 104);
+	assert_int_equal(guest_line_read(&g, VFGPRC), rounds * n);
+	assert_int_equal(guest_line_read(&g, VFGORC_LSB), rounds * n * 104);
 	guest_stop(&g);
 }
 
