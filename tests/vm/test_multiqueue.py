@@ -46,12 +46,12 @@ def test_indirection_table(pair, name):
 
 @pytest.mark.parametrize("source, target", [ALL, ALL[::-1]])
 def test_flows_are_spread(pair, source, target):
-    """Eight connections land on both receive queues of the target, and go out by both of the source."""
+    """Sixteen connections land on both receive queues of the target, and go out by both of the source."""
     before = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
     irqs = interrupts(pair[target])
     server = pair[target].spawn("iperf3 -s -1 -p 5199")
     text = pair[source].run(
-        f"until iperf3 -P 8 -n 4M -p 5199 -c {pair[target].address}; do usleep 50000; done", timeout=60)
+        f"until iperf3 -P 16 -n 2M -p 5199 -c {pair[target].address}; do usleep 50000; done", timeout=60)
     server.wait()
     assert "receiver" in text
     after = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
