@@ -248,8 +248,9 @@ class Guest:
     """A QEMU process with the lab's kernel and initramfs; made by Lab.guest(). A context manager."""
 
     def __init__(self, setup, name, kernel=None, mem=256, cpus=1, devices=(), share=True, append="",
-                 machine="q35", extra=()):
-        """setup: a Lab. kernel: a version or its prefix ("7."), the first one if None.
+                 machine="q35", extra=(), boot=None):
+        """setup: a Lab. kernel: a version or its prefix ("7."), the first one if None. boot: QEMU
+        arguments that boot something else, which ends in the same kernel or is not spoken to.
 
         devices: QEMU arguments, as vf_args() makes them; a list or a list of lists. mem in MiB.
         share: guest memory as a shared memfd, which vfio-user and vhost-user need.
@@ -273,7 +274,7 @@ class Guest:
         argv += ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
                  "-chardev", f"socket,id=agent,fd={theirs.fileno()}", "-serial", "chardev:agent",
                  "-qmp", f"unix:{self.qmp_path},server=on,wait=off", "-name", name]
-        argv += kernel_args(setup, self.kernel, f"lab.name={name} {append}")
+        argv += boot or kernel_args(setup, self.kernel, f"lab.name={name} {append}")
         for item in devices:
             argv += [item] if isinstance(item, str) else list(item)
         argv += list(extra)

@@ -70,6 +70,13 @@ class Lab:
     def initramfs(self, version):
         return os.path.join(self.folder, f"initramfs-{version}-{labinit.recipe_digest()}.cpio")
 
+    def packages(self, *names):
+        """The folder of packages that only some tests need, fetched at their first use."""
+        root = os.path.join(self.folder, "packages", "+".join(names))
+        os.makedirs(os.path.dirname(root), exist_ok=True)
+        locked(self.folder, add_packages, root, names)
+        return root
+
     def log_path(self, name):
         """Where a guest's log goes; the oldest logs make room."""
         folder = os.path.join(self.folder, "log")
@@ -82,6 +89,26 @@ class Lab:
     def guest(self, name, **options):
         """Start a guest; the options are Guest's. Does not wait for it."""
         return Guest(self, name, **options)
+
+
+def locked(folder, function, *arguments):
+    """function(*arguments), in one process at a time."""
+    with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that sets up {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return function(*arguments)
+
+
+def add_packages(root, packages):
+    if not os.path.isdir(root):
+        apt = labfetch.Apt(root + ".apt")
+        apt.write_config()
+        apt.update()
+        labfetch.fetch_packages(apt, root, list(packages))
+        shutil.rmtree(apt.folder)
 
 
 def read_state(folder):
@@ -131,25 +158,23 @@ def fetch(folder):
     return state
 
 
+def complete(folder):
+    lab = Lab(folder, read_state(folder) or fetch(folder))
+    for version in lab.kernels:
+        path = lab.initramfs(version)
+        if os.path.exists(path):
+            continue
+        say(f"building the initramfs of {version}")
+        for old in glob.glob(os.path.join(folder, f"initramfs-{version}-*")):
+            os.unlink(old)
+        labinit.build(lab.tools, os.path.join(folder, "kernels", version), version, path)
+    return lab
+
+
 def setup(folder):
-    """Make a lab complete, one process at a time; returns it."""
+    """Make a lab complete; returns it."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another process that sets up {folder}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lab = Lab(folder, read_state(folder) or fetch(folder))
-        for version in lab.kernels:
-            path = lab.initramfs(version)
-            if os.path.exists(path):
-                continue
-            say(f"building the initramfs of {version}")
-            for old in glob.glob(os.path.join(folder, f"initramfs-{version}-*")):
-                os.unlink(old)
-            labinit.build(lab.tools, os.path.join(folder, "kernels", version), version, path)
-        return lab
+    return locked(folder, complete, folder)
 
 
 def command_setup(lab, _arguments):

@@ -224,6 +224,12 @@ def megabytes(rows):
 def unpack(debs, root):
     for deb in debs:
         run(["dpkg-deb", "--extract", deb, root])
+    # Packages from before the merge of /lib into /usr may bring a top-level folder of their own.
+    for name in ("bin", "sbin", "lib", "lib64"):
+        stray = os.path.join(root, name)
+        if os.path.isdir(stray) and not os.path.islink(stray):
+            shutil.copytree(stray, os.path.join(root, "usr", name), symlinks=True,
+                            dirs_exist_ok=True)
 
 
 # --- the three things a lab consists of ---
@@ -234,12 +240,19 @@ def fetch_tools(apt, root, with_qemu):
     say(f"fetching {'QEMU and ' if with_qemu else ''}guest tools: {len(rows)} packages, "
         f"{megabytes(rows)} MB")
     unpack(apt.download(rows), root)
-    # Packages from before the merge of /lib into /usr may bring a top-level folder of their own.
-    for name in ("bin", "sbin", "lib", "lib64"):
-        stray = os.path.join(root, name)
-        if os.path.isdir(stray) and not os.path.islink(stray):
-            shutil.copytree(stray, os.path.join(root, "usr", name), symlinks=True,
-                            dirs_exist_ok=True)
+
+
+def fetch_packages(apt, root, packages):
+    """Unpack packages and what they depend on below root, which is whole or not there."""
+    rows = apt.install_list(packages)
+    say(f"fetching {' '.join(packages)}: {len(rows)} packages, {megabytes(rows)} MB")
+    part = root + ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    debs = apt.download(rows)
+    unpack(debs, part)
+    os.rename(part, root)
+    for deb in debs:
+        os.unlink(deb)
 
 
 def fetch_kernel(apt, folder, release, tools):

@@ -14,8 +14,6 @@
 
 #include "dev/intelvf/relay.h"
 
-#define LPE_RESET 1518 /* DS 8.2.3.22.13, MAXFRS */
-
 static void set_state(struct intelvf *dev, enum vf_state state)
 {
 	if (dev->vf.state == state)

@@ -40,7 +40,8 @@
 	16 /* descriptors that a frame may fill: 10 for a jumbo one in 1 KiB buffers */
 #define INTELVF_FRAME_MAX 9728 /* with FCS: IXGBE_MAX_JUMBO_FRAME_SIZE of Linux 6.12's PF driver */
 #define FCS_SIZE          4
-#define INTELVF_RETA_MAX  128 /* entries of the largest redirection table */
+#define LPE_RESET         1518 /* DS 8.2.3.22.13, MAXFRS */
+#define INTELVF_RETA_MAX  128  /* entries of the largest redirection table */
 
 /* A ring, from the guest's word (ENABLE in its queue's line) to ours. */
 enum ring_status {

@@ -89,6 +89,8 @@ bool pf_set_vlan(struct intelvf *dev, uint32_t *msg)
 	return true;
 }
 
+/* DS 8.2.3.22.13: MAXFRS is one register for the port. A PF driver raises it for a VF and never lowers it, so
+ * no VF receives less than what is usual: iPXE 1.21 (intelxvf.c) asks for a size without the FCS. */
 bool pf_set_lpe(struct intelvf *dev, uint32_t *msg)
 {
 	uint32_t size = msg[1];
@@ -96,7 +98,7 @@ bool pf_set_lpe(struct intelvf *dev, uint32_t *msg)
 	if (size < LPE_MIN || size > INTELVF_FRAME_MAX ||
 	    size > dev->vf.policy.max_frame + FCS_SIZE)
 		return false;
-	__atomic_store_n(&dev->st->lpe, size, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->st->lpe, size > LPE_RESET ? size : LPE_RESET, __ATOMIC_RELAXED);
 	return true;
 }
 

@@ -203,6 +203,8 @@ static void read_tail(struct relay_queue *q)
 
 	if (tail < q->n_desc)
 		q->tail = tail;
+	else if (tail == q->n_desc && !q->tx)
+		q->tail = tail - 1; /* as rx_queue.h */
 	else if (tail != q->seen)
 		relay_count_bad(q);
 	__atomic_store_n(&q->seen, tail, __ATOMIC_RELAXED);

@@ -358,6 +358,8 @@ static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned 
 		b->buf_size = b->rlpml;
 	if (likely(tail < ring->n_desc))
 		ring->tail = tail;
+	else if (tail == ring->n_desc)
+		ring->tail = tail - 1; /* "the whole ring": igbvf of iPXE 1.21 */
 	else
 		ring_bad_tail(ring, tail, &stats->bad_rx_desc);
 	b->avail = ring->tail >= ring->head ? ring->tail - ring->head

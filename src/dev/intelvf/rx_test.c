@@ -499,8 +499,8 @@ static void too_long(void **state)
 		{ 9014, 1518, 0, 1515, false, false, false },
 		{ 9014, 9018, 0, 9014, false, false, true },
 		{ 1514, 9018, 0, 9014, false, false, false }, /* lowered afterwards */
-		{ 1514, 100, 0, 96, false, false, true },
-		{ 1514, 100, 0, 97, false, false, false },
+		{ 1514, 100, 0, 1514, false, false, true },   /* a VF cannot lower MAXFRS */
+		{ 1514, 100, 0, 1515, false, false, false },
 		{ 1514, 1518, 200, 1000, false, false, true }, /* not on the 82599 */
 		{ 1514, 1518, 200, 196, false, true, true },
 		{ 1514, 1518, 200, 197, false, true, false },
@@ -635,7 +635,7 @@ static void tails_beyond_the_ring(void **state)
 {
 	struct frame f = frame(0, 60);
 
-	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, N);
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, N + 1);
 	assert_int_equal(push1(&f, 0), 0);
 	assert_int_equal(push1(&f, 0), 0);
 	assert_int_equal(g.stats.bad_rx_desc, 1);
@@ -644,6 +644,21 @@ static void tails_beyond_the_ring(void **state)
 	assert_int_equal(g.stats.bad_rx_desc, 2);
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, 1);
 	assert_int_equal(push1(&f, 0), 1);
+}
+
+/* At its end: the ring but for one descriptor, as a full ring always is. */
+static void tail_at_the_end(void **state)
+{
+	struct frame f = frame(0, 60);
+
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, N);
+	for (unsigned int i = 0; i < N - 1; i++)
+		assert_int_equal(push1(&f, 0), 1);
+	assert_int_equal(push1(&f, 0), 0);
+	assert_int_equal(g.stats.bad_rx_desc, 0);
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, 0);
+	assert_int_equal(push1(&f, 0), 1);
+	assert_int_equal(push1(&f, 0), 0);
 }
 
 static void bad_rings(void **state)
@@ -902,6 +917,7 @@ int main(void)
 		TEST(checksums),
 		TEST(bad_buffers),
 		TEST(tails_beyond_the_ring),
+		TEST(tail_at_the_end),
 		TEST(bad_rings),
 		TEST(ring_moves),
 		TEST(running),

@@ -682,7 +682,7 @@ static void storm(void **state)
 		assert_true(st->mbox.state < MBOX_STATES);
 		assert_true(st->mbox.api <= MBOX_API_17 && st->mbox.api != MBOX_API_20);
 		assert_true(st->n_macs <= INTELVF_MACVLANS && st->xcast <= XCAST_PROMISC);
-		assert_true(st->lpe >= 68 && st->lpe <= 1518);
+		assert_int_equal(st->lpe, 1518);
 		assert_int_equal(st->mac & MAC_GROUP, 0);
 		assert_true(st->mbox.reply_words <= VFMBMEM_WORDS);
 		if (!g.vf->policy.trusted)
