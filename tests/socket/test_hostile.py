@@ -162,7 +162,7 @@ def test_tails_beyond_the_ring(shared_daemon, evil, tail):
 def test_receive_tails_beyond_the_ring(shared_daemon, attacked):
     with Ixgbevf(attacked) as evil, evil_twin(shared_daemon) as sender:
         evil.open()
-        for tail in (256, 0xffff, 0xffffffff):
+        for tail in (257, 0xffff, 0xffffffff):
             before = bad_descriptors(shared_daemon)
             evil.regs[hw.RDT] = tail
             sender.send(ethernet(evil.mac, sender.mac))

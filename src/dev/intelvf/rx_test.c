@@ -656,6 +656,7 @@ static void tail_at_the_end(void **state)
 		assert_int_equal(push1(&f, 0), 1);
 	assert_int_equal(push1(&f, 0), 0);
 	assert_int_equal(g.stats.bad_rx_desc, 0);
+	guest_rx_desc(&g, N - 1)->lo = GUEST_DATA;
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, 0);
 	assert_int_equal(push1(&f, 0), 1);
 	assert_int_equal(push1(&f, 0), 0);
