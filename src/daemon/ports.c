@@ -385,6 +385,7 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 	policy_of(port, config, &o.policy);
 	o.path = path;
 	o.n_queues = (unsigned int)obj_uint(config, "queues");
+	o.trap = obj_is(config, "doorbell", "trap");
 	/* PCIe 5.0, 7.9.3: an EUI-64 made from the MAC, as network adapters do. */
 	o.serial = o.policy.mac;
 	ret = vfdev_new(&port->vf, &o, &err);
@@ -509,6 +510,7 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 	if (port->vf != NULL) {
 		policy_of(port, config, &policy);
 		vfdev_set_policy(port->vf, &policy);
+		vfdev_set_trap(port->vf, obj_is(config, "doorbell", "trap"));
 	}
 	if (port->syn != NULL) {
 		vhost_set_link(port->syn, link_wanted(config));

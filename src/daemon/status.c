@@ -215,6 +215,7 @@ static json_t *show_vf(struct rt_port *port)
 	put_str(out, "state", vf_state_word(info.state));
 	put_str(out, "api", info.api);
 	put_str(out, "link", info.link_up ? "up" : "down");
+	put_str(out, "doorbell", info.trap ? "trap" : "mapped");
 	put_uint(out, "msix-vectors", info.model->n_vectors);
 	put_str(out, "socket", vfdev_path(port->vf));
 	put_uint(out, "messages", info.counters.mbox_messages);

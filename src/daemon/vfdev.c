@@ -20,6 +20,8 @@ struct vfdev {
 	struct pci_config config;
 	struct pci_layout layout;
 	char path[108];
+	bool trap;     /* for clients to come */
+	bool trap_now; /* of the one that is attached */
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -96,6 +98,7 @@ static void on_attached(void *arg, bool on)
 {
 	struct vfdev *dev = arg;
 
+	dev->trap_now = dev->trap;
 	/* Going: on_reset follows and brings the device to VF_DETACHED. */
 	if (on && dev->vf->state == VF_DETACHED) {
 		dev->vf->state = VF_ATTACHED;
@@ -257,6 +260,7 @@ int vfdev_new(struct vfdev **devp, const struct vfdev_options *o, struct err *er
 	ret = vfu_dev_new(&dev->vfu, o->loop, o->path, &o->access, &desc, dev, err);
 	if (ret < 0)
 		goto fail;
+	vfdev_set_trap(dev, o->trap);
 	*devp = dev;
 	return 0;
 no_memory:
@@ -296,6 +300,16 @@ void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy)
 	vfu_unlock(dev->loop);
 }
 
+void vfdev_set_trap(struct vfdev *dev, bool trap)
+{
+	vfu_lock(dev->loop);
+	dev->trap = trap;
+	if (!vfu_dev_attached(dev->vfu))
+		dev->trap_now = trap;
+	vfu_dev_offer_maps(dev->vfu, !trap);
+	vfu_unlock(dev->loop);
+}
+
 void vfdev_info(struct vfdev *dev, struct vfdev_info *info)
 {
 	const struct vf *vf = dev->vf;
@@ -307,6 +321,7 @@ void vfdev_info(struct vfdev *dev, struct vfdev_info *info)
 	info->state = vf->state == VF_ACTIVE && !vf->bus_master ? VF_ATTACHED : vf->state;
 	info->counters = vf->counters;
 	info->link_up = vf->policy.link_up;
+	info->trap = dev->trap_now;
 	text_put(info->api, sizeof(info->api), "%s", vf->ops->api(vf));
 	info->n_macs = vf->ops->macs(vf, info->mac, PORT_MACS_MAX);
 	vfu_unlock(dev->loop);

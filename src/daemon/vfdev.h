@@ -18,6 +18,7 @@ struct vfdev_options {
 	const char *path;      /* of the socket */
 	struct vfu_access access;
 	struct vf_policy policy;
+	bool trap; /* no client may map the queue pages */
 	struct vfu_loop *loop;
 	struct workers *workers;
 	uint64_t serial; /* PCIe device serial number */
@@ -33,6 +34,8 @@ void vfdev_free(struct vfdev *dev);
 struct endpoint *vfdev_endpoint(struct vfdev *dev);
 const char *vfdev_path(const struct vfdev *dev);
 void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy);
+/* For the clients to come. */
+void vfdev_set_trap(struct vfdev *dev, bool trap);
 
 struct vfdev_info {
 	const struct vf_model *model;
@@ -41,6 +44,7 @@ struct vfdev_info {
 	struct vfu_stats vfu;
 	char api[16];
 	bool link_up;
+	bool trap; /* of the attached client, or of the next one */
 	unsigned int n_macs;
 	uint64_t mac[PORT_MACS_MAX];
 };

@@ -21,6 +21,7 @@
 
 static const char *const words_model[] = { "82599", "x540", "x550", "82576", "i350", NULL };
 static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "10gbit", NULL };
+static const char *const words_doorbell[] = { "mapped", "trap", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
 static const char *const words_link_state[] = { "up", "down", NULL };
 static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
@@ -92,6 +93,9 @@ static const struct field vport_fields[] = {
 	{ "queues", TYPE_UINT, NEW, 1, 8, .def = "1", .unit = "pairs",
 	  .help = "pairs of queues that each of its adapters offers; a VF of the 82576 has two, one of the "
 		  "I350 one, the others two at least" },
+	{ "doorbell", TYPE_ENUM, 0, .def = "mapped", .words = words_doorbell,
+	  .help = "how the VM reaches the VF's queue registers: mapped, in memory shared with the switch; trap, "
+		  "by messages, slower by far, each checked as a controller does. For the next attachment of a VM" },
 	{ "synthetic", TYPE_BOOL, 0, .def = "on", .help = "offers a virtio-net adapter" },
 	{ "mac-spoofing", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may send from other MAC addresses" },
@@ -161,6 +165,8 @@ static const struct field vf_fields[] = {
 	  .help = "listening: no VM; attached: a VM, no driver yet; active: its driver runs" },
 	{ "api", TYPE_STRING, STAT | COL, .help = "mailbox version that the driver agreed to" },
 	{ "link", TYPE_ENUM, STAT, .words = words_link_state, .help = "link that the VM sees" },
+	{ "doorbell", TYPE_ENUM, STAT, .words = words_doorbell,
+	  .help = "how the attached VM, or the next one, reaches the queue registers" },
 	{ "msix-vectors", TYPE_UINT, STAT, .help = "interrupt vectors in use" },
 	{ "socket", TYPE_PATH, STAT, .help = "vfio-user socket" },
 	{ "messages", TYPE_UINT, CNT, .help = "mailbox messages from the driver" },

@@ -125,6 +125,7 @@ int vfu_dev_new(struct vfu_dev **devp, struct vfu_loop *loop, const char *path,
 	dev->desc = *desc;
 	dev->priv = priv;
 	dev->listen_fd = -1;
+	dev->offers_maps = true;
 	dev->listen_watch = (struct vfu_watch){ accept_ready, dev };
 	dev->conn_watch = (struct vfu_watch){ vfu_conn_ready, dev };
 	vfu_conn_init(&dev->conn);
@@ -244,6 +245,7 @@ static void accept_ready(struct vfu_dev *dev, uint32_t events)
 void vfu_dev_agreed(struct vfu_dev *dev)
 {
 	dev->conn.agreed = true;
+	dev->conn.maps = dev->offers_maps;
 	dev->conn.hello_ns = 0;
 	atomic_store(&dev->attached, true);
 	vfu_irq_forget_kept(dev); /* raised while nobody was there */
@@ -316,6 +318,11 @@ bool vfu_dev_attached(const struct vfu_dev *dev)
 pid_t vfu_dev_peer(const struct vfu_dev *dev)
 {
 	return atomic_load(&dev->peer);
+}
+
+void vfu_dev_offer_maps(struct vfu_dev *dev, bool offer)
+{
+	dev->offers_maps = offer;
 }
 
 void vfu_dev_kick(struct vfu_dev *dev)

@@ -83,8 +83,10 @@ struct vfu_msg {
 };
 
 struct vfu_conn {
-	int fd;            /* -1: nobody is connected */
-	bool agreed;       /* the version is negotiated */
+	int fd; /* -1: nobody is connected */
+	bool agreed;
+	bool maps;
+	/* may map areas: as vfu_dev_offer_maps() said when it agreed */ /* the version is negotiated */
 	bool closing;      /* close when the output is sent */
 	bool in_handler;   /* requests of ours wait until the reply is queued */
 	bool want_out;     /* EPOLLOUT rather than EPOLLIN is asked for */
@@ -119,6 +121,7 @@ struct vfu_dev {
 	atomic_int peer; /* pid; 0: nobody. Any thread reads */
 	atomic_bool attached;
 	atomic_bool kicked;
+	bool offers_maps;
 	struct vfu_vector vectors[VFU_MAX_VECTORS];
 	int err_fd;                     /* the client's eventfd of the ERR index, owned */
 	uint8_t msix[VFU_MAX_MSIX_BUF]; /* the MSI-X table's bytes */

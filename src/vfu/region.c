@@ -57,7 +57,7 @@ int vfu_do_region_info(struct vfu_dev *dev, struct vfu_msg *msg)
 		return -EINVAL;
 	if (is_bar(dev, in->index))
 		bar = &dev->desc.bars[in->index];
-	if (bar->n_areas > 0 && dev->conn.max_fds > 0)
+	if (bar->n_areas > 0 && dev->conn.max_fds > 0 && dev->conn.maps)
 		full += sizeof(struct vfu_sparse_cap) + 2 * sizeof(uint64_t) * bar->n_areas;
 	with_areas = full > sizeof(*out) && in->argsz >= full;
 	out = vfu_reply(dev, msg, with_areas ? full : sizeof(*out));

@@ -191,6 +191,12 @@ void vfu_dev_free(struct vfu_dev *dev);
 /** Is a client attached? Any thread. */
 bool vfu_dev_attached(const struct vfu_dev *dev);
 
+/**
+ * Whether clients that attach from now on may map the regions' areas; they may, to begin with. One that is
+ * attached goes on as it began. Holders of vfu_lock().
+ */
+void vfu_dev_offer_maps(struct vfu_dev *dev, bool offer);
+
 /** Pid of the attached client (SO_PEERCRED), 0 if there is none. Any thread. */
 pid_t vfu_dev_peer(const struct vfu_dev *dev);
 

@@ -30,7 +30,7 @@ KERNELS = ("6.", "7.")  # Debian's stable kernel and the one of its backports
 # those come when a test machine is slow.
 COMPLAINTS = re.compile(
     r"NETDEV WATCHDOG|transmit queue .* timed out|hw csum failure|Tx Unit Hang|Resetting adapter|"
-    r"Detected Tx|BUG:|WARNING:|Oops|Call Trace|general protection|page allocation failure|"
+    r"Detected Tx|BUG:|WARNING:|\bOops|Call Trace|general protection|page allocation failure|"
     r"(ixgbevf|igbvf|virtio_net).*(fail(?!over)|error|timed out|unable)|PF still in reset|DMAR|MBX", re.I)
 SHORT = 0.05
 

@@ -74,6 +74,9 @@ void igbvf_reset(struct intelvf *dev)
 #define RX   (IGBVF_PAGE_RX + IGBVF_LINE_AT)
 #define TX   (IGBVF_PAGE_TX + IGBVF_LINE_AT)
 #define ALL  0xffffffffu
+#define BAL  RING_BAL_MASK
+#define LEN  RING_LEN_MASK
+#define IDX  RING_IDX_MASK
 #define VECS INTELVF_VECTORS_MASK
 
 /* The last words say where the row is from: Linux's igbvf/regs.h, or QEMU's igbvf.c for what no driver of
@@ -109,22 +112,22 @@ static const struct reg rows[] = {
 	{ IVAR0,      0,  1,         0, 0x83838383, REG_RW, false, "IVAR0",     "linux", NULL, NULL },
 	{ IVAR_MISC,  0,  1,         0, 0x00000083, REG_RW, false, "IVAR_MISC", "linux", NULL, NULL },
 
-	{ RX + RDBAL,  STEP, NQ,     0,      ALL,   REG_MEM, false, "RDBAL",    "linux", NULL, NULL },
+	{ RX + RDBAL,  STEP, NQ,     0,      BAL,   REG_MEM, false, "RDBAL",    "linux", NULL, NULL },
 	{ RX + RDBAH,  STEP, NQ,     0,      ALL,   REG_MEM, false, "RDBAH",    "linux", NULL, NULL },
-	{ RX + RDLEN,  STEP, NQ,     0,      ALL,   REG_MEM, false, "RDLEN",    "linux", NULL, NULL },
+	{ RX + RDLEN,  STEP, NQ,     0,      LEN,   REG_MEM, false, "RDLEN",    "linux", NULL, NULL },
 	{ RX + SRRCTL, STEP, NQ, SRRCTL_RESET, ALL, REG_MEM, true,  "SRRCTL",   "linux", NULL, NULL },
-	{ RX + RDH,    STEP, NQ,     0,      ALL,   REG_MEM, false, "RDH",      "linux", NULL, NULL },
+	{ RX + RDH,    STEP, NQ,     0,      IDX,   REG_MEM, false, "RDH",      "linux", NULL, NULL },
 	{ RX + RXCTL,  STEP, NQ,     0,      ALL,   REG_MEM, true,  "RXCTL",    "linux", NULL, NULL },
-	{ RX + RDT,    STEP, NQ,     0,      ALL,   REG_MEM, false, "RDT",      "linux", NULL, NULL },
+	{ RX + RDT,    STEP, NQ,     0,      IDX,   REG_MEM, false, "RDT",      "linux", NULL, NULL },
 	{ RX + RXDCTL, STEP, NQ,     0,      ALL,   REG_MEM, false, "RXDCTL",   "linux", NULL, NULL },
 	{ RX + RQDPC,  STEP, NQ,     0,      ALL,   REG_MEM, true,  "RQDPC",    "qemu",  NULL, NULL },
 
-	{ TX + TDBAL,  STEP, NQ,     0,      ALL,   REG_MEM, false, "TDBAL",    "linux", NULL, NULL },
+	{ TX + TDBAL,  STEP, NQ,     0,      BAL,   REG_MEM, false, "TDBAL",    "linux", NULL, NULL },
 	{ TX + TDBAH,  STEP, NQ,     0,      ALL,   REG_MEM, false, "TDBAH",    "linux", NULL, NULL },
-	{ TX + TDLEN,  STEP, NQ,     0,      ALL,   REG_MEM, false, "TDLEN",    "linux", NULL, NULL },
-	{ TX + TDH,    STEP, NQ,     0,      ALL,   REG_MEM, false, "TDH",      "linux", NULL, NULL },
+	{ TX + TDLEN,  STEP, NQ,     0,      LEN,   REG_MEM, false, "TDLEN",    "linux", NULL, NULL },
+	{ TX + TDH,    STEP, NQ,     0,      IDX,   REG_MEM, false, "TDH",      "linux", NULL, NULL },
 	{ TX + TXCTL,  STEP, NQ,     0,      ALL,   REG_MEM, true,  "TXCTL",    "linux", NULL, NULL },
-	{ TX + TDT,    STEP, NQ,     0,      ALL,   REG_MEM, false, "TDT",      "linux", NULL, NULL },
+	{ TX + TDT,    STEP, NQ,     0,      IDX,   REG_MEM, false, "TDT",      "linux", NULL, NULL },
 	{ TX + TXDCTL, STEP, NQ,     0,      ALL,   REG_MEM, false, "TXDCTL",   "linux", NULL, NULL },
 	{ TX + TDWBAL, STEP, NQ,     0,      ALL,   REG_MEM, false, "TDWBAL",   "qemu",  NULL, NULL },
 	{ TX + TDWBAH, STEP, NQ,     0,      ALL,   REG_MEM, false, "TDWBAH",   "qemu",  NULL, NULL },

@@ -94,6 +94,16 @@ static void rows(void **state)
 	}
 }
 
+/* What a trapped write to the queue pages keeps: of a register its bits, of a hole all. */
+static uint32_t mask_at(uint32_t offset)
+{
+	for (unsigned int i = 0; i < igbvf_regs.n; i++)
+		for (unsigned int n = 0; n < igbvf_regs.row[i].count; n++)
+			if (offset_of(&igbvf_regs.row[i], n) == offset)
+				return igbvf_regs.row[i].mask;
+	return UINT32_MAX;
+}
+
 static void holes(void **state)
 {
 	static const uint32_t offsets[] = { 0x4,   0x10,   0x7fc,  0x840, 0xc44,
@@ -106,7 +116,7 @@ static void holes(void **state)
 	/* The queue pages are memory throughout, by trap and by mapping. */
 	for (uint32_t offset = IGBVF_PAGE_RX; offset < INTELVF_BAR_SIZE; offset += 4) {
 		guest_write(&g, offset, offset);
-		assert_int_equal(guest_line_read(&g, offset), offset);
+		assert_int_equal(guest_line_read(&g, offset), offset & mask_at(offset));
 	}
 }
 

@@ -12,8 +12,14 @@
 
 #include "base/bits.h"
 
-#define INTELVF_BAR_SIZE     0x4000
-#define INTELVF_PAGE         0x1000ul
+#define INTELVF_BAR_SIZE 0x4000
+#define INTELVF_PAGE     0x1000ul
+
+/* Bits that a ring's registers have, which shows where they are trapped: rings lie on 128 bytes, and their
+ * lengths are multiples of that (DS 8.2.3.8.1 to 8.2.3.8.3); indices have 16 bits. */
+#define RING_BAL_MASK        0xffffff80u
+#define RING_LEN_MASK        0x000fff80u
+#define RING_IDX_MASK        0x0000ffffu
 #define INTELVF_QUEUES_MAX   8 /* queue pairs that either register layout has room for */
 #define INTELVF_QUEUES_MASK  ((1u << INTELVF_QUEUES_MAX) - 1)
 #define INTELVF_VECTORS      3 /* DS 7.3.1: MSI-X vectors of a VF */

@@ -132,6 +132,9 @@ void regs_write(struct intelvf *dev, uint32_t offset, uint32_t value)
 	trace(dev, r->partial ? TRACE_PARTIAL : TRACE_KNOWN, "write", r->name, offset, value);
 	if (r->write != NULL)
 		r->write(dev, n, value);
+	else if (r->access == REG_MEM)
+		/* Whatever the guest put into the memory, the register has these bits and no others. */
+		shared_store(word, value & r->mask);
 	else
 		shared_store(word, (shared_load(word) & ~r->mask) | (value & r->mask));
 }

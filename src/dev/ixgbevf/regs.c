@@ -58,6 +58,9 @@ void ixgbevf_reset(struct intelvf *dev)
 #define RX   IXGBEVF_PAGE_RX
 #define TX   IXGBEVF_PAGE_TX
 #define ALL  0xffffffffu
+#define BAL  RING_BAL_MASK
+#define LEN  RING_LEN_MASK
+#define IDX  RING_IDX_MASK
 
 /* clang-format off */
 static const struct reg rows[] = {
@@ -81,13 +84,13 @@ static const struct reg rows[] = {
 	{ VFPSRTYPE,      0,  1,          0, VFPSRTYPE_MASK, REG_RW, true, "VFPSRTYPE", "8.3.5.4.1", NULL, rss_write_psrtype },
 	{ VTEITR,         4, INTELVF_VECTORS, 0, VTEITR_MASK, REG_RW, false, "VTEITR", "8.3.5.2.7", NULL, write_vteitr },
 
-	{ RX + RDBAL,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAL",      "8.3.5.4", NULL, NULL },
+	{ RX + RDBAL,  STEP, NQ,          0,        BAL, REG_MEM, false, "RDBAL",      "8.3.5.4", NULL, NULL },
 	{ RX + RDBAH,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDBAH",      "8.3.5.4", NULL, NULL },
-	{ RX + RDLEN,  STEP, NQ,          0,        ALL, REG_MEM, false, "RDLEN",      "8.3.5.4", NULL, NULL },
+	{ RX + RDLEN,  STEP, NQ,          0,        LEN, REG_MEM, false, "RDLEN",      "8.3.5.4", NULL, NULL },
 	{ RX + DCA_RXCTRL, STEP, NQ, 0x0000a200,    ALL, REG_MEM, true,  "DCA_RXCTRL", "8.3.5.6", NULL, NULL },
-	{ RX + RDH,    STEP, NQ,          0,        ALL, REG_MEM, false, "RDH",        "8.3.5.4", NULL, NULL },
+	{ RX + RDH,    STEP, NQ,          0,        IDX, REG_MEM, false, "RDH",        "8.3.5.4", NULL, NULL },
 	{ RX + SRRCTL, STEP, NQ, SRRCTL_RESET,      ALL, REG_MEM, true,  "SRRCTL",     "8.3.5.4", NULL, NULL },
-	{ RX + RDT,    STEP, NQ,          0,        ALL, REG_MEM, false, "RDT",        "8.3.5.4", NULL, NULL },
+	{ RX + RDT,    STEP, NQ,          0,        IDX, REG_MEM, false, "RDT",        "8.3.5.4", NULL, NULL },
 	{ RX + RXDCTL, STEP, NQ,          0,        ALL, REG_MEM, false, "RXDCTL",     "8.3.5.4", NULL, NULL },
 	{ RX + RSCCTL, STEP, NQ,          0,        ALL, REG_MEM, true,  "RSCCTL",     "8.3.5.4", NULL, NULL },
 	{ VFGPRC,         0,  1,          0,        ALL, REG_MEM, false, "VFGPRC",     "8.3.5.7.1", NULL, NULL },
@@ -95,12 +98,12 @@ static const struct reg rows[] = {
 	{ VFGORC_MSB,     0,  1,          0,        ALL, REG_MEM, false, "VFGORC_MSB", "8.3.5.7.4", NULL, NULL },
 	{ VFMPRC,         0,  1,          0,        ALL, REG_MEM, false, "VFMPRC",     "8.3.5.7.7", NULL, NULL },
 
-	{ TX + TDBAL,  STEP, NQ,          0,        ALL, REG_MEM, false, "TDBAL",      "8.3.5.5", NULL, NULL },
+	{ TX + TDBAL,  STEP, NQ,          0,        BAL, REG_MEM, false, "TDBAL",      "8.3.5.5", NULL, NULL },
 	{ TX + TDBAH,  STEP, NQ,          0,        ALL, REG_MEM, false, "TDBAH",      "8.3.5.5", NULL, NULL },
-	{ TX + TDLEN,  STEP, NQ,          0,        ALL, REG_MEM, false, "TDLEN",      "8.3.5.5", NULL, NULL },
+	{ TX + TDLEN,  STEP, NQ,          0,        LEN, REG_MEM, false, "TDLEN",      "8.3.5.5", NULL, NULL },
 	{ TX + DCA_TXCTRL, STEP, NQ, 0x00002a00,    ALL, REG_MEM, true,  "DCA_TXCTRL", "8.3.5.6", NULL, NULL },
-	{ TX + TDH,    STEP, NQ,          0,        ALL, REG_MEM, false, "TDH",        "8.3.5.5", NULL, NULL },
-	{ TX + TDT,    STEP, NQ,          0,        ALL, REG_MEM, false, "TDT",        "8.3.5.5", NULL, NULL },
+	{ TX + TDH,    STEP, NQ,          0,        IDX, REG_MEM, false, "TDH",        "8.3.5.5", NULL, NULL },
+	{ TX + TDT,    STEP, NQ,          0,        IDX, REG_MEM, false, "TDT",        "8.3.5.5", NULL, NULL },
 	{ TX + TXDCTL, STEP, NQ,          0,        ALL, REG_MEM, false, "TXDCTL",     "8.3.5.5", NULL, NULL },
 	{ TX + TDWBAL, STEP, NQ,          0,        ALL, REG_MEM, false, "TDWBAL",     "8.3.5.5", NULL, NULL },
 	{ TX + TDWBAH, STEP, NQ,          0,        ALL, REG_MEM, false, "TDWBAH",     "8.3.5.5", NULL, NULL },

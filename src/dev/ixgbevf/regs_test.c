@@ -133,6 +133,16 @@ static void holes(void **state)
 	}
 }
 
+/* What a trapped write to the queue pages keeps: of a register its bits, of a hole all. */
+static uint32_t mask_at(uint32_t offset)
+{
+	for (unsigned int i = 0; i < ixgbevf_regs.n; i++)
+		for (unsigned int n = 0; n < ixgbevf_regs.row[i].count; n++)
+			if (offset_of(&ixgbevf_regs.row[i], n) == offset)
+				return ixgbevf_regs.row[i].mask;
+	return UINT32_MAX;
+}
+
 /* The mapping and the trapped accesses show the same memory. */
 static void mapping_is_the_register(void **state)
 {
@@ -140,7 +150,7 @@ static void mapping_is_the_register(void **state)
 		guest_line_write(&g, offset, offset ^ 0x5a5a0000);
 		assert_int_equal(guest_read(&g, offset), offset ^ 0x5a5a0000);
 		guest_write(&g, offset, offset);
-		assert_int_equal(guest_line_read(&g, offset), offset);
+		assert_int_equal(guest_line_read(&g, offset), offset & mask_at(offset));
 	}
 }
 
