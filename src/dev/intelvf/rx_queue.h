@@ -409,9 +409,10 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	const uint64_t mac = __atomic_load_n(&b->dev->st->mac, __ATOMIC_RELAXED);
 	uint32_t size_max = b->lpe < b->rlpml ? b->lpe : b->rlpml;
 	const uint32_t n_desc = b->ring->n_desc;
-	uint8_t *const *buf = b->buf + b->buf_next;
-	const uint16_t vid = b->untagged_vid;
+	/* Long frames may have taken more than was looked up ahead. */
 	uint32_t n_ahead = b->buf_next < b->n_buf ? b->n_buf - b->buf_next : 0;
+	uint8_t *const *buf = &b->buf[n_ahead > 0 ? b->buf_next : 0];
+	const uint16_t vid = b->untagged_vid;
 	struct rx_desc *desc = b->desc;
 	uint32_t idx = b->ring->head;
 	uint64_t bytes = 0;
@@ -420,7 +421,6 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	size_max = size_max < FCS_SIZE ? 0 : size_max - FCS_SIZE;
 	if (size_max > b->buf_size)
 		size_max = b->buf_size;
-	/* Long frames may have taken more than was looked up ahead. */
 	if (n > n_ahead)
 		n = n_ahead;
 	for (i = 0; i < n; i++) {
