@@ -32,6 +32,7 @@ bool gso_start(struct gso *gso, struct frame *f)
 
 	memset(gso, 0, offsetof(struct gso, hdr));
 	gso->f = f;
+	gso->n_ids = 1;
 	gso->payload = f->size - f->hdr_size;
 	memcpy(gso->hdr, f->mac, ETH_ADDRS_SIZE);
 	frame_read(f, f->body, gso->hdr + ETH_ADDRS_SIZE, f->hdr_size - ETH_ADDRS_SIZE);
@@ -122,6 +123,6 @@ bool gso_next(struct gso *gso, struct frame *out, struct gso_piece *piece)
 		}
 	}
 	gso->offset += size;
-	gso->n_done++;
+	gso->n_done += gso->n_ids;
 	return true;
 }

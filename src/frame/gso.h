@@ -24,10 +24,10 @@ struct gso_piece {
 
 struct gso {
 	const struct frame *f;
-	uint32_t offset;  /* payload bytes done */
-	uint32_t payload; /* payload bytes in all */
-	uint32_t n_done;
-	unsigned int seg_idx; /* where in the sender's segments `offset` lies */
+	uint32_t offset;        /* payload bytes done */
+	uint32_t payload;       /* payload bytes in all */
+	uint32_t n_done, n_ids; /* IP's identifications used up, and those of one piece */
+	unsigned int seg_idx;   /* where in the sender's segments `offset` lies */
 	uint32_t seg_offset;
 	uint8_t hdr[GSO_HDR_MAX]; /* snapshot of the headers, taken once */
 };

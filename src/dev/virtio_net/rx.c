@@ -232,6 +232,18 @@ static enum drop_reason deliver(struct rx_pass *p, const struct frame *f,
 	return DROP_NONE;
 }
 
+/* Whether the checksum that the sender asked for is the first L4 header's: of an inner one the guest would
+ * take our word for the outer. */
+static bool is_first_l4(const struct frame *f)
+{
+	uint8_t version_ihl;
+
+	if (f->ethertype != ETH_TYPE_IPV4)
+		return f->ethertype == ETH_TYPE_IPV6 && f->csum_start == FRAME_SIZE_MIN + 40;
+	frame_read(f, f->body + 2u, &version_ihl, 1);
+	return f->csum_start == FRAME_SIZE_MIN + (version_ihl & 0xf) * 4;
+}
+
 /* A frame that is no large send. Its checksum is left to the guest if the guest agreed (5.1.6.4);
  * an IPv4 header's or SCTP's never is, for the header has no words for them. */
 static enum drop_reason deliver_plain(struct rx_pass *p, const struct frame *f, uint8_t gso_type,
@@ -248,7 +260,8 @@ static enum drop_reason deliver_plain(struct rx_pass *p, const struct frame *f, 
 		hdr.csum_start = htole16(f->csum_start + shift);
 		hdr.csum_offset = htole16(f->csum_offset);
 		left.flags &= (uint16_t)~FRAME_L4_CSUM;
-	} else if ((f->flags & FRAME_L4_VALID) != 0) {
+	} else if ((f->flags & FRAME_L4_VALID) != 0 ||
+		   ((f->flags & FRAME_SCTP_CRC) != 0 && is_first_l4(f))) {
 		hdr.flags = p->net->l4_valid_flag;
 	}
 	if (gso_type != VIRTIO_NET_HDR_GSO_NONE) {
@@ -294,7 +307,8 @@ static enum drop_reason deliver_tso(struct rx_pass *p, const struct frame *f)
 	if (type != VIRTIO_NET_HDR_GSO_NONE) {
 		uint32_t max = IP_SIZE_MAX - (f->hdr_size - f->l3_start);
 
-		whole.mss = (uint16_t)(max - max % f->mss);
+		gso.n_ids = max / f->mss;
+		whole.mss = (uint16_t)(gso.n_ids * f->mss);
 		if (whole.mss == 0)
 			return DROP_BAD_OFFLOAD;
 	}

@@ -385,26 +385,50 @@ static void test_checksums(void **state)
 	}
 }
 
-/* SCTP's CRC has no words in the header: it is computed whatever was agreed. */
+/* SCTP's CRC has no words in the header: it is computed whatever was agreed, and said to be right where it is
+ * the first L4 header's and the guest wants to know. */
 static void test_sctp(void **state)
 {
+	static const struct {
+		const char *name;
+		uint64_t features;
+		uint16_t ethertype, start;
+		uint8_t first; /* of the IP header */
+		uint8_t flags;
+	} cases[] = {
+		{ "IPv4", V1 | GCSUM, ETH_TYPE_IPV4, 34, 0x45, VIRTIO_NET_HDR_F_DATA_VALID },
+		{ "IPv4, options", V1 | GCSUM, ETH_TYPE_IPV4, 38, 0x46,
+		  VIRTIO_NET_HDR_F_DATA_VALID },
+		{ "IPv4, inner", V1 | GCSUM, ETH_TYPE_IPV4, 62, 0x45, 0 },
+		{ "IPv6", V1 | GCSUM, ETH_TYPE_IPV6, 54, 0x60, VIRTIO_NET_HDR_F_DATA_VALID },
+		{ "IPv6, behind extensions", V1 | GCSUM, ETH_TYPE_IPV6, 62, 0x60, 0 },
+		{ "no IP", V1 | GCSUM, 0x88b5, 34, 0x45, 0 },
+		{ "not agreed to", V1, ETH_TYPE_IPV4, 34, 0x45, 0 },
+	};
 	struct test_net *t = *state;
-	struct frame f = frame_of(bytes, 100);
-	struct virtio_net_hdr_v1 hdr;
-	unsigned int chain = 0;
 
-	start(t, V1 | GCSUM);
-	post(t, (const uint32_t[]){ 1500 }, 1, false);
-	fill(100, 5);
-	memset(bytes + 42, 0, 4);
-	f.flags = FRAME_L4_CSUM | FRAME_SCTP_CRC;
-	f.csum_start = 34;
-	f.csum_offset = 8;
-	assert_true(frame_parse(&f));
-	push(t, (struct frame *[]){ &f }, 1, 0);
-	assert_int_equal(collect(t, &hdr, &chain), 100);
-	assert_int_equal(hdr.flags, 0);
-	assert_int_not_equal(load_be32(got + 42), 0);
+	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+		struct frame f = frame_of(bytes, 100);
+		uint16_t field = cases[c].start + 8;
+		struct virtio_net_hdr_v1 hdr;
+		unsigned int chain = 0;
+
+		start(t, cases[c].features);
+		post(t, (const uint32_t[]){ 1500 }, 1, false);
+		fill(100, 5);
+		store_be16(bytes + ETH_ADDRS_SIZE, cases[c].ethertype);
+		bytes[FRAME_SIZE_MIN] = cases[c].first;
+		memset(bytes + field, 0, 4);
+		f.flags = FRAME_L4_CSUM | FRAME_SCTP_CRC;
+		f.csum_start = cases[c].start;
+		f.csum_offset = 8;
+		assert_true(frame_parse(&f));
+		push(t, (struct frame *[]){ &f }, 1, 0);
+		assert_int_equal(collect(t, &hdr, &chain), 100);
+		if (hdr.flags != cases[c].flags)
+			fail_msg("%s: flags %u", cases[c].name, hdr.flags);
+		assert_int_not_equal(load_be32(got + field), 0);
+	}
 }
 
 /* --- large sends --- */
@@ -533,6 +557,9 @@ static void test_large_sends(void **state)
 			if (hdr.flags != 0)
 				assert_int_equal(hdr.csum_start, f.csum_start + shift);
 			assert_int_equal(load_be32(l4 + 4), 0xfffffff0 + done);
+			if (l->ip == TEST_IP4)
+				assert_int_equal(load_be16(got + 18 + shift),
+						 (uint16_t)(load_be16(bytes + 18) + done / l->mss));
 			assert_int_equal(l4[13] & 0x09, last ? l->tcp_flags & 0x09 : 0);
 			assert_int_equal(l4[13] & 0x80, done == 0 ? l->tcp_flags & 0x80 : 0);
 			assert_memory_equal(got + hdr_size + shift, bytes + hdr_size + done,
