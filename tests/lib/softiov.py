@@ -94,10 +94,12 @@ def sanitizer_env(log):
 
 
 class Daemon:
-    """`folder` keeps the store and the log; give it to the next Daemon and it goes on from there."""
+    """`folder` keeps the store and the log; give it to the next Daemon and it goes on from there. With
+    `netns` it runs in that network namespace."""
 
-    def __init__(self, folder, *arguments, run_dir=None, start=True):
+    def __init__(self, folder, *arguments, run_dir=None, start=True, netns=None):
         self.folder = str(folder)
+        self.prefix = ["ip", "netns", "exec", netns] if netns else []
         self.own_run_dir = run_dir is None
         self.run_dir = run_dir or tempfile.mkdtemp(prefix="softiov-")
         self.state_dir = os.path.join(self.folder, "state")
@@ -122,7 +124,7 @@ class Daemon:
         os.makedirs(self.folder, exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [SOFTIOVD, "--run-dir", self.run_dir, "--state-dir", self.state_dir,
+                [*self.prefix, SOFTIOVD, "--run-dir", self.run_dir, "--state-dir", self.state_dir,
                  *self.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=dict(os.environ, **sanitizer_env(self.report_path)))
 

@@ -6,7 +6,9 @@ import struct
 
 BROADCAST = b"\xff" * 6
 ETH_TEST = 0x88b5  # IEEE Std 802, local experimental ethertype 1
-TCP, UDP = 6, 17
+TCP, UDP, SCTP = 6, 17, 132
+L4_SIZE = {TCP: 20, UDP: 8, SCTP: 12}
+SUM_AT = {TCP: 16, UDP: 6, SCTP: 8}  # where in the L4 header the checksum lies
 
 
 def mac(text):
@@ -54,9 +56,32 @@ def udp(payload):
     return struct.pack(">HHHH", 1111, 2222, 8 + len(payload), 0) + payload
 
 
+def sctp(payload):
+    return struct.pack(">HHII", 1111, 2222, 0x01020304, 0) + payload
+
+
+def crc32c(data):
+    """RFC 9260, appendix A; as SCTP has it in its header."""
+    crc = 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 0xff]
+    return struct.pack("<I", ~crc & 0xffffffff)
+
+
+def crc32c_of_byte(value):
+    for _ in range(8):
+        value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value
+
+
+CRC32C = [crc32c_of_byte(byte) for byte in range(256)]
+
+
 def packet(ip, protocol, l4, seeded, with_size=True):
     """IP header and L4 with its checksum: true, or only the pseudo-header's sum for the adapter."""
-    at = 16 if protocol == TCP else 6
+    if protocol == SCTP:
+        return ip + l4[:8] + (bytes(4) if seeded else crc32c(l4)) + l4[12:]
+    at = SUM_AT[protocol]
     seed = sum16(pseudo_header(ip, protocol, len(l4) if with_size else 0))
     value = seed if seeded else ~sum16(pseudo_header(ip, protocol, len(l4)) + l4) & 0xffff
     return ip + l4[:at] + struct.pack(">H", value) + l4[at + 2:]
@@ -72,5 +97,8 @@ def check_packet(ip_packet, protocol):
     else:
         assert struct.unpack(">H", ip_packet[4:6])[0] == len(ip_packet) - 40, "wrong IPv6 length"
         ip, l4 = ip_packet[:40], ip_packet[40:]
-    assert sum16(pseudo_header(ip, protocol, len(l4)) + l4) == 0xffff, "the L4 checksum is wrong"
+    if protocol == SCTP:
+        assert crc32c(l4[:8] + bytes(4) + l4[12:]) == l4[8:12], "SCTP's checksum is wrong"
+    else:
+        assert sum16(pseudo_header(ip, protocol, len(l4)) + l4) == 0xffff, "the L4 checksum is wrong"
     return l4
