@@ -16,7 +16,7 @@ help:
 	@echo 'make demo        three VMs and an outside network on one switch, with a figure for each claim'
 	@echo 'make bench       softiov and its peers side by side: build/bench.json, build/bench.svg;'
 	@echo '                 QUICK=1: at most 3 minutes'
-	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|perf|lint|vm runs parts (comma-separated)'
+	@echo 'make test        everything that CI runs; ONLY=unit|cli|socket|perf|lint|fuzz|vm runs parts (comma-separated)'
 	@echo 'make perf-guard  instructions a frame in the data path against tests/perf/bounds; UPDATE=1 writes those'
 	@echo 'make lint        formatter, linters, spelling, reference manual: the same as ONLY=lint'
 	@echo 'make format      put all C files into shape with clang-format'

@@ -68,7 +68,7 @@ format()
 # The lab lies in build/ and cost a download: it stays.
 clean()
 {
-	rm -rf build-asan
+	rm -rf build-asan build-fuzz
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} +
 }
 

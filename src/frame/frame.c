@@ -22,7 +22,8 @@ void frame_read(const struct frame *f, uint32_t offset, void *dst, uint32_t size
 			size -= n;
 			offset = 0;
 		}
-		seg = &f->more[next++];
+		if (size > 0)
+			seg = &f->more[next++];
 	}
 }
 
