@@ -342,6 +342,63 @@ static unsigned int vf_free_idx(const struct rt_switch *sw, unsigned int pool)
 	return idx;
 }
 
+/* Above so many VFs a pool is larger than that of any controller here: then it is only the sum that counts. */
+#define POOL_OF_CONTROLLERS 64
+
+unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model)
+{
+	const struct rt_port *port;
+	unsigned int n = 0;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		n += port->sw == sw && !port->removed && port->vf != NULL &&
+		     obj_bool(port->config, "iov") &&
+		     (model == NULL || obj_is(port->config, "model", model));
+	return n;
+}
+
+int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
+		      struct refusal *why)
+{
+	const struct vf_model *model;
+	char text[24];
+
+	for (unsigned int i = 0; (model = vf_model_at(i)) != NULL; i++) {
+		unsigned int n = vports_n_vfs(rt, sw, model->name);
+
+		if (pool > POOL_OF_CONTROLLERS || n <= model->n_vfs)
+			continue;
+		text_put(text, sizeof(text), "%u", pool);
+		return refuse_value(why, "vfs", text,
+				    "more than %u, since %u VFs of the %s are in use, which has %u",
+				    POOL_OF_CONTROLLERS, n, model->name, model->n_vfs);
+	}
+	return 0;
+}
+
+/* The pool's first free index, or why there is none for this model. */
+static bool vf_find(const struct runtime *rt, struct rt_port *port, const struct vf_model *model,
+		    unsigned int *idx)
+{
+	struct rt_switch *sw = port->sw;
+	unsigned int pool = (unsigned int)obj_uint(sw->config, "vfs");
+	unsigned int n = vports_n_vfs(rt, sw, model->name);
+
+	port->vf_reason[0] = '\0';
+	*idx = vf_free_idx(sw, pool);
+	if (*idx == pool)
+		text_put(port->vf_reason, sizeof(port->vf_reason),
+			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
+			 sw->name);
+	else if (pool <= POOL_OF_CONTROLLERS && n >= model->n_vfs)
+		text_put(
+			port->vf_reason, sizeof(port->vf_reason),
+			"no VF left: the %s has %u, and %u are in use (softiov switch set %s vfs %u, or "
+			"more, lifts that)",
+			model->name, model->n_vfs, n, sw->name, POOL_OF_CONTROLLERS + 1);
+	return port->vf_reason[0] == '\0';
+}
+
 static bool socket_path(const struct runtime *rt, const char *kind, const char *name, char *path,
 			size_t size)
 {
@@ -354,23 +411,19 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 	struct vfdev_options o = { .model = vf_model_find(obj_str(config, "model")),
 				   .loop = rt->vfu,
 				   .workers = rt->workers,
+				   .controller = &port->sw->controller,
 				   .changed = on_changed,
 				   .arg = rt };
-	unsigned int pool = (unsigned int)obj_uint(port->sw->config, "vfs");
-	unsigned int idx = vf_free_idx(port->sw, pool);
+	unsigned int idx;
 	struct err err = { 0 };
 	char path[108];
 	int ret;
 
-	port->vf_reason[0] = '\0';
-	if (idx == pool) {
+	if (!vf_find(rt, port, o.model, &idx)) {
 		runtime_make_room(rt);
-		idx = vf_free_idx(port->sw, pool);
+		vf_find(rt, port, o.model, &idx);
 	}
-	if (idx == pool) {
-		text_put(port->vf_reason, sizeof(port->vf_reason),
-			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
-			 port->sw->name);
+	if (port->vf_reason[0] != '\0') {
 		if (obj_bool(config, "synthetic"))
 			return 0;
 		return refuse(why, -ENOSPC, "iov", "on", "%s; or allow a synthetic (synthetic on)",
@@ -496,6 +549,16 @@ static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t
 	return ret;
 }
 
+static void vf_set_doorbell(struct runtime *rt, struct rt_port *port, const json_t *config)
+{
+	bool follows = vfdev_set_trap(port->vf, obj_is(config, "doorbell", "trap"));
+
+	if (!follows && obj_changed(port->config, config, "doorbell"))
+		events_add(rt->events, "warning", "vport", port->name,
+			   "doorbell %s has effect when its VM is attached anew",
+			   obj_str(config, "doorbell"));
+}
+
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	struct vf_policy policy;
@@ -510,7 +573,7 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 	if (port->vf != NULL) {
 		policy_of(port, config, &policy);
 		vfdev_set_policy(port->vf, &policy);
-		vfdev_set_trap(port->vf, obj_is(config, "doorbell", "trap"));
+		vf_set_doorbell(rt, port, config);
 	}
 	if (port->syn != NULL) {
 		vhost_set_link(port->syn, link_wanted(config));

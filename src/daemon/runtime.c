@@ -33,13 +33,16 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 	return NULL;
 }
 
-static void switch_config(struct rt_switch *sw, const json_t *config)
+static void switch_config(struct runtime *rt, struct rt_switch *sw, const json_t *config)
 {
 	json_incref((json_t *)config);
 	json_decref(sw->config);
 	sw->config = (json_t *)config;
 	sw->name = obj_name(config);
 	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(config, "fdb-limit"));
+	vfu_lock(rt->vfu);
+	sw->controller.any_filters = obj_is(config, "filters", "any");
+	vfu_unlock(rt->vfu);
 }
 
 static int switch_add(struct runtime *rt, const json_t *config, struct refusal *why)
@@ -54,36 +57,28 @@ static int switch_add(struct runtime *rt, const json_t *config, struct refusal *
 		free(sw);
 		return refuse(why, ret, NULL, NULL, "out of memory");
 	}
-	switch_config(sw, config);
+	switch_config(rt, sw, config);
 	LIST_INSERT_HEAD(&rt->switches, sw, next);
 	return 0;
-}
-
-/* Without those that go when the transaction settles. */
-static unsigned int vfs_in_use(const struct runtime *rt, const struct rt_switch *sw)
-{
-	const struct rt_port *port;
-	unsigned int n = 0;
-
-	LIST_FOREACH(port, &rt->ports, next)
-		n += port->sw == sw && !port->removed && port->vf != NULL &&
-		     obj_bool(port->config, "iov");
-	return n;
 }
 
 static int switch_set(struct runtime *rt, struct rt_switch *sw, const json_t *config,
 		      struct refusal *why)
 {
-	unsigned int in_use = vfs_in_use(rt, sw);
+	unsigned int in_use = vports_n_vfs(rt, sw, NULL);
 	uint64_t vfs = obj_uint(config, "vfs");
 	char text[24];
+	int ret;
 
 	if (vfs < in_use) {
 		text_put(text, sizeof(text), "%llu", (unsigned long long)vfs);
 		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
 				    in_use);
 	}
-	switch_config(sw, config);
+	ret = vfs_of_models_fit(rt, sw, (unsigned int)vfs, why);
+	if (ret < 0)
+		return ret;
+	switch_config(rt, sw, config);
 	sw->changed = true;
 	return 0;
 }

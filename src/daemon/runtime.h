@@ -45,6 +45,7 @@ struct rt_switch {
 	struct rt_port
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
 	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
+	struct vf_controller controller;  /* whose VFs they are */
 	bool changed;                     /* port[] is to be published */
 	bool removed;                     /* to be freed when the transaction settles */
 };
@@ -135,6 +136,12 @@ void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
 /* Frees VFs and synthetics that their vports do not want any more. */
 void vports_drop_unwanted(struct runtime *rt);
+/* VFs of this model (NULL: of any) that vports on the switch hold, but for those that go when the transaction
+ * settles. */
+unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model);
+/* Refuses a pool's size that would not have the VFs of some model that are in use. */
+int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
+		      struct refusal *why);
 /* Gives VFs that have become free to vports that wait for one. True if port tables changed. */
 bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw);
 /* What the queues of the port's endpoint in this slot are called. */

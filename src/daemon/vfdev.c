@@ -256,6 +256,10 @@ int vfdev_new(struct vfdev **devp, const struct vfdev_options *o, struct err *er
 		err_set(err, ret, "the model %s contradicts itself", o->model->name);
 		goto fail;
 	}
+	vfu_lock(o->loop);
+	dev->vf->controller = o->controller;
+	LIST_INSERT_HEAD(&o->controller->vfs, dev->vf, entry);
+	vfu_unlock(o->loop);
 	describe_vfu(dev, &desc);
 	ret = vfu_dev_new(&dev->vfu, o->loop, o->path, &o->access, &desc, dev, err);
 	if (ret < 0)
@@ -276,6 +280,11 @@ void vfdev_free(struct vfdev *dev)
 		return;
 	vfu_dev_free(dev->vfu);
 	if (dev->vf != NULL) {
+		if (dev->vf->controller != NULL) {
+			vfu_lock(dev->loop);
+			LIST_REMOVE(dev->vf, entry);
+			vfu_unlock(dev->loop);
+		}
 		free(dev->vf->endpoint.stats);
 		dev->vf->ops->destroy(dev->vf);
 	}
@@ -300,14 +309,18 @@ void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy)
 	vfu_unlock(dev->loop);
 }
 
-void vfdev_set_trap(struct vfdev *dev, bool trap)
+bool vfdev_set_trap(struct vfdev *dev, bool trap)
 {
+	bool follows;
+
 	vfu_lock(dev->loop);
 	dev->trap = trap;
 	if (!vfu_dev_attached(dev->vfu))
 		dev->trap_now = trap;
 	vfu_dev_offer_maps(dev->vfu, !trap);
+	follows = dev->trap_now == trap;
 	vfu_unlock(dev->loop);
+	return follows;
 }
 
 void vfdev_info(struct vfdev *dev, struct vfdev_info *info)

@@ -21,6 +21,7 @@ struct vfdev_options {
 	bool trap; /* no client may map the queue pages */
 	struct vfu_loop *loop;
 	struct workers *workers;
+	struct vf_controller *controller;
 	uint64_t serial; /* PCIe device serial number */
 	/* Something changed (state, addresses): any thread but a worker. */
 	void (*changed)(void *arg);
@@ -34,8 +35,8 @@ void vfdev_free(struct vfdev *dev);
 struct endpoint *vfdev_endpoint(struct vfdev *dev);
 const char *vfdev_path(const struct vfdev *dev);
 void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy);
-/* For the clients to come. */
-void vfdev_set_trap(struct vfdev *dev, bool trap);
+/* For the clients to come. False: the one that is there has it otherwise, and keeps it so. */
+bool vfdev_set_trap(struct vfdev *dev, bool trap);
 
 struct vfdev_info {
 	const struct vf_model *model;

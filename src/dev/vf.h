@@ -14,6 +14,7 @@
 #define SOFTIOV_DEV_VF_H
 
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "frame/queue.h"
 #include "mem/mem.h"
@@ -98,6 +99,8 @@ struct vf_model {
 	struct vf_bar bar[2];
 	uint32_t speed_max_mbit;
 	unsigned int n_queues_min, n_queues_max; /* queue pairs */
+	/* Of the controller, for all its VFs: VFs; MAC filters, among them each VF's own address; VLAN filters. */
+	unsigned int n_vfs, n_macs, n_vlans;
 	struct vf *(*create)(const struct vf_model *model, unsigned int n_queues);
 };
 
@@ -119,14 +122,23 @@ struct vf_ops {
 	void (*destroy)(struct vf *vf);
 };
 
+/* VFs that are of one controller, as far as they are of one model: they share its filters. Device I/O and
+ * control, under the loop's lock. */
+struct vf_controller {
+	LIST_HEAD(, vf) vfs;
+	bool any_filters; /* each VF has as many as it has room for */
+};
+
 /* Created detached. The creator fills upcalls, arg, mem and endpoint.stats before the first use. */
 struct vf {
 	struct endpoint endpoint;
 	const struct vf_ops *ops;
 	const struct vf_model *model;
 	const struct vf_upcalls *upcalls;
-	void *arg;       /* for upcalls */
-	struct mem *mem; /* guest memory, kept by the vfio-user side */
+	void *arg;                        /* for upcalls */
+	struct mem *mem;                  /* guest memory, kept by the vfio-user side */
+	struct vf_controller *controller; /* NULL: it shares nothing */
+	LIST_ENTRY(vf) entry;             /* of controller->vfs */
 	int memfd;
 	enum vf_state state;
 	struct vf_policy policy;

@@ -22,6 +22,7 @@
 static const char *const words_model[] = { "82599", "x540", "x550", "82576", "i350", NULL };
 static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "10gbit", NULL };
 static const char *const words_doorbell[] = { "mapped", "trap", NULL };
+static const char *const words_filters[] = { "controller", "any", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
 static const char *const words_link_state[] = { "up", "down", NULL };
 static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
@@ -64,7 +65,11 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 static const struct field switch_fields[] = {
 	KEY("name of the switch", 0),
 	{ "vfs", TYPE_UINT, COL, 0, 256, .def = "64",
-	  .help = "VFs in the pool: at most so many vports have one at a time" },
+	  .help = "VFs in the pool: at most so many vports have one at a time. Up to 64, not more of a model than "
+		  "its controller has (82576, I350: 8; the others: 64); more than 64 lifts that" },
+	{ "filters", TYPE_ENUM, 0, .def = "controller", .words = words_filters,
+	  .help = "MAC and VLAN filters that drivers of its VFs may set: as many as a controller of their model has "
+		  "for all of them, or any, which is as many as each VF has room for" },
 	{ "fdb-age", TYPE_DURATION, 0, 0, 86400, "s", "300s",
 	  .help = "how long an address learned on an uplink is kept without traffic; 0 for ever" },
 	{ "fdb-limit", TYPE_UINT, 0, 0, 1048576, .def = "4096", .unit = "addresses",

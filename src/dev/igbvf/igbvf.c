@@ -40,7 +40,9 @@ static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 
 /* BARs and MSI-X as QEMU 10.1's igbvf.c has them: the tables in BAR 3, pending bits at 0x2000. A VF's
  * subsystem IDs are its PF's: those of the Gigabit ET and of the I350-T4 adapter here. */
-#define IGBVF_MODEL(name_, device_, subsystem_, n_queues_)                                        \
+/* VFs and filters: eight pools; E1000_RAR_ENTRIES_82576, _I350 and E1000_VLVF_ARRAY_SIZE of Linux 6.12's PF driver
+ * (igb/e1000_82575.h). */
+#define IGBVF_MODEL(name_, device_, subsystem_, n_queues_, n_macs_)                               \
 	{                                                                                         \
 		.name = (name_), .vendor = 0x8086, .device = (device_),                           \
 		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1,             \
@@ -53,8 +55,8 @@ static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 			   .memfd_offset = IGBVF_PAGE_RX },                                       \
 			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                                \
 		.speed_max_mbit = 1000, .n_queues_min = (n_queues_), .n_queues_max = (n_queues_), \
-		.create = create,                                                                 \
+		.n_vfs = 8, .n_macs = (n_macs_), .n_vlans = 32, .create = create,                 \
 	}
 
-const struct vf_model igbvf_model_82576 = IGBVF_MODEL("82576", 0x10ca, 0xa03c, 2);
-const struct vf_model igbvf_model_i350 = IGBVF_MODEL("i350", 0x1520, 0x0001, 1);
+const struct vf_model igbvf_model_82576 = IGBVF_MODEL("82576", 0x10ca, 0xa03c, 2, 24);
+const struct vf_model igbvf_model_i350 = IGBVF_MODEL("i350", 0x1520, 0x0001, 1, 32);

@@ -38,6 +38,58 @@ static bool reset(struct intelvf *dev, uint32_t *msg)
 	return st->mac != 0;
 }
 
+/* --- what the VFs of one controller share --- */
+
+static void refused(struct intelvf *dev, const char *what, unsigned int n)
+{
+	if (log_limit_pass(&dev->limit_mbox, AREA))
+		log_warn(
+			AREA,
+			"a VF's driver got no %s filter: all %u of an %s are in use (softiov switch set "
+			"NAME filters any)",
+			what, n, dev->vf.model->name);
+}
+
+/* A controller's MAC filters are for all its VFs, and each VF's own address takes one. */
+static bool has_mac_filter(struct intelvf *dev, uint32_t n_kept)
+{
+	const struct vf_controller *c = dev->vf.controller;
+	unsigned int n = n_kept + 1;
+	struct vf *vf;
+
+	if (c == NULL || c->any_filters)
+		return true;
+	LIST_FOREACH(vf, &c->vfs, entry)
+		if (vf->model == dev->vf.model)
+			n += 1 + (vf == &dev->vf ? 0 : intelvf_of(vf)->st->n_macs);
+	if (n <= dev->vf.model->n_macs)
+		return true;
+	refused(dev, "MAC", dev->vf.model->n_macs);
+	return false;
+}
+
+/* One VLAN filter serves all VFs that are in its VLAN. */
+static bool has_vlan_filter(struct intelvf *dev, unsigned int vid)
+{
+	const struct vf_controller *c = dev->vf.controller;
+	uint64_t used[4096 / 64] = { 0 };
+	unsigned int n = 0;
+	struct vf *vf;
+
+	if (c == NULL || c->any_filters)
+		return true;
+	bitmap_set(used, vid);
+	LIST_FOREACH(vf, &c->vfs, entry)
+		for (unsigned int i = 0; vf->model == dev->vf.model && i < ARRAY_SIZE(used); i++)
+			used[i] |= intelvf_of(vf)->st->vlan_asked[i];
+	for (unsigned int i = 0; i < ARRAY_SIZE(used); i++)
+		n += (unsigned int)__builtin_popcountll(used[i]);
+	if (n <= dev->vf.model->n_vlans)
+		return true;
+	refused(dev, "VLAN", dev->vf.model->n_vlans);
+	return false;
+}
+
 bool pf_set_mac(struct intelvf *dev, uint32_t *msg)
 {
 	uint64_t mac = mbox_mac(msg + 1);
@@ -79,7 +131,8 @@ bool pf_set_vlan(struct intelvf *dev, uint32_t *msg)
 	/* VLAN 0 is priority tags: always there, never to be removed. */
 	if (vid == 0)
 		return true;
-	if (add && (!policy->trunk || !bitmap_test(policy->vlans, vid)))
+	if (add &&
+	    (!policy->trunk || !bitmap_test(policy->vlans, vid) || !has_vlan_filter(dev, vid)))
 		return false;
 	if (add)
 		bitmap_set(dev->st->vlan_asked, vid);
@@ -119,7 +172,8 @@ void pf_clear_macs(struct intelvf *dev)
 
 bool pf_add_mac(struct intelvf *dev, uint32_t n_kept, uint64_t mac)
 {
-	if (!dev->vf.policy.trusted || !is_unicast(mac) || n_kept == INTELVF_MACVLANS)
+	if (!dev->vf.policy.trusted || !is_unicast(mac) || n_kept == INTELVF_MACVLANS ||
+	    !has_mac_filter(dev, n_kept))
 		return false;
 	__atomic_store_n(&dev->st->macs[n_kept], mac, __ATOMIC_RELAXED);
 	set_n_macs(dev, n_kept + 1);
