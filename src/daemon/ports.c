@@ -453,7 +453,8 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *config,
 		    struct refusal *why)
 {
-	struct vhost_config c = { .link_up = link_wanted(config),
+	struct vhost_config c = { .n_queues = (unsigned int)obj_uint(config, "queues"),
+				  .link_up = link_wanted(config),
 				  .max_frame = max_frame(config),
 				  .upcalls = &vhost_upcalls,
 				  .arg = rt };

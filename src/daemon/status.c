@@ -120,11 +120,14 @@ static const char *syn_state_word(const struct rt_port *port)
 static unsigned int n_queues(const struct rt_port *port)
 {
 	struct endpoint *const *ep = port->sw->port[port->idx].endpoint;
+	struct vhost_info info;
 
-	for (unsigned int i = 0; i < PORT_ENDPOINTS; i++)
-		if (ep[i] != NULL && atomic_load(&ep[i]->running) != 0)
-			return ep[i]->n_txq;
-	return 0;
+	if (ep[PORT_VF] != NULL && atomic_load(&ep[PORT_VF]->running) != 0)
+		return ep[PORT_VF]->n_txq;
+	if (port->syn == NULL)
+		return 0;
+	vhost_get_info(port->syn, &info);
+	return info.n_queues;
 }
 
 static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)

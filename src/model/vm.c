@@ -6,7 +6,9 @@
  *    privately, and what either side writes is lost without a word.
  * 2. The VF behind a pcie-root-port: directly on pcie.0 it is an integrated endpoint.
  * 3. A failover pair has the virtio-net adapter as standby; the VF names it and has its MAC.
- * 4. `reconnect-ms` (since QEMU 9.2; `reconnect` is gone from later ones), so that the virtio-net
+ * 4. Several pairs of queues: `queues` of the netdev and `mq` of the device, with a vector for each
+ *    queue, one for the control queue and one for changes of the configuration.
+ * 5. `reconnect-ms` (since QEMU 9.2; `reconnect` is gone from later ones), so that the virtio-net
  *    adapter comes back when softiovd has been restarted.
  *
  * libvirt has no element for vfio-user, so the VF goes in as QEMU arguments.
@@ -107,16 +109,24 @@ static void put_root_port(struct writer *w, const struct vm_nic *nic, const char
 
 static void put_synthetic(struct writer *w, const struct vm_nic *nic)
 {
-	char *path = double_commas(nic->syn_socket);
+	char *path = double_commas(nic->syn_socket), *queues = NULL, *mq = NULL;
 
 	put_root_port(w, nic, "syn", nic->slot + 1);
 	put_arg(w, "-chardev",
 		text_new("socket,id=char-%s,path=%s,reconnect-ms=1000", nic->name, path));
+	if (nic->queues > 1) {
+		queues = text_new(",queues=%u", nic->queues);
+		mq = text_new("mq=on,vectors=%u,", 2 * nic->queues + 2);
+	}
 	put_arg(w, "-netdev",
-		text_new("vhost-user,id=net-%s,chardev=char-%s", nic->name, nic->name));
+		text_new("vhost-user,id=net-%s,chardev=char-%s%s", nic->name, nic->name,
+			 queues ? queues : ""));
 	put_arg(w, "-device",
-		text_new("virtio-net-pci,netdev=net-%s,mac=%s,%sid=syn-%s,bus=rp-syn-%s", nic->name,
-			 nic->mac, nic->vf_socket ? "failover=on," : "", nic->name, nic->name));
+		text_new("virtio-net-pci,netdev=net-%s,mac=%s,%s%sid=syn-%s,bus=rp-syn-%s",
+			 nic->name, nic->mac, mq ? mq : "", nic->vf_socket ? "failover=on," : "",
+			 nic->name, nic->name));
+	free(mq);
+	free(queues);
 	free(path);
 }
 
@@ -191,6 +201,8 @@ static void put_xml_interface(FILE *out, const struct vm_nic *nic)
 		  "    <reconnect enabled='yes' timeout='1'/>\n"
 		  "  </source>\n"
 		  "  <model type='virtio'/>\n");
+	if (nic->queues > 1)
+		emit(out, "  <driver name='vhost' queues='%u'/>\n", nic->queues);
 	if (nic->vf_socket)
 		emit(out, "  <teaming type='persistent'/>\n");
 	emit(out, "  <alias name='ua-%s'/>\n</interface>\n", nic->name);

@@ -12,6 +12,7 @@ struct vm_nic {
 	const char *syn_socket; /* vhost-user; NULL: no virtio-net. With both: a failover pair */
 	uint64_t memory;        /* bytes; 0: the VM's memory is described elsewhere */
 	unsigned int slot;      /* the first of two PCIe slots */
+	unsigned int queues;    /* pairs of queues of the virtio-net adapter */
 };
 
 /* One argument a line, quoted for a shell, lines joined by backslashes. malloc'd. */

@@ -16,8 +16,8 @@ static const char mac[] = "02:00:00:00:00:01";
 
 static void test_qemu_pair(void **state)
 {
-	const struct vm_nic nic = { "web1",     mac, "/r/vf/web1.sock", "/r/syn/web1.sock",
-				    1ull << 30, 1 };
+	const struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", "/r/syn/web1.sock", 1ull << 30,
+				    1,      1 };
 	char *text = vm_qemu_args(&nic);
 
 	assert_string_equal(
@@ -39,7 +39,7 @@ static void test_qemu_pair(void **state)
 
 static void test_qemu_single(void **state)
 {
-	struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", NULL, 0, 3 };
+	struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", NULL, 0, 3, 1 };
 	char *text = vm_qemu_args(&nic);
 
 	assert_string_equal(text, "-device pcie-root-port,id=rp-vf-web1,chassis=3,slot=3 \\\n"
@@ -53,6 +53,13 @@ static void test_qemu_single(void **state)
 	assert_null(strstr(text, "failover"));
 	assert_null(strstr(text, "vfio-user"));
 	assert_non_null(strstr(text, "-netdev vhost-user"));
+	assert_null(strstr(text, "queues"));
+	assert_null(strstr(text, "mq"));
+	free(text);
+	nic.queues = 4;
+	text = vm_qemu_args(&nic);
+	assert_non_null(strstr(text, "-netdev vhost-user,id=net-web1,chardev=char-web1,queues=4 "));
+	assert_non_null(strstr(text, ",mq=on,vectors=10,"));
 	free(text);
 }
 
@@ -60,7 +67,7 @@ static void test_qemu_single(void **state)
 static void test_quoting(void **state)
 {
 	static const char path[] = "/it's $HOME, \"a\\b\"/*;x";
-	const struct vm_nic nic = { "w", mac, path, path, 0, 1 };
+	const struct vm_nic nic = { "w", mac, path, path, 0, 1, 1 };
 	char *text = vm_qemu_args(&nic), *command, line[1024];
 	unsigned int n = 0;
 	FILE *shell;
@@ -90,7 +97,7 @@ static void test_quoting(void **state)
 
 static void test_libvirt(void **state)
 {
-	struct vm_nic nic = { "web1", mac, "/r/<&'>.sock", "/r/syn.sock", 1ull << 30, 1 };
+	struct vm_nic nic = { "web1", mac, "/r/<&'>.sock", "/r/syn.sock", 1ull << 30, 1, 1 };
 	char *text = vm_libvirt_xml(&nic);
 
 	assert_non_null(strstr(text, "<source type='memfd'/>"));
@@ -107,6 +114,11 @@ static void test_libvirt(void **state)
 	assert_null(strstr(text, "qemu:"));
 	assert_null(strstr(text, "teaming"));
 	assert_null(strstr(text, "memoryBacking"));
+	assert_null(strstr(text, "queues"));
+	free(text);
+	nic.queues = 4;
+	text = vm_libvirt_xml(&nic);
+	assert_non_null(strstr(text, "<driver name='vhost' queues='4'/>"));
 	free(text);
 }
 

@@ -20,7 +20,7 @@ struct message {
 
 #define HEADER_SIZE 12u
 
-void front_init(struct front *f)
+void front_init(struct front *f, unsigned int n_pairs)
 {
 	void *va;
 
@@ -32,12 +32,12 @@ void front_init(struct front *f)
 		assert(false);
 	va = mmap(NULL, FRONT_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, f->memfd, 0);
 	assert(va != MAP_FAILED);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < VIRTIO_NET_RINGS_MAX; i++) {
 		f->call[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		f->kick[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		assert(f->call[i] >= 0 && f->kick[i] >= 0);
 	}
-	guest_init(&f->guest, va, FRONT_MEM_SIZE, FRONT_IOVA, FRONT_RING_SIZE);
+	guest_init(&f->guest, va, FRONT_MEM_SIZE, FRONT_IOVA, FRONT_RING_SIZE, n_pairs);
 }
 
 void front_fini(struct front *f)
@@ -45,7 +45,7 @@ void front_fini(struct front *f)
 	front_disconnect(f);
 	munmap(f->guest.va, FRONT_MEM_SIZE);
 	close(f->memfd);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < VIRTIO_NET_RINGS_MAX; i++) {
 		close(f->call[i]);
 		close(f->kick[i]);
 	}
@@ -234,24 +234,25 @@ int front_start(struct front *f, uint64_t features)
 		ret = front_send_u64(f, FRONT_SET_PROTOCOL_FEATURES, offered);
 	if (ret == 0)
 		ret = front_send(f, FRONT_SET_OWNER, 0, NULL, 0, NULL, 0);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS && ret == 0; i++)
+	for (unsigned int i = 0; i < f->guest.n_rings && ret == 0; i++)
 		ret = front_set_fd(f, FRONT_SET_VRING_CALL, i, f->call[i]);
 	if (ret == 0)
 		ret = front_send_u64(f, FRONT_SET_FEATURES, features | FRONT_F_PROTOCOL);
 	if (ret == 0)
 		ret = front_set_guest_memory(f);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS && ret == 0; i++)
+	for (unsigned int i = 0; i < f->guest.n_rings && ret == 0; i++)
 		ret = front_set_ring(f, i, f->guest.packed ? 0x8000 : f->guest.ring[i].used->idx);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS && ret == 0; i++)
-		ret = front_send_state(f, FRONT_SET_VRING_ENABLE, i, 1);
+	for (unsigned int i = 0; i < f->guest.n_rings && ret == 0; i++)
+		ret = front_send_state(f, FRONT_SET_VRING_ENABLE, i,
+				       f->n_enabled == 0 || i / VIRTIO_NET_N_RINGS < f->n_enabled);
 	if (ret == 0)
 		ret = front_send_u64(f, FRONT_SET_STATUS, STATUS_RUNNING);
 	return ret;
 }
 
-int front_stop(struct front *f, int base[VIRTIO_NET_N_RINGS])
+int front_stop(struct front *f, int base[VIRTIO_NET_RINGS_MAX])
 {
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < f->guest.n_rings; i++) {
 		base[i] = front_get_base(f, i);
 		if (base[i] < 0)
 			return base[i];

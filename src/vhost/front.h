@@ -23,6 +23,7 @@ enum front_request {
 	FRONT_SET_VRING_CALL = 13,
 	FRONT_GET_PROTOCOL_FEATURES = 15,
 	FRONT_SET_PROTOCOL_FEATURES = 16,
+	FRONT_GET_QUEUE_NUM = 17,
 	FRONT_SET_VRING_ENABLE = 18,
 	FRONT_NET_SET_MTU = 20,
 	FRONT_SET_STATUS = 39,
@@ -43,14 +44,15 @@ struct front_region {
 struct front {
 	int sock;
 	int memfd;
-	int call[VIRTIO_NET_N_RINGS], kick[VIRTIO_NET_N_RINGS];
+	int call[VIRTIO_NET_RINGS_MAX], kick[VIRTIO_NET_RINGS_MAX];
 	struct guest guest;
+	unsigned int n_enabled; /* pairs that front_start enables; 0: all */
 	/* A stream that ends early: bytes still to be sent, or -1 for all. */
 	int64_t budget;
 };
 
 /* Memory and eventfds, not connected. */
-void front_init(struct front *f);
+void front_init(struct front *f, unsigned int n_pairs);
 void front_fini(struct front *f);
 /* 0 or -errno. Replies are waited for 5 s. */
 int front_connect(struct front *f, const char *path);
@@ -80,7 +82,7 @@ int front_get_base(struct front *f, unsigned int ring);
 /* The whole start as QEMU does it, going on from the rings' used indices; of packed rings it knows
  * nothing then, and says that they are new. */
 int front_start(struct front *f, uint64_t features);
-/* GET_VRING_BASE of both rings: stops them. base[] gets what the server says. */
-int front_stop(struct front *f, int base[VIRTIO_NET_N_RINGS]);
+/* GET_VRING_BASE of all rings: stops them. base[] gets what the server says. */
+int front_stop(struct front *f, int base[VIRTIO_NET_RINGS_MAX]);
 
 #endif

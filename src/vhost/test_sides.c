@@ -18,13 +18,13 @@ static _Atomic(struct endpoint *) endpoints[2];
 static atomic_uint epoch;
 static atomic_bool worker_stop;
 
-static void forward(struct endpoint *from, struct endpoint *to, struct burst *burst)
+static void forward_queue(struct txq *txq, struct endpoint *to, struct burst *burst)
 {
 	const struct frame *good[BURST_MAX];
 	unsigned int n = 0;
 
 	burst->n = burst->n_segs = 0;
-	if (from->txq[0]->ops->pull(from->txq[0], burst) == 0)
+	if (txq->ops->pull(txq, burst) == 0)
 		return;
 	for (unsigned int i = 0; i < burst->n; i++)
 		if (frame_parse(&burst->frame[i])) {
@@ -33,7 +33,13 @@ static void forward(struct endpoint *from, struct endpoint *to, struct burst *bu
 		}
 	if (to != NULL && n > 0)
 		to->ops->push(to, good, n, 0, endpoint_stats_self(to));
-	from->txq[0]->ops->done(from->txq[0]);
+	txq->ops->done(txq);
+}
+
+static void forward(const struct endpoint *from, struct endpoint *to, struct burst *burst)
+{
+	for (unsigned int i = 0; i < from->n_txq; i++)
+		forward_queue(from->txq[i], to, burst);
 }
 
 static void *worker_main(void *arg)
@@ -82,6 +88,7 @@ void side_listen(struct side *s)
 				       .mode = 0600,
 				       .uid = (uid_t)-1,
 				       .gid = (gid_t)-1,
+				       .n_queues = s->n_pairs,
 				       .max_frame = 1514,
 				       .link_up = true,
 				       .upcalls = &side_upcalls,
@@ -217,18 +224,29 @@ void guard_on(void)
 	assert_int_equal(mem_guard_init(), 0);
 }
 
-int setup(void **state)
+static int setup_sides(void **state, unsigned int n_pairs)
 {
 	for (unsigned int i = 0; i < 2; i++) {
 		struct side *s = &sides[i];
 
 		memset(s, 0, sizeof(*s));
 		snprintf(s->path, sizeof(s->path), "%s/%c.sock", folder, 'a' + (int)i);
-		front_init(&s->front);
+		s->n_pairs = n_pairs;
+		front_init(&s->front, n_pairs);
 		side_listen(s);
 		driver_reset(s, 0);
 	}
 	return state == NULL;
+}
+
+int setup(void **state)
+{
+	return setup_sides(state, 1);
+}
+
+int setup_pairs(void **state)
+{
+	return setup_sides(state, SIDE_PAIRS);
 }
 
 int setup_packed(void **state)

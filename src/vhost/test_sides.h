@@ -40,7 +40,8 @@ struct side {
 	uint64_t tx_iova, rx_iova; /* of FRONT_RING_SIZE buffers each */
 	uint16_t n_sent, n_done;
 	bool posted[FRONT_RING_SIZE]; /* receive buffer i is with the device */
-	uint32_t next_seq;            /* what it has to get next, at least */
+	unsigned int n_pairs;
+	uint32_t next_seq; /* what it has to get next, at least */
 	unsigned int n_received, n_skipped;
 };
 
@@ -66,6 +67,9 @@ int run_sides(const struct CMUnitTest *tests, size_t n);
 int setup(void **state);
 int teardown(void **state);
 #define with_sides(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+/* The same with SIDE_PAIRS pairs of rings each; driver_* use the first. */
+#define SIDE_PAIRS 4u
+int setup_pairs(void **state);
 /* The same with packed rings. */
 int setup_packed(void **state);
 #define with_packed_sides(test)                                        \

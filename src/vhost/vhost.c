@@ -17,12 +17,15 @@
 
 #define AREA "vhost"
 
+/* ANNOUNCE is QEMU's doing, but it keeps from the guest what the back end does not offer. */
 #define FEATURES                                                                           \
-	(VIRTIO_NET_DEVICE_FEATURES | 1ull << VIRTIO_NET_F_MTU | 1ull << VHOST_F_LOG_ALL | \
+	(VIRTIO_NET_DEVICE_FEATURES | 1ull << VIRTIO_NET_F_MTU | 1ull << VIRTIO_NET_F_MQ | \
+	 1ull << VIRTIO_NET_F_GUEST_ANNOUNCE | 1ull << VHOST_F_LOG_ALL |                   \
 	 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
-#define PROTOCOL_FEATURES                                                                    \
-	(1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD | 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | \
-	 1ull << VHOST_USER_PROTOCOL_F_NET_MTU | 1ull << VHOST_USER_PROTOCOL_F_STATUS)
+#define PROTOCOL_FEATURES                                                                  \
+	(1ull << VHOST_USER_PROTOCOL_F_MQ | 1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD |      \
+	 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_NET_MTU | \
+	 1ull << VHOST_USER_PROTOCOL_F_STATUS)
 
 /* vhost-user, "Front-end message types" */
 enum vhost_request {
@@ -34,6 +37,7 @@ enum vhost_request {
 	SET_VRING_BASE = 10,
 	SET_VRING_KICK = 12,
 	SET_VRING_CALL = 13,
+	GET_QUEUE_NUM = 17,
 	ADD_MEM_REG = 37,
 	REM_MEM_REG = 38,
 };
@@ -54,7 +58,7 @@ struct vhost {
 	struct {
 		int vid;    /* rte_vhost's handle of a connection, or -1 */
 		bool ready; /* between new_device and destroy_device */
-		bool enabled[VIRTIO_NET_N_RINGS];
+		bool enabled[VIRTIO_NET_RINGS_MAX];
 	} slot[SLOTS];
 	bool attached; /* slot[0]'s rings are ours: started, call fds and memory table taken */
 	bool swapping; /* inside SET_VRING_CALL */
@@ -65,7 +69,7 @@ struct vhost {
 	atomic_bool closing;
 	atomic_uint state;
 	_Atomic uint64_t features;
-	atomic_uint size[VIRTIO_NET_N_RINGS];
+	atomic_uint size[VIRTIO_NET_RINGS_MAX];
 	_Atomic uint64_t n_connections, n_refused, n_bad_setups;
 };
 
@@ -203,7 +207,7 @@ static void call_take(struct vhost *v, unsigned int ring)
 /* The workers are out. */
 static void calls_close(struct vhost *v)
 {
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++) {
 		int fd = virtio_net_set_call(&v->net, i, -1);
 
 		if (fd >= 0)
@@ -229,7 +233,7 @@ static void attach(struct vhost *v)
 	setup.mem = v->mem;
 	if (setup.log.bits != NULL && mem_guard_add(setup.log.bits, setup.log.size))
 		v->log = setup.log.bits;
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++) {
 		ring_of(vid, i, &setup.ring[i]);
 		atomic_store(&v->size[i], setup.ring[i].size);
 		call_take(v, i);
@@ -258,7 +262,7 @@ static void detach(struct vhost *v)
 	v->attached = false;
 	virtio_net_pause(&v->net);
 	quiesce(v);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++) {
 		const struct virtio_ring *ring = virtio_net_ring(&v->net, i);
 
 		if (atomic_load(&v->size[i]) > 0)
@@ -286,14 +290,35 @@ static void start(struct vhost *v)
 
 /* --- rte_vhost's callbacks --- */
 
+/* vhost-user, "Message specification"; as much of the payload as is of interest here. */
+struct message {
+	uint32_t request, flags, size;
+	uint64_t payload[2];
+} __attribute__((packed));
+
+/* The library would answer with its own limit (22.11, vhost_user_get_queue_num), and a guest with more
+ * queues than are served would send into some that nobody looks at. */
+static enum rte_vhost_msg_result answer_queue_num(const struct vhost *v, void *msg)
+{
+	struct message m;
+
+	memcpy(&m, msg, offsetof(struct message, payload));
+	m.size = sizeof(m.payload[0]);
+	m.payload[0] = v->net.endpoint.n_txq;
+	memcpy(msg, &m, offsetof(struct message, payload[1]));
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
 static enum rte_vhost_msg_result before_message(int vid, void *msg)
 {
 	struct vhost *v = find_by_vid(vid);
 	uint32_t request;
 
+	memcpy(&request, msg, sizeof(request));
+	if (v != NULL && request == GET_QUEUE_NUM)
+		return answer_queue_num(v, msg);
 	if (v == NULL || v->slot[0].vid != vid)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	memcpy(&request, msg, sizeof(request));
 	v->swapping = request == SET_VRING_CALL;
 	switch (request) {
 	case SET_FEATURES:
@@ -318,7 +343,7 @@ static void call_swap(struct vhost *v, uint64_t payload)
 	unsigned int ring = payload & 0xff; /* vhost-user, "Vring descriptor indices" */
 	int fd;
 
-	if (!v->attached || ring >= VIRTIO_NET_N_RINGS)
+	if (!v->attached || ring >= virtio_net_n_rings(&v->net))
 		return;
 	call_take(v, ring);
 	fd = atomic_load(&virtio_net_ring(&v->net, ring)->call_fd);
@@ -330,10 +355,7 @@ static void call_swap(struct vhost *v, uint64_t payload)
 static enum rte_vhost_msg_result after_message(int vid, void *msg)
 {
 	struct vhost *v = find_by_vid(vid);
-	struct {
-		uint32_t request, flags, size;
-		uint64_t payload[2];
-	} __attribute__((packed)) m;
+	struct message m;
 
 	if (v == NULL || v->slot[0].vid != vid)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -359,7 +381,7 @@ static void enable_rings(struct vhost *v)
 {
 	bool some_off = false;
 
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++) {
 		virtio_net_enable(&v->net, i, v->slot[0].enabled[i]);
 		some_off |= !v->slot[0].enabled[i];
 	}
@@ -489,7 +511,7 @@ static int on_ring_state(int vid, uint16_t ring, int enable)
 {
 	struct vhost *v = find_by_vid(vid);
 
-	if (v == NULL || ring >= VIRTIO_NET_N_RINGS)
+	if (v == NULL || ring >= virtio_net_n_rings(&v->net))
 		return 0;
 	for (unsigned int i = 0; i < SLOTS; i++)
 		if (v->slot[i].vid == vid)
@@ -553,6 +575,18 @@ static int set_access(const struct vhost_config *config, struct err *err)
 	return 0;
 }
 
+/* Not by rte_vhost_driver_set_features: after that the library holds the device for none of its own, and
+ * calls new_device only when all rings are ready, also those that the guest does not use (22.11,
+ * virtio_is_ready); of a network device it wants the first pair. So it is told what is not wanted. */
+static int choose_features(const char *path)
+{
+	uint64_t known;
+
+	if (rte_vhost_driver_get_features(path, &known) < 0)
+		return -1;
+	return rte_vhost_driver_disable_features(path, known & ~FEATURES);
+}
+
 static int start_listening(const struct vhost_config *config, struct err *err)
 {
 	const char *path = config->path;
@@ -560,7 +594,7 @@ static int start_listening(const struct vhost_config *config, struct err *err)
 
 	if (rte_vhost_driver_register(path, 0) < 0)
 		return err_set(err, -EIO, "socket %s: no more vhost-user sockets", path);
-	if (rte_vhost_driver_set_features(path, FEATURES) < 0 ||
+	if (choose_features(path) < 0 ||
 	    rte_vhost_driver_set_protocol_features(path, PROTOCOL_FEATURES) < 0 ||
 	    rte_vhost_driver_callback_register(path, &device_ops) < 0 ||
 	    rte_vhost_driver_start(path) < 0) {
@@ -620,7 +654,7 @@ int vhost_new(struct vhost **vp, const struct vhost_config *config, struct err *
 	v->arg = config->arg;
 	for (unsigned int i = 0; i < SLOTS; i++)
 		v->slot[i].vid = -1;
-	virtio_net_init(&v->net, v->stats);
+	virtio_net_init(&v->net, v->stats, config->n_queues);
 	virtio_net_set_link(&v->net, config->link_up);
 	virtio_net_set_max_frame(&v->net, config->max_frame);
 
@@ -681,12 +715,13 @@ void vhost_get_info(struct vhost *v, struct vhost_info *info)
 		.features = atomic_load(&v->features),
 		.rx_size = atomic_load(&v->size[VIRTIO_NET_RX]),
 		.tx_size = atomic_load(&v->size[VIRTIO_NET_TX]),
-		.broken = atomic_load(&v->net.rx.state) == RING_BROKEN ||
-			  atomic_load(&v->net.tx.state) == RING_BROKEN,
+		.n_queues = atomic_load(&v->net.n_rx),
 		.n_connections = atomic_load(&v->n_connections),
 		.n_refused = atomic_load(&v->n_refused),
 		.n_bad_setups = atomic_load(&v->n_bad_setups),
 	};
+	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++)
+		info->broken |= atomic_load(&virtio_net_ring(&v->net, i)->state) == RING_BROKEN;
 }
 
 const char *vhost_feature_name(uint64_t features, unsigned int n)
@@ -705,6 +740,8 @@ const char *vhost_feature_name(uint64_t features, unsigned int n)
 		{ VIRTIO_NET_F_HOST_TSO6, "host-tso6" },
 		{ VIRTIO_NET_F_HOST_ECN, "host-ecn" },
 		{ VIRTIO_NET_F_MRG_RXBUF, "mrg-rxbuf" },
+		{ VIRTIO_NET_F_GUEST_ANNOUNCE, "guest-announce" },
+		{ VIRTIO_NET_F_MQ, "mq" },
 		{ VHOST_F_LOG_ALL, "dirty-log" },
 		{ VIRTIO_RING_F_INDIRECT_DESC, "indirect" },
 		{ VIRTIO_RING_F_EVENT_IDX, "event-idx" },

@@ -68,7 +68,8 @@ struct vhost_config {
 	mode_t mode; /* of the socket; set after it is bound, so keep the umask or the folder tight */
 	uid_t uid;   /* (uid_t)-1, (gid_t)-1: leave it as it is */
 	gid_t gid;
-	uint32_t max_frame; /* largest untagged frame, Ethernet header included */
+	unsigned int n_queues; /* pairs, 1 to ENDPOINT_QUEUES_MAX: as many as a client may use */
+	uint32_t max_frame;    /* largest untagged frame, Ethernet header included */
 	bool link_up;
 	const struct vhost_upcalls *upcalls; /* borrowed, must outlive the synthetic */
 	void *arg;
@@ -77,12 +78,13 @@ struct vhost_config {
 /* What `show` tells. */
 struct vhost_info {
 	enum vhost_state state;
-	uint64_t features; /* negotiated; 0 while not running */
-	uint32_t rx_size, tx_size;
-	bool broken;            /* a ring was given up because its indices made no sense */
-	uint64_t n_connections; /* since vhost_new */
-	uint64_t n_refused;     /* connections closed because two were there */
-	uint64_t n_bad_setups;  /* rings or memory that could not be used */
+	uint64_t features;         /* negotiated; 0 while not running */
+	uint32_t rx_size, tx_size; /* of the first pair's rings */
+	unsigned int n_queues;     /* pairs that receive */
+	bool broken;               /* a ring was given up because its indices made no sense */
+	uint64_t n_connections;    /* since vhost_new */
+	uint64_t n_refused;        /* connections closed because two were there */
+	uint64_t n_bad_setups;     /* rings or memory that could not be used */
 };
 
 /* Takes over rte_vhost's log: once, after EAL is up. debug: every message of every client. */

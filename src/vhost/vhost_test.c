@@ -23,12 +23,13 @@ static void test_offer(void **state)
 	assert_int_equal(front_send(&s->front, FRONT_GET_FEATURES, 0, NULL, 0, NULL, 0), 0);
 	assert_int_equal(front_reply(&s->front, &features, 8), 8);
 	assert_int_equal(features, VIRTIO_NET_DEVICE_FEATURES | LOG_ALL | FRONT_F_PROTOCOL |
-					   1ull << VIRTIO_NET_F_MTU);
+					   1ull << VIRTIO_NET_F_MTU | 1ull << VIRTIO_NET_F_MQ |
+					   1ull << VIRTIO_NET_F_GUEST_ANNOUNCE);
 	assert_int_equal(front_send(&s->front, FRONT_GET_PROTOCOL_FEATURES, 0, NULL, 0, NULL, 0),
 			 0);
 	assert_int_equal(front_reply(&s->front, &features, 8), 8);
-	/* LOG_SHMFD, REPLY_ACK, NET_MTU, STATUS */
-	assert_int_equal(features, 1u << 1 | 1u << 3 | 1u << 4 | 1u << 16);
+	/* MQ, LOG_SHMFD, REPLY_ACK, NET_MTU, STATUS */
+	assert_int_equal(features, 1u << 0 | 1u << 1 | 1u << 3 | 1u << 4 | 1u << 16);
 	/* What was not offered ends the session. */
 	assert_int_equal(front_send_u64(&s->front, FRONT_SET_FEATURES, 1ull << VIRTIO_NET_F_RSS),
 			 0);
@@ -53,7 +54,7 @@ static void test_traffic(void **state)
 		const bool packed = k % 2 != 0;
 		/* The slot, in an even lap. */
 		const int end = packed ? 1000 % FRONT_RING_SIZE : 1000;
-		int base[VIRTIO_NET_N_RINGS];
+		int base[VIRTIO_NET_RINGS_MAX];
 
 		for (unsigned int j = 0; j < 2; j++) {
 			sides[j].packed = packed;
@@ -93,7 +94,7 @@ static void test_states(void **state)
 		VHOST_CONNECTED, VHOST_DETACHED, /* socket closed */
 	};
 	struct side *s = &sides[0];
-	int base[VIRTIO_NET_N_RINGS];
+	int base[VIRTIO_NET_RINGS_MAX];
 
 	side_run(s, FEATURES);
 	side_run(&sides[1], FEATURES);
@@ -257,13 +258,13 @@ static void test_receiver_restarts(void **state)
 static void test_several_clients(void **state)
 {
 	struct side *s = &sides[0];
-	int base[VIRTIO_NET_N_RINGS];
+	int base[VIRTIO_NET_RINGS_MAX];
 	struct front second, third;
 	struct vhost_info info;
 	uint64_t features;
 
-	front_init(&second);
-	front_init(&third);
+	front_init(&second, 1);
+	front_init(&third, 1);
 	side_run(s, FEATURES);
 	side_run(&sides[1], FEATURES);
 	/* The second one is prepared, and waits. */
@@ -357,6 +358,7 @@ static int try_path(const char *path, struct err *err)
 				       .mode = 0600,
 				       .uid = (uid_t)-1,
 				       .gid = (gid_t)-1,
+				       .n_queues = 1,
 				       .upcalls = &side_upcalls };
 	struct vhost *v;
 	int ret = vhost_new(&v, &config, err);

@@ -32,7 +32,7 @@ void net_guest_new(struct net_guest *g)
 	FUZZ_CHECK(g->ram != NULL && g->odd != NULL && g->mem != NULL);
 	memset(g->ram, 0, sizeof(*g->ram));
 	memset(g->odd, 0, NET_ODD_SIZE);
-	virtio_net_init(&g->net, endpoint_stats_new());
+	virtio_net_init(&g->net, endpoint_stats_new(), 1);
 	FUZZ_CHECK(g->net.endpoint.stats != NULL);
 }
 

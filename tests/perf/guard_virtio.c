@@ -175,7 +175,7 @@ static struct side *side_new(uint64_t mac, bool packed)
 	s->packed = packed;
 	memset(ram, 0, sizeof(*ram));
 	s->ram = ram;
-	virtio_net_init(&s->net, endpoint_stats_new());
+	virtio_net_init(&s->net, endpoint_stats_new(), 1);
 	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
 		struct ring_memory *r = &ram->ring[i];
 

@@ -28,7 +28,7 @@ uint16_t guest_slot_flags(uint16_t pos, bool used)
 
 static void place_rings(struct guest *g, uint32_t ring_size)
 {
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < g->n_rings; i++) {
 		struct guest_ring *r = &g->ring[i];
 
 		r->size = ring_size;
@@ -39,12 +39,14 @@ static void place_rings(struct guest *g, uint32_t ring_size)
 	}
 }
 
-void guest_init(struct guest *g, void *va, uint64_t size, uint64_t iova, uint32_t ring_size)
+void guest_init(struct guest *g, void *va, uint64_t size, uint64_t iova, uint32_t ring_size,
+		unsigned int n_pairs)
 {
 	memset(g, 0, sizeof(*g));
 	g->va = va;
 	g->size = size;
 	g->iova = iova;
+	g->n_rings = n_pairs * VIRTIO_NET_N_RINGS;
 	place_rings(g, ring_size);
 }
 
@@ -53,9 +55,9 @@ void guest_reset(struct guest *g, uint16_t idx)
 	uint32_t ring_size = g->ring[0].size;
 	bool packed = g->packed;
 
-	guest_init(g, g->va, g->size, g->iova, ring_size);
+	guest_init(g, g->va, g->size, g->iova, ring_size, g->n_rings / VIRTIO_NET_N_RINGS);
 	g->packed = packed;
-	for (unsigned int i = 0; packed && i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; packed && i < g->n_rings; i++) {
 		struct guest_ring *r = &g->ring[i];
 		uint16_t at = pos_next(r, WRAP, idx);
 
@@ -67,7 +69,7 @@ void guest_reset(struct guest *g, uint16_t idx)
 			slot_at(r, k)->flags = guest_slot_flags(
 				(uint16_t)((at & WRAP) ^ (k < (at & ~WRAP) ? 0 : WRAP)), true);
 	}
-	for (unsigned int i = 0; !packed && i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; !packed && i < g->n_rings; i++) {
 		struct guest_ring *r = &g->ring[i];
 
 		r->avail_idx = idx;
@@ -93,9 +95,9 @@ void *guest_va(const struct guest *g, uint64_t iova)
 	return g->va + (iova - g->iova);
 }
 
-void guest_setup(const struct guest *g, struct virtio_ring_setup setup[VIRTIO_NET_N_RINGS])
+void guest_setup(const struct guest *g, struct virtio_ring_setup setup[VIRTIO_NET_RINGS_MAX])
 {
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < g->n_rings; i++) {
 		const struct guest_ring *r = &g->ring[i];
 
 		setup[i] = (struct virtio_ring_setup){

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest's side of two rings, split or packed, for tests: lays the rings out in a piece of memory and offers
+/* A guest's side of pairs of rings, split or packed, for tests: lays the rings out in a piece of memory and offers
  * and collects buffers as a driver would, or as a driver never should. */
 #ifndef SOFTIOV_DEV_VIRTIO_NET_FAKE_GUEST_H
 #define SOFTIOV_DEV_VIRTIO_NET_FAKE_GUEST_H
@@ -28,20 +28,22 @@ struct guest {
 	uint64_t iova;
 	uint64_t size;
 	uint64_t used; /* bytes handed out by guest_alloc */
-	bool packed;   /* both rings; takes effect with guest_reset */
-	struct guest_ring ring[VIRTIO_NET_N_RINGS];
+	bool packed;   /* all rings; takes effect with guest_reset */
+	unsigned int n_rings;
+	struct guest_ring ring[VIRTIO_NET_RINGS_MAX];
 };
 
-/* [va, va + size) is the guest's memory from iova on; both rings are put into it. */
-void guest_init(struct guest *g, void *va, uint64_t size, uint64_t iova, uint32_t ring_size);
-/* Both rings empty again, their indices at `idx`, and nothing allocated but the rings. Packed: in the slot
+/* [va, va + size) is the guest's memory from iova on; the rings are put into it. */
+void guest_init(struct guest *g, void *va, uint64_t size, uint64_t iova, uint32_t ring_size,
+		unsigned int n_pairs);
+/* All rings empty again, their indices at `idx`, and nothing allocated but the rings. Packed: in the slot
  * and the lap where the idx-th is. */
 void guest_reset(struct guest *g, uint16_t idx);
 /* `size` bytes of zeroes, 16-byte aligned plus `skew`. */
 uint64_t guest_alloc(struct guest *g, uint64_t size, unsigned int skew);
 void *guest_va(const struct guest *g, uint64_t iova);
 /* The rings as the device is told of them. */
-void guest_setup(const struct guest *g, struct virtio_ring_setup setup[VIRTIO_NET_N_RINGS]);
+void guest_setup(const struct guest *g, struct virtio_ring_setup setup[VIRTIO_NET_RINGS_MAX]);
 
 void guest_set_desc(struct guest_ring *r, uint16_t at, uint64_t iova, uint32_t size, uint16_t flags,
 		    uint16_t next);

@@ -26,12 +26,12 @@ static unsigned int pull(struct test_net *t)
 {
 	t->burst.n = 0;
 	t->burst.n_segs = 0;
-	return t->net.txq.ops->pull(&t->net.txq, &t->burst);
+	return t->net.pair[0].txq.ops->pull(&t->net.pair[0].txq, &t->burst);
 }
 
 static void done(struct test_net *t)
 {
-	t->net.txq.ops->done(&t->net.txq);
+	t->net.pair[0].txq.ops->done(&t->net.pair[0].txq);
 }
 
 static struct vring_packed_desc *slots(struct test_net *t, unsigned int ring)
@@ -139,8 +139,8 @@ static void test_bad_chains(void **state)
 		done(t);
 		for (unsigned int i = 0; i < 2; i++)
 			assert_true(guest_collect(r, &id, size));
-		assert_int_equal(t->net.tx.used_idx, r->seen);
-		assert_true(ring_runs(&t->net.tx));
+		assert_int_equal(t->net.pair[0].tx.used_idx, r->seen);
+		assert_true(ring_runs(&t->net.pair[0].tx));
 	}
 }
 
@@ -169,12 +169,12 @@ static void test_long_chains(void **state)
 	for (unsigned int i = 0; i < TEST_RING_SIZE; i++)
 		slots(t, VIRTIO_NET_TX)[i].flags |= VRING_DESC_F_NEXT;
 	assert_int_equal(pull(t), 0);
-	assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_BROKEN);
 	assert_int_equal(t->stats->bad_tx_desc, 2);
 	assert_int_equal(pull(t), 0);
 	assert_int_equal(t->stats->bad_tx_desc, 2);
 	assert_int_equal(guest_n_used(r), 0);
-	assert_true(ring_runs(&t->net.rx));
+	assert_true(ring_runs(&t->net.pair[0].rx));
 }
 
 /* Receive: the same, and it is the ring that is down. */
@@ -202,9 +202,9 @@ static void test_long_receive_chains(void **state)
 			d[5].len = 12;
 		}
 		t->net.endpoint.ops->push(&t->net.endpoint, &p, 1, 0, t->stats);
-		assert_int_equal(atomic_load(&t->net.rx.state), RING_BROKEN);
+		assert_int_equal(atomic_load(&t->net.pair[0].rx.state), RING_BROKEN);
 		assert_int_equal(t->stats->drop[DROP_DOWN], 1);
-		assert_int_equal(t->net.rx.used_idx, WRAP | 5);
+		assert_int_equal(t->net.pair[0].rx.used_idx, WRAP | 5);
 	}
 }
 
@@ -233,7 +233,8 @@ static void test_laps(void **state)
 		assert_int_equal(t->stats->bad_tx_desc, 0);
 		if (good)
 			done(t);
-		assert_int_equal(t->net.tx.used_idx, packed_move(second ? 0 : WRAP, good, 16));
+		assert_int_equal(t->net.pair[0].tx.used_idx,
+				 packed_move(second ? 0 : WRAP, good, 16));
 	}
 }
 
@@ -259,8 +260,8 @@ static void test_rounds(void **state)
 		for (unsigned int i = 0; i < n; i++)
 			assert_true(guest_collect(r, &id, &size));
 		assert_false(guest_collect(r, &id, &size));
-		assert_int_equal(packed_resume(t->net.tx.slot, TEST_RING_SIZE, 0x1234),
-				 t->net.tx.used_idx);
+		assert_int_equal(packed_resume(t->net.pair[0].tx.slot, TEST_RING_SIZE, 0x1234),
+				 t->net.pair[0].tx.used_idx);
 	}
 }
 
@@ -310,7 +311,7 @@ static void test_events(void **state)
 
 		test_start(t, cases[c].features, cases[c].start);
 		assert_int_equal(event_of(r->used)->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-		t->net.tx.call_next = false; /* that is tested with both kinds */
+		t->net.pair[0].tx.call_next = false; /* that is tested with both kinds */
 		event->flags = cases[c].flags;
 		event->off_wrap = (uint16_t)(cases[c].event % TEST_RING_SIZE |
 					     (cases[c].event / TEST_RING_SIZE % 2 ? 0 : WRAP));
@@ -466,8 +467,8 @@ static void test_unsound_setups(void **state)
 			break;
 		}
 		assert_int_equal(virtio_net_start(&t->net, &s), -EINVAL);
-		assert_int_equal(atomic_load(&t->net.rx.state), RING_STOPPED);
-		assert_int_equal(atomic_load(&t->net.tx.state), RING_STOPPED);
+		assert_int_equal(atomic_load(&t->net.pair[0].rx.state), RING_STOPPED);
+		assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_STOPPED);
 	}
 }
 
@@ -525,7 +526,7 @@ static void test_noise(void **state)
 			done(t);
 		}
 	}
-	assert_true(t->net.tx.used_idx == t->net.tx.avail_idx);
+	assert_true(t->net.pair[0].tx.used_idx == t->net.pair[0].tx.avail_idx);
 }
 
 int main(void)

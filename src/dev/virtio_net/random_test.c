@@ -227,7 +227,7 @@ static void loop_back(struct test_net *t)
 	unsigned int n, n_good = 0;
 
 	t->burst.n = t->burst.n_segs = 0;
-	n = t->net.txq.ops->pull(&t->net.txq, &t->burst);
+	n = t->net.pair[0].txq.ops->pull(&t->net.pair[0].txq, &t->burst);
 	for (unsigned int i = 0; i < n; i++) {
 		struct frame *f = &t->burst.frame[i];
 
@@ -237,7 +237,7 @@ static void loop_back(struct test_net *t)
 	}
 	t->net.endpoint.ops->push(&t->net.endpoint, good, n_good, 0, t->stats);
 	if (n > 0)
-		t->net.txq.ops->done(&t->net.txq);
+		t->net.pair[0].txq.ops->done(&t->net.pair[0].txq);
 	while (m.sent_out < m.sent_in) {
 		const struct sent *s = &m.sent[m.sent_out++ % SLOTS];
 

@@ -24,6 +24,11 @@ struct rx_ahead {
 	} slot[BURST_MAX];
 };
 
+/* What is hashed: addresses, and the ports of TCP and UDP. */
+#define RSS_TYPES_PLAIN                                                                          \
+	(RSS_BIT(RSS_IPV4) | RSS_BIT(RSS_TCP_IPV4) | RSS_BIT(RSS_UDP_IPV4) | RSS_BIT(RSS_IPV6) | \
+	 RSS_BIT(RSS_TCP_IPV6) | RSS_BIT(RSS_UDP_IPV6))
+
 /* One push. */
 struct rx_pass {
 	struct virtio_net *net;
@@ -443,32 +448,67 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 	}
 }
 
-static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
-		    uint16_t untagged_vid, struct endpoint_stats *stats)
+static void push_pair(struct virtio_net *net, struct virtio_pair *pair,
+		      const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
+		      struct endpoint_stats *stats)
 {
-	struct virtio_net *net = container_of(ep, struct virtio_net, endpoint);
+	struct virtio_ring *ring = &pair->rx;
 	struct rx_pass p = {
-		.net = net, .ring = &net->rx, .stats = stats, .untagged_vid = untagged_vid
+		.net = net, .ring = ring, .stats = stats, .untagged_vid = untagged_vid
 	};
 
 	p.max_frame = atomic_load_explicit(&net->max_frame, memory_order_relaxed);
-	if (!ring_runs(&net->rx) ||
-	    atomic_load_explicit(&net->rx.enabled, memory_order_relaxed) == 0 ||
+	if (!ring_runs(ring) || atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
 	    atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0) {
 		stats->drop[DROP_DOWN] += n;
 		return;
 	}
-	spin_lock(&net->rx_lock);
-	if (net->rx.packed) {
+	spin_lock(&pair->rx_lock);
+	if (ring->packed) {
 		push_frames(&p, frame, n, true);
-		packed_publish(net, &net->rx, stats);
-		packed_ahead(&net->rx, &ep->ahead);
+		packed_publish(net, ring, stats);
+		packed_ahead(ring, &net->endpoint.ahead);
 	} else {
 		push_frames(&p, frame, n, false);
-		ring_publish(net, &net->rx, stats);
-		ring_ahead(&net->rx, &ep->ahead);
+		ring_publish(net, ring, stats);
+		ring_ahead(ring, &net->endpoint.ahead);
 	}
-	spin_unlock(&net->rx_lock);
+	spin_unlock(&pair->rx_lock);
+}
+
+/* By pair; what has no hash goes to the first. The frames of a pair keep their order, and so do those of
+ * a flow, since its hash is always the same. */
+static void spread(struct virtio_net *net, unsigned int n_rx, const struct frame *const frame[],
+		   unsigned int n, uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	const struct frame *sorted[VIRTIO_NET_PAIRS_MAX][BURST_MAX];
+	unsigned int n_sorted[VIRTIO_NET_PAIRS_MAX] = { 0 };
+	struct rss_result rss[BURST_MAX];
+
+	rss_burst(&net->key, RSS_TYPES_PLAIN, frame, n, rss);
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned int q = (unsigned int)((uint64_t)rss[i].hash * n_rx >> 32);
+
+		sorted[q][n_sorted[q]++] = frame[i];
+	}
+	for (unsigned int q = 0; q < n_rx; q++)
+		if (n_sorted[q] > 0)
+			push_pair(net, &net->pair[q], sorted[q], n_sorted[q], untagged_vid, stats);
+}
+
+static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
+		    uint16_t untagged_vid, struct endpoint_stats *stats)
+{
+	struct virtio_net *net = container_of(ep, struct virtio_net, endpoint);
+	unsigned int n_rx = atomic_load_explicit(&net->n_rx, memory_order_relaxed);
+
+	if (likely(n_rx <= 1)) {
+		push_pair(net, &net->pair[0], frame, n, untagged_vid, stats);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i += BURST_MAX)
+		spread(net, n_rx, frame + i, n - i < BURST_MAX ? n - i : BURST_MAX, untagged_vid,
+		       stats);
 }
 
 const struct endpoint_ops virtio_net_endpoint_ops = { .push = rx_push };

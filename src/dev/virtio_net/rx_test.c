@@ -226,8 +226,8 @@ static void test_bad_in_the_middle(void **state)
 	}
 	assert_int_equal(collect(t, &hdr, &chain), 100);
 	assert_memory_equal(got, bytes, 100);
-	assert_int_equal(t->net.rx.avail_idx & 0x7fff, 4);
-	assert_int_equal(t->net.rx.used_idx & 0x7fff, 4);
+	assert_int_equal(t->net.pair[0].rx.avail_idx & 0x7fff, 4);
+	assert_int_equal(t->net.pair[0].rx.used_idx & 0x7fff, 4);
 }
 
 static void test_broken(void **state)
@@ -245,7 +245,7 @@ static void test_broken(void **state)
 	assert_int_equal(t->stats->rx_frames, 1);
 	assert_int_equal(t->stats->drop[DROP_DOWN], 2);
 	assert_int_equal(t->stats->bad_rx_desc, 1);
-	assert_int_equal(atomic_load(&t->net.rx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].rx.state), RING_BROKEN);
 	assert_int_equal(t->guest.ring[VIRTIO_NET_RX].used->idx, 1);
 	/* Too many entries. */
 	start(t, V1 | MRG);
@@ -254,7 +254,7 @@ static void test_broken(void **state)
 	assert_int_equal(t->stats->rx_frames, 0);
 	assert_int_equal(t->stats->bad_rx_desc, 1);
 	assert_int_equal(t->stats->drop[DROP_DOWN] + t->stats->drop[DROP_NO_BUFFER], 2);
-	assert_int_equal(atomic_load(&t->net.rx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].rx.state), RING_BROKEN);
 }
 
 static void test_down(void **state)

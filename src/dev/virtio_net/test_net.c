@@ -6,7 +6,7 @@
 #include "dev/virtio_net/test_net.h"
 #include "frame/csum.h"
 
-int test_setup(void **state)
+static int setup(void **state, unsigned int n_pairs)
 {
 	struct test_net *t =
 		aligned_alloc(CACHE_LINE, (sizeof(*t) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -24,15 +24,25 @@ int test_setup(void **state)
 	t->mem = mem_table_new(&window, 1);
 	if (window.va == NULL || t->stats == NULL || t->mem == NULL)
 		return -1;
-	virtio_net_init(&t->net, t->stats);
-	guest_init(&t->guest, window.va, TEST_MEM_SIZE, TEST_IOVA, TEST_RING_SIZE);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	virtio_net_init(&t->net, t->stats, n_pairs);
+	guest_init(&t->guest, window.va, TEST_MEM_SIZE, TEST_IOVA, TEST_RING_SIZE, n_pairs);
+	for (unsigned int i = 0; i < t->guest.n_rings; i++) {
 		t->call[i] = eventfd(0, EFD_NONBLOCK);
 		if (t->call[i] < 0)
 			return -1;
 	}
 	*state = t;
 	return 0;
+}
+
+int test_setup(void **state)
+{
+	return setup(state, 1);
+}
+
+int test_setup_pairs(void **state)
+{
+	return setup(state, TEST_PAIRS);
 }
 
 int test_packed(void **state)
@@ -51,7 +61,7 @@ int test_teardown(void **state)
 {
 	struct test_net *t = *state;
 
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++)
+	for (unsigned int i = 0; i < t->guest.n_rings; i++)
 		close(t->call[i]);
 	mem_table_free(t->mem);
 	free(t->guest.va);
@@ -78,7 +88,7 @@ void test_start(struct test_net *t, uint64_t features, uint16_t idx)
 		abort();
 	virtio_net_set_link(&t->net, true);
 	virtio_net_set_max_frame(&t->net, 9014);
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++) {
+	for (unsigned int i = 0; i < t->guest.n_rings; i++) {
 		virtio_net_enable(&t->net, i, true);
 		virtio_net_set_call(&t->net, i, t->call[i]);
 		test_irqs(t, i);

@@ -9,6 +9,7 @@
 #include "dev/virtio_net/ring.h"
 
 #define TEST_RING_SIZE 16u
+#define TEST_PAIRS     4u
 #define TEST_IOVA      0x40000000ull
 #define TEST_MEM_SIZE  (1u << 20)
 #define TEST_FRAME_MAX (70 * 1024)
@@ -18,7 +19,7 @@ struct test_net {
 	struct endpoint_stats *stats; /* of worker 0 */
 	struct guest guest;
 	struct mem_table *mem;
-	int call[VIRTIO_NET_N_RINGS];
+	int call[VIRTIO_NET_RINGS_MAX];
 	uint8_t log[(TEST_IOVA + TEST_MEM_SIZE) / 4096 / 8];
 	bool log_on;
 	bool packed;
@@ -31,6 +32,8 @@ enum test_ip {
 };
 
 int test_setup(void **state);
+/* The same with TEST_PAIRS pairs of rings. */
+int test_setup_pairs(void **state);
 /* A test with packed rings, and one with either kind in turn. */
 int test_packed(void **state);
 int test_split(void **state);

@@ -158,17 +158,19 @@ static void take_buffer(struct virtio_net *net, struct burst *burst, const uint8
 
 static void tx_done(struct txq *txq)
 {
-	struct virtio_net *net = container_of(txq, struct virtio_net, txq);
+	struct virtio_net *net = container_of(txq->endpoint, struct virtio_net, endpoint);
+	struct virtio_ring *ring = &container_of(txq, struct virtio_pair, txq)->tx;
 
-	if (net->tx.packed)
-		packed_publish(net, &net->tx, endpoint_stats_self(&net->endpoint));
+	if (ring->packed)
+		packed_publish(net, ring, endpoint_stats_self(&net->endpoint));
 	else
-		ring_publish(net, &net->tx, endpoint_stats_self(&net->endpoint));
+		ring_publish(net, ring, endpoint_stats_self(&net->endpoint));
 }
 
 /* Gives back what the guest sent into a cable that is not plugged in. */
-static void tx_discard(struct virtio_net *net, struct virtio_ring *ring, uint32_t n)
+static void tx_discard(struct virtio_net *net, struct virtio_pair *pair, uint32_t n)
 {
+	struct virtio_ring *ring = &pair->tx;
 	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -182,13 +184,14 @@ static void tx_discard(struct virtio_net *net, struct virtio_ring *ring, uint32_
 		ring->avail_idx++;
 		stats->drop[DROP_DOWN]++;
 	}
-	tx_done(&net->txq);
+	tx_done(&pair->txq);
 }
 
 /* --- packed --- */
 
-static void discard_packed(struct virtio_net *net, struct virtio_ring *ring)
+static void discard_packed(struct virtio_net *net, struct virtio_pair *pair)
 {
+	struct virtio_ring *ring = &pair->tx;
 	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
 	struct ring_look look = ring->ops->look(ring, &stats->bad_tx_desc);
 	struct seg_out va[CHAIN_DESCS];
@@ -205,7 +208,7 @@ static void discard_packed(struct virtio_net *net, struct virtio_ring *ring)
 		stats->drop[DROP_DOWN]++;
 	}
 	ring->avail_idx = look.at;
-	tx_done(&net->txq);
+	tx_done(&pair->txq);
 }
 
 /* Slots in a row that are a frame each, with its header in the same buffer. */
@@ -298,15 +301,16 @@ static bool take_packed_chain(struct virtio_net *net, struct virtio_ring *ring, 
 	return true;
 }
 
-static unsigned int pull_packed(struct virtio_net *net, struct virtio_ring *ring,
+static unsigned int pull_packed(struct virtio_net *net, struct virtio_pair *pair,
 				struct burst *burst)
 {
+	struct virtio_ring *ring = &pair->tx;
 	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
 	struct plain_run run;
 
 	if (unlikely(atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
 		     atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0)) {
-		discard_packed(net, ring);
+		discard_packed(net, pair);
 		return 0;
 	}
 	do {
@@ -314,7 +318,7 @@ static unsigned int pull_packed(struct virtio_net *net, struct virtio_ring *ring
 		run_to_frames(net, burst, &run);
 	} while (ring->n_served < BURST_MAX && take_packed_chain(net, ring, burst, stats));
 	if (unlikely(burst->n == 0 && ring->n_served > 0))
-		tx_done(&net->txq);
+		tx_done(&pair->txq);
 	return burst->n;
 }
 
@@ -322,8 +326,9 @@ static unsigned int pull_packed(struct virtio_net *net, struct virtio_ring *ring
 
 static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 {
-	struct virtio_net *net = container_of(txq, struct virtio_net, txq);
-	struct virtio_ring *ring = &net->tx;
+	struct virtio_net *net = container_of(txq->endpoint, struct virtio_net, endpoint);
+	struct virtio_pair *pair = container_of(txq, struct virtio_pair, txq);
+	struct virtio_ring *ring = &pair->tx;
 	struct endpoint_stats *stats = endpoint_stats_self(&net->endpoint);
 	uint16_t head[BURST_MAX];
 	uint8_t *va[BURST_MAX];
@@ -337,7 +342,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	if (!ring_runs(ring))
 		return 0;
 	if (ring->packed) {
-		pull_packed(net, ring, burst);
+		pull_packed(net, pair, burst);
 		packed_ahead(ring, &txq->ahead);
 		return burst->n;
 	}
@@ -351,7 +356,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 		n = BURST_MAX;
 	if (unlikely(atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
 		     atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0)) {
-		tx_discard(net, ring, n);
+		tx_discard(net, pair, n);
 		return 0;
 	}
 

@@ -14,12 +14,12 @@ static unsigned int pull(struct test_net *t)
 {
 	t->burst.n = 0;
 	t->burst.n_segs = 0;
-	return t->net.txq.ops->pull(&t->net.txq, &t->burst);
+	return t->net.pair[0].txq.ops->pull(&t->net.pair[0].txq, &t->burst);
 }
 
 static void done(struct test_net *t)
 {
-	t->net.txq.ops->done(&t->net.txq);
+	t->net.pair[0].txq.ops->done(&t->net.pair[0].txq);
 }
 
 /* Writes header and frame into buffers of the given sizes and offers them. n_direct < 0: all in the
@@ -231,7 +231,7 @@ static void test_bad_chains(void **state)
 		done(t);
 		assert_one_back(t);
 		assert_one_back(t);
-		assert_true(ring_runs(&t->net.tx));
+		assert_true(ring_runs(&t->net.pair[0].tx));
 	}
 }
 
@@ -284,7 +284,7 @@ static void test_broken_indices(void **state)
 	test_start(t, V1, 0);
 	r->avail->idx = (uint16_t)(r->size + 1);
 	assert_int_equal(pull(t), 0);
-	assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_BROKEN);
 	assert_int_equal(t->stats->bad_tx_desc, 1);
 	assert_int_equal(pull(t), 0);
 	assert_int_equal(t->stats->bad_tx_desc, 1); /* counted once */
@@ -294,7 +294,7 @@ static void test_broken_indices(void **state)
 	test_start(t, V1, 7);
 	r->avail->idx = 6;
 	assert_int_equal(pull(t), 0);
-	assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_BROKEN);
 
 	/* A head beyond the ring, after good ones: these are still served. */
 	test_start(t, V1, 0);
@@ -304,11 +304,11 @@ static void test_broken_indices(void **state)
 	send_split(t, good, (const uint32_t[]){ 112 }, 1, -1);
 	assert_int_equal(pull(t), 3);
 	done(t);
-	assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
+	assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_BROKEN);
 	assert_int_equal(pull(t), 0);
 	assert_int_equal(r->used->idx, 3);
 	/* The receive ring has its own indices and goes on. */
-	assert_true(ring_runs(&t->net.rx));
+	assert_true(ring_runs(&t->net.pair[0].rx));
 
 	/* A start mends it. */
 	test_start(t, V1, 0);
@@ -494,7 +494,7 @@ static void test_event_interrupts(void **state)
 		memcpy(&avail_event, &r->used->ring[r->size], 2);
 		assert_int_equal(avail_event, (uint16_t)(cases[c].start - 1));
 		assert_int_equal(r->used->flags, 0);
-		t->net.tx.call_next = false; /* that is tested above */
+		t->net.pair[0].tx.call_next = false; /* that is tested above */
 		r->avail->ring[r->size] = cases[c].event;
 		r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT; /* 2.7.7.2: not looked at */
 		for (unsigned int i = 0; i < cases[c].n; i++)
@@ -542,7 +542,7 @@ static void test_discard(void **state)
 			continue;
 		guest_offer(&t->guest.ring[VIRTIO_NET_TX], 16);
 		assert_int_equal(pull(t), 0);
-		assert_int_equal(atomic_load(&t->net.tx.state), RING_BROKEN);
+		assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_BROKEN);
 	}
 }
 
@@ -564,8 +564,8 @@ static void test_stop(void **state)
 	assert_int_equal(pull(t), 0);
 	virtio_net_stop(&t->net);
 	assert_int_equal(atomic_load(&t->net.endpoint.running), 0);
-	assert_int_equal(t->net.tx.avail_idx & 0x7fff, 1);
-	assert_int_equal(t->net.tx.used_idx & 0x7fff, 1);
+	assert_int_equal(t->net.pair[0].tx.avail_idx & 0x7fff, 1);
+	assert_int_equal(t->net.pair[0].tx.used_idx & 0x7fff, 1);
 }
 
 static void test_unsound_setups(void **state)
@@ -608,8 +608,8 @@ static void test_unsound_setups(void **state)
 			break;
 		}
 		assert_int_equal(virtio_net_start(&t->net, &s), -EINVAL);
-		assert_int_equal(atomic_load(&t->net.rx.state), RING_STOPPED);
-		assert_int_equal(atomic_load(&t->net.tx.state), RING_STOPPED);
+		assert_int_equal(atomic_load(&t->net.pair[0].rx.state), RING_STOPPED);
+		assert_int_equal(atomic_load(&t->net.pair[0].tx.state), RING_STOPPED);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <sys/random.h>
 
 #include "dev/virtio_net/packed.h"
 
@@ -22,18 +23,28 @@ static void ring_init(struct virtio_ring *ring)
 	atomic_init(&ring->call_fd, -1);
 }
 
-void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats)
+void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats, unsigned int n_pairs)
 {
+	uint8_t key[RSS_KEY_SIZE];
+
 	memset(net, 0, sizeof(*net));
+	if (getrandom(key, sizeof(key), GRND_NONBLOCK) < 0)
+		memset(key, 0x6d, sizeof(key)); /* no entropy yet: it spreads well enough */
+	rss_key_set(&net->key, key);
 	net->endpoint.ops = &virtio_net_endpoint_ops;
 	net->endpoint.stats = stats;
-	net->endpoint.n_txq = 1;
-	net->endpoint.txq[0] = &net->txq;
-	net->txq.ops = &virtio_net_txq_ops;
-	net->txq.endpoint = &net->endpoint;
+	net->endpoint.n_txq = n_pairs;
+	for (unsigned int i = 0; i < n_pairs; i++) {
+		struct virtio_pair *pair = &net->pair[i];
+
+		net->endpoint.txq[i] = &pair->txq;
+		pair->txq.ops = &virtio_net_txq_ops;
+		pair->txq.endpoint = &net->endpoint;
+		pair->txq.idx = i;
+		ring_init(&pair->tx);
+		ring_init(&pair->rx);
+	}
 	net->mem = &mem_table_empty;
-	ring_init(&net->tx);
-	ring_init(&net->rx);
 	atomic_init(&net->link_up, 1);
 	atomic_init(&net->max_frame, FRAME_SIZE_MIN + 1500);
 }
@@ -142,13 +153,17 @@ static void update_endpoint(struct virtio_net *net)
 	uint64_t csum = 1ull << VIRTIO_NET_F_GUEST_CSUM;
 	uint64_t tso4 = csum | 1ull << VIRTIO_NET_F_GUEST_TSO4;
 	uint64_t tso6 = csum | 1ull << VIRTIO_NET_F_GUEST_TSO6;
-	bool running = atomic_load(&net->rx.state) == RING_RUNNING &&
-		       atomic_load(&net->rx.enabled) != 0;
+	unsigned int n_rx = 0;
 
+	while (n_rx < net->endpoint.n_txq &&
+	       atomic_load(&net->pair[n_rx].rx.state) == RING_RUNNING &&
+	       atomic_load(&net->pair[n_rx].rx.enabled) != 0)
+		n_rx++;
+	atomic_store(&net->n_rx, n_rx);
 	atomic_store(&net->endpoint.caps,
 		     ((net->features & tso4) == tso4 ? ENDPOINT_TSO4 : 0) |
 			     ((net->features & tso6) == tso6 ? ENDPOINT_TSO6 : 0));
-	atomic_store(&net->endpoint.running, running);
+	atomic_store(&net->endpoint.running, n_rx > 0);
 }
 
 int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setup)
@@ -156,7 +171,7 @@ int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setu
 	uint64_t f = setup->features;
 	bool merges = (f & 1ull << VIRTIO_NET_F_MRG_RXBUF) != 0;
 
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++)
+	for (unsigned int i = 0; i < virtio_net_n_rings(net); i++)
 		if (setup->ring[i].desc != NULL &&
 		    !ring_is_sound(setup->mem, &setup->ring[i],
 				   (f & 1ull << VIRTIO_F_RING_PACKED) != 0))
@@ -171,7 +186,7 @@ int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setu
 		(f & 1ull << VIRTIO_NET_F_GUEST_CSUM) != 0 ? VIRTIO_NET_HDR_F_DATA_VALID : 0;
 	net->mem = setup->mem;
 	net->log = setup->log;
-	for (unsigned int i = 0; i < VIRTIO_NET_N_RINGS; i++)
+	for (unsigned int i = 0; i < virtio_net_n_rings(net); i++)
 		if (setup->ring[i].desc != NULL)
 			ring_start(virtio_net_ring(net, i), setup, &setup->ring[i]);
 	update_endpoint(net);
@@ -180,8 +195,8 @@ int virtio_net_start(struct virtio_net *net, const struct virtio_net_setup *setu
 
 void virtio_net_pause(struct virtio_net *net)
 {
-	atomic_store(&net->rx.state, RING_STOPPED);
-	atomic_store(&net->tx.state, RING_STOPPED);
+	for (unsigned int i = 0; i < virtio_net_n_rings(net); i++)
+		atomic_store(&virtio_net_ring(net, i)->state, RING_STOPPED);
 }
 
 void virtio_net_stop(struct virtio_net *net)

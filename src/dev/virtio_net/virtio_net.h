@@ -18,6 +18,11 @@
  *     src/vhost/vhost.h). A packed ring has no such index; it is read from the ring itself
  *     (packed_resume).
  *  5. Split or packed is decided when a ring starts, and looked at once for a burst.
+ *  6. With several pairs of queues (VIRTIO_NET_F_MQ) the guest chooses by which one it sends. What it
+ *     receives is spread by RSS over the first pairs that are enabled: the driver uses those (5.1.6.5.5),
+ *     so a flow keeps its order and its queue. Queues are not chosen by where the guest sends a flow,
+ *     as the specification suggests: that would take a hash for each frame sent, too, and a shared
+ *     table. With one pair enabled nothing is hashed.
  *
  * Threads: control (one thread at a time) calls init, start, stop, set_*; workers call the
  * endpoint's functions. start may be called only when no worker can hold anything of the last run,
@@ -31,6 +36,7 @@
 #include <linux/virtio_ring.h>
 
 #include "frame/queue.h"
+#include "frame/rss.h"
 #include "mem/dirty.h"
 #include "mem/mem.h"
 
@@ -47,11 +53,14 @@
 
 #define VIRTIO_RING_SIZE_MAX 32768 /* virtio 1.2, 2.7 */
 
+/* Ring 2n is receiveq(n+1), 2n + 1 transmitq(n+1) (5.1.2). */
 enum virtio_net_ring {
-	VIRTIO_NET_RX, /* receiveq1: ring 0 (5.1.2) */
-	VIRTIO_NET_TX, /* transmitq1: ring 1 */
-	VIRTIO_NET_N_RINGS
+	VIRTIO_NET_RX,
+	VIRTIO_NET_TX,
+	VIRTIO_NET_N_RINGS /* of a pair */
 };
+#define VIRTIO_NET_PAIRS_MAX ENDPOINT_QUEUES_MAX
+#define VIRTIO_NET_RINGS_MAX (VIRTIO_NET_PAIRS_MAX * VIRTIO_NET_N_RINGS)
 
 enum virtio_ring_state {
 	RING_STOPPED,
@@ -104,8 +113,15 @@ struct virtio_ring {
 	struct virtio_served served[BURST_MAX];
 };
 
+struct virtio_pair {
+	struct txq txq __attribute__((aligned(CACHE_LINE)));
+	struct virtio_ring tx;
+	struct spinlock rx_lock __attribute__((aligned(CACHE_LINE)));
+	struct virtio_ring rx;
+};
+
 struct virtio_net {
-	struct endpoint endpoint;
+	struct endpoint endpoint; /* n_txq: pairs of queues */
 	/* Constant while a ring runs. */
 	uint64_t features;
 	uint32_t hdr_size;     /* of struct virtio_net_hdr in this negotiation: 10 or 12 */
@@ -116,11 +132,10 @@ struct virtio_net {
 	/* Policy: any thread writes, workers read. */
 	atomic_uint link_up;
 	atomic_uint max_frame; /* largest untagged frame, Ethernet header included, FCS not */
+	atomic_uint n_rx;      /* pairs that received frames are spread over; 0: none receives */
 
-	struct txq txq __attribute__((aligned(CACHE_LINE)));
-	struct virtio_ring tx;
-	struct spinlock rx_lock __attribute__((aligned(CACHE_LINE)));
-	struct virtio_ring rx;
+	struct rss_key key; /* random, constant */
+	struct virtio_pair pair[VIRTIO_NET_PAIRS_MAX];
 };
 
 struct virtio_ring_setup {
@@ -136,11 +151,12 @@ struct virtio_net_setup {
 	uint64_t features;           /* negotiated */
 	const struct mem_table *mem; /* the caller's, until stop and quiescence */
 	struct dirty_log log;        /* bits NULL without migration */
-	struct virtio_ring_setup ring[VIRTIO_NET_N_RINGS];
+	struct virtio_ring_setup ring[VIRTIO_NET_RINGS_MAX];
 };
 
-/* Stopped, enabled, link up, no call fds. stats: see struct endpoint. */
-void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats);
+/* Stopped, enabled, link up, no call fds. n_pairs: 1 to VIRTIO_NET_PAIRS_MAX, for its life. stats: see
+ * struct endpoint. */
+void virtio_net_init(struct virtio_net *net, struct endpoint_stats *stats, unsigned int n_pairs);
 
 /* Starts the rings that setup gives. -EINVAL: a split ring's size no power of 2, a size above
  * VIRTIO_RING_SIZE_MAX, a ring part misaligned (2.7, 2.8) or not within one window of the memory
@@ -154,7 +170,14 @@ void virtio_net_stop(struct virtio_net *net);
 
 static inline struct virtio_ring *virtio_net_ring(struct virtio_net *net, unsigned int idx)
 {
-	return idx == VIRTIO_NET_RX ? &net->rx : &net->tx;
+	struct virtio_pair *pair = &net->pair[idx / VIRTIO_NET_N_RINGS];
+
+	return idx % VIRTIO_NET_N_RINGS == VIRTIO_NET_RX ? &pair->rx : &pair->tx;
+}
+
+static inline unsigned int virtio_net_n_rings(const struct virtio_net *net)
+{
+	return net->endpoint.n_txq * VIRTIO_NET_N_RINGS;
 }
 
 /* A ring that is not enabled still runs (vhost-user, "Ring states"). */
