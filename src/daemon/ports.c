@@ -311,6 +311,7 @@ static void policy_of(const struct rt_port *port, const json_t *config, struct v
 		.trunk = p->trunk,
 		.trusted = obj_bool(config, "trust"),
 		.link_up = link_wanted(config),
+		.verify_checksums = obj_bool(config, "verify-checksums"),
 		.speed_mbit = speed_mbit(config),
 		.max_frame = max_frame(config),
 	};

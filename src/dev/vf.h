@@ -26,6 +26,7 @@ struct vf_policy {
 	bool trunk;    /* the guest may tag, with a vid in `vlans` */
 	bool trusted;  /* may change its MAC, add filters, go promiscuous */
 	bool link_up;
+	bool verify_checksums; /* of all frames that it receives, as controllers do */
 	uint32_t
 		speed_mbit; /* told to the guest: 100, 1000 or 10000; 0 or more than the model has: the
 				model's highest */

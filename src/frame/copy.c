@@ -2,7 +2,9 @@
 #include "frame/copy.h"
 #include "frame/csum.h"
 
-#define SUM_NOTHING UINT32_MAX
+#define SUM_NOTHING  UINT32_MAX
+#define IP_PROTO_TCP 6
+#define IP_PROTO_UDP 17
 
 /* Where the next byte goes, and the sum of those from `sum_from` on: summing while copying spares
  * reading back what is on its way to memory. */
@@ -150,21 +152,26 @@ static uint16_t sum_range(const struct seg_out *out, uint32_t offset, uint32_t s
 	return csum_fold(sum);
 }
 
+static uint32_t crc_range(const struct seg_out *out, uint32_t offset, uint32_t size, uint32_t crc)
+{
+	struct reader r = reader_at(out, offset);
+	uint8_t *va;
+
+	for (uint32_t n; size > 0; size -= n) {
+		n = reader_next(&r, size, &va);
+		crc = crc32c_add(va, n, crc);
+	}
+	return crc;
+}
+
 static void finish_crc32c(const struct seg_out *out, uint32_t start, uint32_t end, uint32_t at)
 {
 	static const uint8_t zero[4];
-	struct reader r;
-	uint32_t crc = ~0u;
-	uint8_t *va;
+	uint32_t crc;
 
 	/* RFC 9260 section 6.8: the field counts as zero. */
 	bytes_set(out, at, zero, sizeof(zero));
-	r = reader_at(out, start);
-	for (uint32_t n, left = end - start; left > 0; left -= n) {
-		n = reader_next(&r, left, &va);
-		crc = crc32c_add(va, n, crc);
-	}
-	crc = htole32(~crc);
+	crc = htole32(~crc_range(out, start, end - start, ~0u));
 	bytes_set(out, at, (const uint8_t *)&crc, sizeof(crc));
 }
 
@@ -268,4 +275,68 @@ unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, u
 	else if ((f->flags & FRAME_TSO) != 0 && (f->flags & FRAME_SEED_SIZE) == 0)
 		finish_seed(f, out, shift);
 	return w.offset > 0 ? w.idx + 1 : w.idx;
+}
+
+/* The L4 header at `start`, of a packet that goes on to `end`; `seed` is the pseudo-header's sum but for length
+ * and protocol. */
+static unsigned int verify_l4(const struct seg_out *out, uint8_t packet, uint32_t start,
+			      uint32_t end, uint64_t seed)
+{
+	static const uint8_t zero[4];
+	uint32_t size = end - start, crc;
+	uint8_t head[12];
+	uint16_t sum;
+	bool good;
+
+	if (size < ((packet & PACKET_UDP) != 0 ? 8 : (packet & PACKET_TCP) != 0 ? 20 : 12))
+		return 0;
+	if ((packet & PACKET_SCTP) != 0) {
+		/* RFC 9260 section 6.8: the field counts as zero. */
+		bytes_get(out, start, head, sizeof(head));
+		crc = crc32c_add(zero, sizeof(zero), crc32c_add(head, 8, ~0u));
+		crc = htole32(~crc_range(out, start + 12, size - 12, crc));
+		good = memcmp(&crc, head + 8, sizeof(crc)) == 0;
+		return VERIFY_L4 | (good ? 0 : VERIFY_L4_BAD);
+	}
+	if ((packet & PACKET_UDP) != 0) {
+		bytes_get(out, start, head, 8);
+		if (load_be16(head + 6) == 0 || load_be16(head + 4) < 8 ||
+		    load_be16(head + 4) > size)
+			return 0;
+		size = load_be16(head + 4);
+	}
+	seed += htobe32(size);
+	seed += htobe32((packet & PACKET_UDP) != 0 ? IP_PROTO_UDP : IP_PROTO_TCP);
+	sum = csum_fold(seed + sum_range(out, start, size));
+	return VERIFY_L4 | (sum == 0xffff ? 0 : VERIFY_L4_BAD);
+}
+
+unsigned int frame_verify(const struct frame *f, const struct rss_result *r,
+			  const struct seg_out *out, unsigned int copy_flags, unsigned int known)
+{
+	uint32_t shift = (copy_flags & COPY_TAG) != 0 ? 4 : 0;
+	uint32_t l3 = FRAME_SIZE_MIN + shift, end = f->size + shift, l4 = l3 + r->l3_size;
+	unsigned int found = 0;
+	uint64_t seed;
+	uint8_t ip[40];
+
+	if ((r->packet & PACKET_IPV4) != 0) {
+		bytes_get(out, l3, ip, 20);
+		found = VERIFY_IP4;
+		if (sum_range(out, l3, r->l3_size) != 0xffff)
+			found |= VERIFY_IP4_BAD;
+		seed = csum_add(ip + 12, 8, 0);
+		end = l3 + load_be16(ip + 2);
+	} else if ((r->packet & PACKET_IPV6) != 0) {
+		bytes_get(out, l3, ip, 40);
+		seed = csum_add(ip + 8, 32, 0);
+		end = l3 + 40 + load_be16(ip + 4);
+	} else {
+		return 0;
+	}
+	if ((r->packet & PACKET_L4) == 0 || known != 0)
+		return found | known;
+	if ((r->packet & PACKET_ELSEWHERE) != 0 || end > f->size + shift || end < l4)
+		return found;
+	return found | verify_l4(out, r->packet, l4, end, seed);
 }

@@ -3,7 +3,7 @@
 #ifndef SOFTIOV_FRAME_COPY_H
 #define SOFTIOV_FRAME_COPY_H
 
-#include "frame/frame.h"
+#include "frame/rss.h"
 
 struct seg_out {
 	uint8_t *va;
@@ -29,6 +29,22 @@ static inline uint32_t frame_copy_size(const struct frame *f, unsigned int copy_
  * one holds what is left over. */
 unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, unsigned int n_out,
 			     unsigned int copy_flags);
+
+/* What a receiver that looks at each checksum finds. */
+enum verify_flag {
+	VERIFY_IP4 = 1 << 0, /* there is an IPv4 header checksum */
+	VERIFY_IP4_BAD = 1 << 1,
+	VERIFY_L4 = 1 << 2, /* there is a TCP, UDP or SCTP checksum that can be checked */
+	VERIFY_L4_BAD = 1 << 3,
+};
+
+/* Checks f as frame_copy has written it to out[], `packet` and `l3_size` of which are in *r. No L4 checksum is
+ * checked of fragments, of UDP without one (0), of packets whose lengths do not fit, and where the addresses
+ * that count are in a routing header or home address option. Bytes behind the packet (padding) do not count.
+ * `known`: VERIFY_L4 if that checksum is known to be good. Somebody may be writing to the bytes: then the answer
+ * may be wrong, and no more. */
+unsigned int frame_verify(const struct frame *f, const struct rss_result *r,
+			  const struct seg_out *out, unsigned int copy_flags, unsigned int known);
 
 /* memcpy for frames: small sizes inline, no call. */
 static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t size)

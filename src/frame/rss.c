@@ -20,57 +20,38 @@
 #define EXT_HEADERS_MAX 8
 #define HEADERS_SIZE    256 /* what of a packet is looked at, from L3 on */
 
-/* What is hashed, host order: addresses, then ports. */
+/* What is hashed, as it is in the packet: addresses, then ports. */
 struct flow {
-	uint32_t word[RSS_WORDS];
-	uint32_t ex[8];  /* packets with extension headers: the addresses for the _EX types */
-	unsigned int n;  /* words of the addresses: 0, 2 or 8 */
-	uint8_t packet;  /* enum rss_packet */
-	uint16_t l4_off; /* from L3 on */
+	uint8_t tuple[4 * (RSS_WORDS + 3)]; /* room to be read 16 bytes at once */
+	uint8_t ex[32]; /* packets with extension headers: the addresses for the _EX types */
+	unsigned int n; /* words of the addresses: 0, 2 or 8 */
+	uint8_t packet; /* enum rss_packet */
+	uint16_t l3_size;
 };
 
-static uint64_t reverse64(uint64_t v)
-{
-	v = __builtin_bswap64(v);
-	v = (v >> 4 & 0x0f0f0f0f0f0f0f0full) | (v & 0x0f0f0f0f0f0f0f0full) << 4;
-	v = (v >> 2 & 0x3333333333333333ull) | (v & 0x3333333333333333ull) << 2;
-	return (v >> 1 & 0x5555555555555555ull) | (v & 0x5555555555555555ull) << 1;
-}
+const uint8_t rss_l4_packet[256] = {
+	[IP_PROTO_TCP] = PACKET_TCP,
+	[IP_PROTO_UDP] = PACKET_UDP,
+	[IP_PROTO_SCTP] = PACKET_SCTP,
+};
 
 void rss_key_set(struct rss_key *key, const uint8_t bytes[RSS_KEY_SIZE])
 {
-	for (unsigned int i = 0; i < RSS_WORDS; i++) {
+	for (unsigned int i = 0; i < RSS_WORDS; i++)
 		key->window[i] = (uint64_t)load_be32(bytes + 4 * (size_t)i) << 32 |
 				 load_be32(bytes + 4 * (size_t)i + 4);
-		key->mirror[i] = reverse64(key->window[i]);
-	}
 }
 
 /* ---- what is hashed ---- */
 
-static uint8_t l4_packet(uint8_t proto)
-{
-	return proto == IP_PROTO_TCP    ? PACKET_TCP
-	       : proto == IP_PROTO_UDP  ? PACKET_UDP
-	       : proto == IP_PROTO_SCTP ? PACKET_SCTP
-					: 0;
-}
-
-static void take_words(uint32_t *word, const uint8_t *from, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		word[i] = load_be32(from + 4 * (size_t)i);
-}
-
 static void take_l4(struct flow *flow, const uint8_t *l3, uint32_t at, uint32_t size, uint8_t proto)
 {
-	uint8_t packet = l4_packet(proto);
+	uint8_t packet = rss_l4_packet[proto];
 
 	if (packet == 0 || at + 4 > size)
 		return;
 	flow->packet |= packet;
-	flow->l4_off = (uint16_t)at;
-	flow->word[flow->n] = load_be32(l3 + at);
+	memcpy(flow->tuple + 4 * (size_t)flow->n, l3 + at, 4);
 }
 
 /* Whether the `size` bytes are destination options with a home address, at *home then. */
@@ -101,6 +82,7 @@ static void take_ip6_ext(struct flow *flow, const uint8_t *l3, uint32_t size)
 		const uint8_t *ext = l3 + at;
 		uint32_t len;
 
+		flow->l3_size = (uint16_t)at;
 		if (proto != IP_PROTO_HOPOPTS && proto != IP_PROTO_ROUTING &&
 		    proto != IP_PROTO_AH && proto != IP_PROTO_DSTOPTS &&
 		    proto != IP_PROTO_FRAGMENT) {
@@ -109,7 +91,7 @@ static void take_ip6_ext(struct flow *flow, const uint8_t *l3, uint32_t size)
 		}
 		if (i == 0) {
 			flow->packet |= PACKET_IPV6_EXT;
-			memcpy(flow->ex, flow->word, sizeof(flow->ex));
+			memcpy(flow->ex, flow->tuple, sizeof(flow->ex));
 		}
 		if (proto == IP_PROTO_FRAGMENT || at + 8 > size)
 			return;
@@ -117,10 +99,16 @@ static void take_ip6_ext(struct flow *flow, const uint8_t *l3, uint32_t size)
 		len = proto == IP_PROTO_AH ? (ext[1] + 2u) * 4 : (ext[1] + 1u) * 8;
 		if (at + len > size)
 			return;
-		if (proto == IP_PROTO_ROUTING && ext[2] == ROUTING_HOME && len == 24)
-			take_words(flow->ex + 4, ext + 8, 4);
-		if (proto == IP_PROTO_DSTOPTS && find_home(ext, len, &home))
-			take_words(flow->ex, home, 4);
+		if (proto == IP_PROTO_ROUTING) {
+			if (ext[2] == ROUTING_HOME && len == 24)
+				memcpy(flow->ex + 16, ext + 8, 16);
+			if (ext[3] != 0)
+				flow->packet |= PACKET_ELSEWHERE;
+		}
+		if (proto == IP_PROTO_DSTOPTS && find_home(ext, len, &home)) {
+			memcpy(flow->ex, home, 16);
+			flow->packet |= PACKET_ELSEWHERE;
+		}
 		proto = ext[0];
 		at += len;
 	}
@@ -143,7 +131,8 @@ static void take_slow(struct flow *flow, const struct frame *f)
 			return;
 		flow->packet = ihl > 20 ? PACKET_IPV4 | PACKET_IPV4_OPTIONS : PACKET_IPV4;
 		flow->n = 2;
-		take_words(flow->word, l3 + 12, 2);
+		flow->l3_size = (uint16_t)ihl;
+		memcpy(flow->tuple, l3 + 12, 8);
 		if ((load_be16(l3 + 6) & IP4_FRAGMENT) == 0)
 			take_l4(flow, l3, ihl, size, l3[9]);
 	} else {
@@ -151,62 +140,44 @@ static void take_slow(struct flow *flow, const struct frame *f)
 			return;
 		flow->packet = PACKET_IPV6;
 		flow->n = 8;
-		take_words(flow->word, l3 + 8, 8);
+		memcpy(flow->tuple, l3 + 8, 32);
 		take_ip6_ext(flow, l3, size);
 	}
 }
 
-/* The common cases: IPv4 without options and IPv6 without extension headers, with TCP or UDP, in the
- * first piece. */
 static inline __attribute__((always_inline)) void take(struct flow *flow, const struct frame *f)
 {
-	const uint8_t *from = f->va + f->body + 2;
-	uint32_t size = f->seg_size - (f->body + 2u);
-	uint64_t h0, h1, h2;
+	const uint8_t *l3 = f->va + f->body + 2;
 
-	flow->n = 0;
-	flow->packet = 0;
-	flow->l4_off = 0;
-	/* frame_parse has seen that addresses and type are in the frame, not in which pieces. */
-	if (unlikely(f->seg_size < FRAME_SIZE_MIN + 4 + 24))
-		goto slow;
-	if (likely(f->ethertype == ETH_TYPE_IPV4)) {
-		memcpy(&h0, from, sizeof(h0));
-		memcpy(&h1, from + 8, sizeof(h1));
-		memcpy(&h2, from + 16, sizeof(h2));
-		h0 = be64toh(h0);
-		h1 = be64toh(h1);
-		h2 = be64toh(h2);
-		if (unlikely(h0 >> 56 != 0x45 || (h0 & IP4_FRAGMENT) != 0))
-			goto slow;
-		flow->word[0] = (uint32_t)h1;
-		flow->word[1] = (uint32_t)(h2 >> 32);
-		flow->word[2] = (uint32_t)h2;
+	flow->packet = rss_packet_plain(f);
+	if (likely((flow->packet & PACKET_IPV4) != 0)) {
+		memcpy(flow->tuple, l3 + 12, 16);
 		flow->n = 2;
-		flow->l4_off = 20;
-		flow->packet = (uint8_t)(PACKET_IPV4 | l4_packet((uint8_t)(h1 >> 48)));
-		return;
-	}
-	if (f->ethertype == ETH_TYPE_IPV6 && size >= 44 && from[0] >> 4 == 6) {
-		uint8_t proto = __atomic_load_n(from + 6, __ATOMIC_RELAXED);
-
-		if (unlikely(proto != IP_PROTO_TCP && proto != IP_PROTO_UDP))
-			goto slow;
-		take_words(flow->word, from + 8, RSS_WORDS);
+		flow->l3_size = 20;
+	} else if ((flow->packet & PACKET_IPV6) != 0) {
+		memcpy(flow->tuple, l3 + 8, 4ul * RSS_WORDS);
 		flow->n = 8;
-		flow->l4_off = 40;
-		flow->packet = (uint8_t)(PACKET_IPV6 | l4_packet(proto));
-		return;
+		flow->l3_size = 40;
+	} else {
+		flow->n = 0;
+		flow->l3_size = 0;
+		take_slow(flow, f);
 	}
-slow:
-	take_slow(flow, f);
+}
+
+uint8_t rss_packet_slow(const struct frame *f)
+{
+	struct flow flow = { .n = 0 };
+
+	take_slow(&flow, f);
+	return flow.packet & PACKET_TYPES;
 }
 
 /* ---- hashing ---- */
 
 /* Chooses the type and the words for it. Returns how many. */
 static inline __attribute__((always_inline)) unsigned int
-choose(const struct flow *flow, uint32_t types, enum rss_type *type, const uint32_t **ex)
+choose(const struct flow *flow, uint32_t types, enum rss_type *type, const uint8_t **ex)
 {
 	/* The first type of the row; the ones for TCP and UDP follow it. */
 	unsigned int l4 = (flow->packet & PACKET_TCP) != 0   ? 1
@@ -234,19 +205,22 @@ choose(const struct flow *flow, uint32_t types, enum rss_type *type, const uint3
 }
 
 /* For each bit of the input that is set, the 32 bits of the key from its place on. */
-static inline uint32_t hash_portable(const struct rss_key *key, const uint32_t *word,
+static inline uint32_t hash_portable(const struct rss_key *key, const uint8_t *tuple,
 				     unsigned int n)
 {
 	uint32_t hash = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		for (uint32_t bits = word[i]; bits != 0; bits &= bits - 1)
+		uint32_t word = load_be32(tuple + 4 * (size_t)i);
+
+		for (uint32_t bits = word; bits != 0; bits &= bits - 1)
 			hash ^= (uint32_t)(key->window[i] >> (1 + __builtin_ctz(bits)));
 	}
 	return hash;
 }
 
-typedef uint32_t hash_fn(const struct rss_key *key, const uint32_t *word, unsigned int n);
+/* Of n words: 0, 2, 3, 8 or 9. */
+typedef uint32_t hash_fn(const struct rss_key *key, const uint8_t *tuple, unsigned int n);
 
 static inline __attribute__((always_inline)) void
 burst_with(hash_fn *hash, const struct rss_key *key, uint32_t types,
@@ -255,20 +229,18 @@ burst_with(hash_fn *hash, const struct rss_key *key, uint32_t types,
 	struct flow flow = { .n = 0 };
 
 	for (unsigned int i = 0; i < n; i++) {
-		const uint32_t *ex;
+		const uint8_t *ex;
 		enum rss_type type;
 		unsigned int n_words;
 
 		take(&flow, frame[i]);
 		n_words = choose(&flow, types, &type, &ex);
 		if (unlikely(ex != NULL))
-			memcpy(flow.word, ex, sizeof(flow.ex));
-		result[i].hash = hash(key, flow.word, n_words);
+			memcpy(flow.tuple, ex, sizeof(flow.ex));
+		result[i].hash = hash(key, flow.tuple, n_words);
 		result[i].type = (uint8_t)type;
 		result[i].packet = flow.packet;
-		result[i].l4_off = (flow.packet & (PACKET_TCP | PACKET_UDP | PACKET_SCTP)) != 0
-					   ? (uint16_t)(flow.l4_off + FRAME_SIZE_MIN)
-					   : 0;
+		result[i].l3_size = flow.l3_size;
 	}
 }
 
@@ -282,22 +254,60 @@ void rss_burst_portable(const struct rss_key *key, uint32_t types,
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* The sum above is a product without carries. With window W[63..0] and input I[31..0], bit t of the
- * hash is the sum of I[j] and W[t + 1 + j] over j; with the window's mirror image M[k] = W[63 - k]
- * that is bit 62 - t of M times I. So the hash is there in mirror writing, and sums of products can be
- * turned around at once. */
-static inline __attribute__((always_inline, target("pclmul"))) uint32_t
-hash_clmul(const struct rss_key *key, const uint32_t *word, unsigned int n)
+/* Each byte in mirror writing. */
+static inline __attribute__((always_inline, target("pclmul"))) __m128i mirror(__m128i v)
 {
-	__m128i sum = _mm_setzero_si128();
+	const __m128i low = _mm_set1_epi8(15);
+	const __m128i half = _mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15);
+	__m128i high = _mm_and_si128(_mm_srli_epi16(v, 4), low);
 
-	for (unsigned int i = 0; i < n; i++) {
-		__m128i m = _mm_cvtsi64_si128((long long)key->mirror[i]);
+	v = _mm_slli_epi16(_mm_shuffle_epi8(half, _mm_and_si128(v, low)), 4);
+	return _mm_or_si128(v, _mm_shuffle_epi8(half, high));
+}
 
-		sum = _mm_xor_si128(sum,
-				    _mm_clmulepi64_si128(m, _mm_cvtsi32_si128((int)word[i]), 0));
+/* The sum over words[0..4), of which the first n count: 2, 3 or 4. */
+static inline __attribute__((always_inline, target("pclmul"))) __m128i
+sum4(const uint64_t *window, const uint8_t *words, unsigned int n)
+{
+	__m128i m = mirror(_mm_loadu_si128((const __m128i *)(const void *)words));
+	__m128i w = _mm_loadu_si128((const __m128i *)(const void *)window);
+	__m128i ab = _mm_cvtepu32_epi64(m), cd = _mm_unpackhi_epi32(m, _mm_setzero_si128());
+	__m128i sum =
+		_mm_xor_si128(_mm_clmulepi64_si128(w, ab, 0x00), _mm_clmulepi64_si128(w, ab, 0x11));
+
+	if (n == 2)
+		return sum;
+	w = _mm_loadu_si128((const __m128i *)(const void *)(window + 2));
+	sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(w, cd, 0x00));
+	if (n == 3)
+		return sum;
+	return _mm_xor_si128(sum, _mm_clmulepi64_si128(w, cd, 0x11));
+}
+
+/* The sum above is a product without carries. Bit t of the hash (0 the highest) is the sum of input bit j
+ * and key bit t + j over j. In the window W[63..0] key bit k is W[63 - k]; with input bit j at place j, which is
+ * what bytes in memory order are when each is in mirror writing, bit 63 - t of W times I has all of these
+ * sums and nothing else. */
+static inline __attribute__((always_inline, target("pclmul"))) uint32_t
+hash_clmul(const struct rss_key *key, const uint8_t *tuple, unsigned int n)
+{
+	__m128i sum;
+
+	if (n == 0)
+		return 0;
+	if (n <= 3) {
+		sum = sum4(key->window, tuple, n);
+	} else {
+		sum = _mm_xor_si128(sum4(key->window, tuple, 4),
+				    sum4(key->window + 4, tuple + 16, 4));
+		if (n == 9) {
+			__m128i last = mirror(_mm_loadu_si32(tuple + 32));
+			__m128i w = _mm_cvtsi64_si128((long long)key->window[8]);
+
+			sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(w, last, 0));
+		}
 	}
-	return (uint32_t)(reverse64((uint64_t)_mm_cvtsi128_si64(sum)) >> 1);
+	return (uint32_t)((uint64_t)_mm_cvtsi128_si64(sum) >> 32);
 }
 
 static __attribute__((target("pclmul"))) void burst_clmul(const struct rss_key *key, uint32_t types,

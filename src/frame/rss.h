@@ -13,6 +13,8 @@
 #ifndef SOFTIOV_FRAME_RSS_H
 #define SOFTIOV_FRAME_RSS_H
 
+#include <string.h>
+
 #include "frame/frame.h"
 
 #define RSS_KEY_SIZE 40
@@ -46,12 +48,16 @@ enum rss_packet {
 	PACKET_TCP = 1 << 4,
 	PACKET_UDP = 1 << 5,
 	PACKET_SCTP = 1 << 6,
+	/* With PACKET_IPV6_EXT: the addresses in the IP header are not those that L4 checksums count. Not in
+	 * descriptors. */
+	PACKET_ELSEWHERE = 1 << 7,
 };
+#define PACKET_TYPES 0x7f /* without that one */
+#define PACKET_L4    (PACKET_TCP | PACKET_UDP | PACKET_SCTP)
 
 struct rss_key {
-	/* For each word of input: the 64 bits of the key from that word's first bit on, as they are and
-	 * in mirror writing. */
-	uint64_t window[RSS_WORDS], mirror[RSS_WORDS];
+	/* For each word of input: the 64 bits of the key from that word's first bit on. */
+	uint64_t window[RSS_WORDS];
 };
 
 struct rss_result {
@@ -59,17 +65,46 @@ struct rss_result {
 	uint8_t type;   /* enum rss_type */
 	uint8_t packet; /* enum rss_packet */
 	uint16_t
-		l4_off; /* of the L4 header in the untagged frame; 0 without one of PACKET_TCP to _SCTP */
+		l3_size; /* of IP's headers, up to the L4 header or that of a fragment; 0: not IP */
 };
 
 void rss_key_set(struct rss_key *key, const uint8_t bytes[RSS_KEY_SIZE]);
 
 /* Looks into n frames, n <= BURST_MAX, after frame_parse. `types`: RSS_BIT of those that are wanted;
- * 0 asks for packet and l4_off only. */
+ * 0 asks for packet and l3_size only. */
 typedef void rss_burst_fn(const struct rss_key *key, uint32_t types,
 			  const struct frame *const frame[], unsigned int n,
 			  struct rss_result *result);
 rss_burst_fn rss_burst;
+
+extern const uint8_t rss_l4_packet[256];
+
+/* `packet` of the common cases, IPv4 without options and no fragment, and IPv6 without extension headers, with
+ * all that can be hashed in the first piece. 0: it takes a closer look. */
+static inline __attribute__((always_inline)) uint8_t rss_packet_plain(const struct frame *f)
+{
+	const uint8_t *l3 = f->va + f->body + 2;
+	uint64_t first;
+
+	/* frame_parse has seen that addresses and type are in the frame, not in which pieces. */
+	if (unlikely(f->seg_size < FRAME_SIZE_MIN + 4 + 28))
+		return 0;
+	if (likely(f->ethertype == ETH_TYPE_IPV4)) {
+		memcpy(&first, l3, sizeof(first));
+		/* Version and header size, and what makes a fragment. */
+		if (unlikely((first & htobe64(0xff00000000003fff)) != htobe64(0x45ull << 56)))
+			return 0;
+		return PACKET_IPV4 | rss_l4_packet[l3[9]];
+	}
+	if (f->ethertype == ETH_TYPE_IPV6 && f->seg_size >= f->body + 2u + 44 && l3[0] >> 4 == 6) {
+		uint8_t l4 = rss_l4_packet[l3[6]];
+
+		return l4 != 0 ? PACKET_IPV6 | l4 : 0;
+	}
+	return 0;
+}
+/* The same of any frame, without PACKET_ELSEWHERE. */
+uint8_t rss_packet_slow(const struct frame *f);
 
 /* Its variants, for tests; the second is NULL where the CPU cannot run it. */
 rss_burst_fn rss_burst_portable;

@@ -125,7 +125,7 @@ static void test_microsofts_vectors(void **state)
 		assert_int_equal(r.hash, v->hash_ports);
 		assert_int_equal(r.type, six ? RSS_TCP_IPV6 : RSS_TCP_IPV4);
 		assert_int_equal(r.packet, PACKET_TCP | (six ? PACKET_IPV6 : PACKET_IPV4));
-		assert_int_equal(r.l4_off, six ? 54 : 34);
+		assert_int_equal(r.l3_size, six ? 40 : 20);
 		r = look(bytes, size, RSS_BIT(RSS_IPV4) | RSS_BIT(RSS_IPV6));
 		assert_int_equal(r.hash, v->hash);
 		assert_int_equal(r.type, six ? RSS_IPV6 : RSS_IPV4);
@@ -135,7 +135,7 @@ static void test_microsofts_vectors(void **state)
 		memcpy(tagged + 16, bytes + 12, size - 12);
 		r = look(tagged, size + 4, RSS_ALL);
 		assert_int_equal(r.hash, v->hash_ports);
-		assert_int_equal(r.l4_off, six ? 54 : 34);
+		assert_int_equal(r.l3_size, six ? 40 : 20);
 	}
 }
 
@@ -206,7 +206,8 @@ static void test_odd_packets(void **state)
 			assert_int_equal(r.hash, n < l4       ? 0
 						 : n < l4 + 4 ? vectors[i].hash
 							      : vectors[i].hash_ports);
-			assert_int_equal(r.l4_off, n < l4 + 4 ? 0 : l4);
+			assert_int_equal(r.l3_size, n < l4 ? 0 : l4 - FRAME_SIZE_MIN);
+			assert_int_equal((r.packet & PACKET_L4) != 0, n >= l4 + 4);
 		}
 	}
 	size = make(bytes, &vectors[0], TCP, 0, NULL, 0);
@@ -252,8 +253,8 @@ static void test_home_and_routing(void **state)
 	r = look(bytes, size, RSS_ALL);
 	assert_int_equal(r.type, RSS_TCP_IPV6_EX);
 	assert_int_equal(r.hash, vectors[6].hash_ports);
-	assert_int_equal(r.l4_off, 54 + 48);
-	assert_int_equal(r.packet, PACKET_IPV6 | PACKET_IPV6_EXT | PACKET_TCP);
+	assert_int_equal(r.l3_size, 40 + 48);
+	assert_int_equal(r.packet, PACKET_IPV6 | PACKET_IPV6_EXT | PACKET_TCP | PACKET_ELSEWHERE);
 	r = look(bytes, size, RSS_BIT(RSS_IPV6_EX));
 	assert_int_equal(r.hash, vectors[6].hash);
 	/* Other routing types say nothing about the destination. */

@@ -106,6 +106,9 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may send from other MAC addresses" },
 	{ "trust", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may change its MAC, add MAC filters and go promiscuous" },
+	{ "verify-checksums", TYPE_BOOL, 0, .def = "off",
+	  .help = "the VF checks the checksums of every frame that the VM receives, as the controller does, "
+		  "and reports bad ones; off: it says what is known without" },
 	{ "link", TYPE_ENUM, 0, .def = "auto", .words = words_link,
 	  .help = "link that the VM sees; auto is up while the daemon runs" },
 	{ "speed", TYPE_ENUM, 0, .def = "auto", .words = words_speed,

@@ -44,6 +44,9 @@ static const struct run_case cases[] = {
 	{ "vf-vf",         side_new_vf,     side_new_vf,     64,              false },
 	{ "vf-vf",         side_new_vf,     side_new_vf,     256,             false },
 	{ "vf-vf",         side_new_vf,     side_new_vf,     FRAME_SIZE_MOST, false },
+	{ "vf-vf-verify",  side_new_vf,     side_new_vf_verify, 64,              false },
+	{ "vf-vf-verify",  side_new_vf,     side_new_vf_verify, 256,             false },
+	{ "vf-vf-verify",  side_new_vf,     side_new_vf_verify, FRAME_SIZE_MOST, false },
 	{ "virtio-virtio", side_new_virtio, side_new_virtio, 64,              false },
 	{ "virtio-virtio", side_new_virtio, side_new_virtio, 256,             false },
 	{ "virtio-virtio", side_new_virtio, side_new_virtio, FRAME_SIZE_MOST, false },
@@ -143,6 +146,7 @@ static void make_frame(uint8_t *bytes, uint32_t size, uint64_t dest, uint64_t so
 	mac_store(bytes + 6, source);
 	store_be16(bytes + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
 	bytes[FRAME_SIZE_MIN] = 0x45;
+	store_be16(bytes + FRAME_SIZE_MIN + 2, (uint16_t)(size - FRAME_SIZE_MIN));
 	store_be16(bytes + FRAME_SIZE_MIN + 6, 0);
 	bytes[FRAME_SIZE_MIN + 9] = 6;
 }

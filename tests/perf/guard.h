@@ -25,6 +25,8 @@ struct side {
 
 /* Each aborts if it cannot be made. They live until the process ends. */
 struct side *side_new_vf(uint64_t mac);
+/* The same which verifies checksums. */
+struct side *side_new_vf_verify(uint64_t mac);
 /* Four receive queues. */
 struct side *side_new_vf4(uint64_t mac);
 struct side *side_new_virtio(uint64_t mac); /* split rings */

@@ -161,14 +161,18 @@ struct side *side_new_vf4(uint64_t mac)
 	return &s->side;
 }
 
-struct side *side_new_vf(uint64_t mac)
+static struct side *vf_new(uint64_t mac, bool verify)
 {
 	struct vf_side *s =
 		aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 	const uint32_t lpe[] = { MSG_LPE, FRAME_SIZE_MOST + FCS_SIZE };
 	uint32_t reply[VFMBMEM_WORDS];
 	const struct vf_policy policy = {
-		.mac = mac, .link_up = true, .speed_mbit = 10000, .max_frame = FRAME_SIZE_MOST
+		.mac = mac,
+		.link_up = true,
+		.speed_mbit = 10000,
+		.max_frame = FRAME_SIZE_MOST,
+		.verify_checksums = verify,
 	};
 
 	if (s == NULL)
@@ -189,4 +193,14 @@ struct side *side_new_vf(uint64_t mac)
 				 .post = vf_post,
 				 .collect = vf_collect };
 	return &s->side;
+}
+
+struct side *side_new_vf(uint64_t mac)
+{
+	return vf_new(mac, false);
+}
+
+struct side *side_new_vf_verify(uint64_t mac)
+{
+	return vf_new(mac, true);
 }

@@ -8,6 +8,22 @@ static const char *api_name(const struct intelvf *dev)
 	return dev->st->mbox.cts ? "1.0" : "";
 }
 
+/* A packet of a kind whose bit is clear is not split; one with another L4, or a fragment, is of the kind with IP
+ * alone. */
+static enum rx_split split(uint32_t psrtype, uint8_t packet)
+{
+	unsigned int kind = (packet & PACKET_IPV4) != 0 ? PSRTYPE_IPV4 : PSRTYPE_IPV6;
+	bool has_l4 = (packet & (PACKET_TCP | PACKET_UDP)) != 0;
+
+	if ((packet & (PACKET_IPV4 | PACKET_IPV6)) == 0)
+		return SPLIT_NOT;
+	if (has_l4)
+		kind += (packet & PACKET_TCP) != 0 ? PSRTYPE_TCP : PSRTYPE_UDP;
+	if ((psrtype >> kind & 1) == 0)
+		return SPLIT_NOT;
+	return has_l4 ? SPLIT_L4 : SPLIT_L3;
+}
+
 static const struct intelvf_family family = {
 	.regs = &igbvf_regs,
 	.pages_at = IGBVF_PAGE_RX,
@@ -18,6 +34,10 @@ static const struct intelvf_family family = {
 	.lpe_has_tag = true,
 	.bsizepacket = SRRCTL_BSIZEPACKET,
 	.rxd_err = RXD_ERR_RXE,
+	.rxd_l4e = RXD_ERR_L4E,
+	.rxd_ipe = RXD_ERR_IPE,
+	.psrtype = PSRTYPE,
+	.split = split,
 	.eicr = EICR,
 	.eims = EIMS,
 	.eiac = EIAC,

@@ -61,6 +61,15 @@
 #define SRRCTL_BSIZEPACKET 0x0000007f /* KiB */
 #define SRRCTL_RESET       0x00000402 /* 2 KiB, header 256 bytes */
 
+/* A bit for each kind of packet (82598EB datasheet, 3.5.2.4: the same numbers): IPv4 or IPv6 alone, with TCP, with UDP.
+ * Those between are tunnels, those above NFS. */
+#define PSRTYPE_IPV4 1
+#define PSRTYPE_IPV6 7
+#define PSRTYPE_TCP  1 /* more */
+#define PSRTYPE_UDP  2
+
+#define RXD_ERR_L4E 0x20000000 /* E1000_RXDEXT_STATERR_TCPE, _IPE */
+#define RXD_ERR_IPE 0x40000000
 #define RXD_ERR_RXE 0x80000000 /* the frame is no good; drivers skip it */
 
 _Static_assert(offsetof(struct rx_line, igb_srrctl) == SRRCTL, "SRRCTL");

@@ -62,7 +62,8 @@
 #define SRRCTL_DESCTYPE        0x0e000000
 #define SRRCTL_DESCTYPE_LEGACY 0x00000000
 #define SRRCTL_DESCTYPE_ADV    0x02000000 /* advanced, one buffer */
-#define SRRCTL_DESCTYPE_SPLIT  0x0a000000 /* a header buffer too, which is always used */
+#define SRRCTL_DESCTYPE_SPLIT  0x04000000 /* a header buffer too, for headers */
+#define SRRCTL_DESCTYPE_ALWAYS 0x0a000000 /* the same, which is always used */
 #define SRRCTL_BSIZEHEADER     0x00003f00 /* 64 bytes */
 
 #define RXDCTL_ENABLE   0x02000000
@@ -80,23 +81,28 @@
 #define DESC_SIZE     16
 
 /* Receive descriptor, write-back: DS 7.1.5 (legacy), 7.1.6.2 (advanced). */
-#define RXD_STAT_DD   0x00000001
-#define RXD_STAT_EOP  0x00000002
-#define RXD_STAT_VP   0x00000008
-#define RXD_STAT_L4CS 0x00000020
-#define RXD_STAT_IPCS 0x00000040
-#define RXD_STAT_PIF  0x00000080
-#define RXD_PKT_SHIFT 4
-#define RXD_PKT_IPV4  0x00000010
-#define RXD_PKT_IPV6  0x00000040
-#define RXD_PKT_TCP   0x00000100
-#define RXD_PKT_UDP   0x00000200
-#define RXD_PKT_SCTP  0x00000400
+#define RXD_STAT_DD    0x00000001
+#define RXD_STAT_EOP   0x00000002
+#define RXD_STAT_VP    0x00000008
+#define RXD_STAT_UDPCS 0x00000010
+#define RXD_STAT_L4CS  0x00000020
+#define RXD_STAT_IPCS  0x00000040
+#define RXD_STAT_PIF   0x00000080
+#define RXD_PKT_SHIFT  4
+#define RXD_PKT_IPV4   0x00000010
+#define RXD_PKT_IPV6   0x00000040
+#define RXD_PKT_TCP    0x00000100
+#define RXD_PKT_UDP    0x00000200
+#define RXD_PKT_SCTP   0x00000400
 /* First word: size of what is in the header buffer */
 #define RXD_HDR_LEN_SHIFT 21
-#define RXD_HDR_LEN_MAX   960 /* ten bits, steps of 64 */
-/* In a legacy write-back the error byte lies above the status byte and the VLAN tag above it. */
-#define RXD_LEGACY_ERR_RXE 0x80
+#define RXD_HDR_LEN_MAX   1023
+#define RXD_SPH           0x80000000 /* that is as long as the headers */
+#define RXD_HDR_SIZE_MAX  960        /* of a header buffer: ten bits, steps of 64 */
+#define RXD_ERR_HBO       0x00800000 /* the headers are longer than their buffer */
+/* In a legacy write-back the error byte lies above the status byte and the VLAN tag above it. Its bits are the
+ * highest of an advanced one in both families (Linux 6.12: IXGBE_RXD_ERR_*, E1000_RXD_ERR_*). */
+#define RXD_LEGACY_ERR_SHIFT 24
 
 /* Transmit descriptors: DS 7.2.3.2. Second quad word, low half. */
 #define TXD_DTALEN    0x0000ffff

@@ -179,6 +179,8 @@ static void op_set_policy(struct vf *vf, const struct vf_policy *policy)
 	if (restart)
 		vf->upcalls->macs_changed(vf->arg);
 	__atomic_store_n(&dev->size_max, policy->max_frame + FCS_SIZE, __ATOMIC_RELAXED);
+	if (policy->verify_checksums != old.verify_checksums)
+		spread_update(dev);
 	/* VLANs that were granted before and asked for come and go without the driver's help. */
 	intelvf_update_vlans(dev);
 	__atomic_store_n(&dev->link_up, policy->link_up, __ATOMIC_RELEASE);

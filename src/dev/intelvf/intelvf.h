@@ -196,12 +196,22 @@ struct intelvf_txq {
 	uint32_t rs[BURST_MAX + 1];
 } __attribute__((aligned(CACHE_LINE)));
 
-/* To which receive queue a frame goes: reta[hash & reta_mask]. */
+/* To which receive queue a frame goes, reta[hash & reta_mask], and what else is looked for in its headers. */
 struct rx_spread {
+	bool hashes;   /* otherwise all go to queue 0 */
+	bool verifies; /* checksums, by the policy */
 	struct rss_key key;
 	uint32_t types; /* of enum rss_type, RSS_BIT */
 	uint32_t reta_mask;
 	uint8_t reta[INTELVF_RETA_MAX]; /* below INTELVF_QUEUES_MAX; not every one need be there */
+};
+
+/* Where a packet's headers end for its header buffer. */
+enum rx_split {
+	SPLIT_NOT,
+	SPLIT_L2,
+	SPLIT_L3,
+	SPLIT_L4,
 };
 
 /* What makes a family. Static. */
@@ -216,7 +226,11 @@ struct intelvf_family {
 	bool strips_always;   /* the PF has VLAN tags stripped, whatever RXDCTL says */
 	bool lpe_has_tag;     /* SET_LPE counts a VLAN tag */
 	uint32_t bsizepacket; /* mask of SRRCTL's buffer size in KiB */
-	uint32_t rxd_err;     /* of an advanced descriptor: the frame is no good */
+	/* Of an advanced descriptor: the frame is no good; the L4, or IPv4 header's, checksum is wrong. */
+	uint32_t rxd_err, rxd_l4e, rxd_ipe;
+	uint32_t psrtype; /* offset of PSRTYPE */
+	/* After which headers PSRTYPE has such packets split. */
+	enum rx_split (*split)(uint32_t psrtype, uint8_t packet);
 	uint16_t eicr, eims, eiac, eiam, ivar, ivar_misc; /* offsets of interrupt registers, */
 	uint16_t mailbox, mbmem;                          /* and of the mailbox's */
 	const struct mbox_table *messages;
@@ -259,7 +273,7 @@ struct intelvf {
 	uint64_t itr_cycles[INTELVF_VECTORS]; /* between two messages; 0: none */
 	uint64_t itr_due[INTELVF_VECTORS];    /* no message before */
 	uint32_t itr_held;                    /* bits: a message waits for that */
-	const struct rx_spread *spread;       /* NULL: all to queue 0, without a hash */
+	const struct rx_spread *spread;       /* NULL: all to queue 0, and no look into headers */
 	struct rx_spread spread_room[2];
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
@@ -350,9 +364,10 @@ static inline uint32_t srrctl_hdr_size(uint32_t srrctl)
 {
 	uint32_t size = (srrctl & SRRCTL_BSIZEHEADER) >> 2;
 
-	if ((srrctl & SRRCTL_DESCTYPE) != SRRCTL_DESCTYPE_SPLIT)
+	if ((srrctl & SRRCTL_DESCTYPE) != SRRCTL_DESCTYPE_SPLIT &&
+	    (srrctl & SRRCTL_DESCTYPE) != SRRCTL_DESCTYPE_ALWAYS)
 		return 0;
-	return size < RXD_HDR_LEN_MAX ? size : RXD_HDR_LEN_MAX;
+	return size < RXD_HDR_SIZE_MAX ? size : RXD_HDR_SIZE_MAX;
 }
 
 /* Whether DMA may happen at all: the driver has reset the VF and the function is bus master. */
@@ -494,6 +509,8 @@ void ring_update_running(struct intelvf *dev);
 /* Device I/O: from now on frames are spread like this; NULL: not at all. Waits for the workers if it was
  * otherwise before. */
 void spread_set(struct intelvf *dev, const struct rx_spread *spread);
+/* Device I/O: the policy for checksums has changed. */
+void spread_update(struct intelvf *dev);
 /* A worker: endpoint_ops.push, by `spread`. */
 void spread_push(struct intelvf *dev, const struct rx_spread *spread,
 		 const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,

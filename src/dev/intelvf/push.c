@@ -10,7 +10,7 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	const struct rx_spread *spread = __atomic_load_n(&dev->spread, __ATOMIC_ACQUIRE);
 
 	if (likely(spread == NULL))
-		rx_push_queue(dev, 0, frame, NULL, n, untagged_vid, stats);
+		rx_push_queue(dev, 0, frame, NULL, n, untagged_vid, false, stats);
 	else
 		spread_push(dev, spread, frame, n, untagged_vid, stats);
 }

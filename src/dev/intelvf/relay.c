@@ -40,6 +40,7 @@ static void line_up_rx(struct relay_queue *q)
 
 	q->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
 	q->hdr_size = srrctl_hdr_size(srrctl);
+	q->split_always = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_ALWAYS;
 	if (size > (RELAY_RX_SLOT_SIZE - q->hdr_size) >> 10)
 		size = (RELAY_RX_SLOT_SIZE - q->hdr_size) >> 10;
 	shared_store(rx_srrctl(q->dev, line), (srrctl & ~q->dev->bsizepacket) | size);

@@ -381,7 +381,9 @@ static uint32_t header_size(const struct relay_queue *q, uint32_t n)
 {
 	uint32_t size = (uint32_t)(le64toh(q->ring[n].lo) >> RXD_HDR_LEN_SHIFT) & 0x3ff;
 
-	return size < q->hdr_size ? size : q->hdr_size;
+	if (size > q->hdr_size)
+		return q->split_always ? q->hdr_size : 0;
+	return size;
 }
 
 static uint64_t desc_iova(const struct relay_queue *q, uint32_t idx)

@@ -55,6 +55,7 @@ struct relay_queue {
 	struct intelvf *dev;
 	bool tx;
 	bool legacy;       /* receive: format of the descriptors */
+	bool split_always; /* header buffers are filled up where headers do not fit */
 	uint32_t hdr_size; /* and its header buffers, at the ends of the slots */
 	uint8_t status;
 	uint8_t back; /* enum relay_back */

@@ -647,7 +647,7 @@ static void header_buffers(void **state)
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
 	guest_read(&g, VFSTATUS);
 	settle();
-	guest_rx_up(&g, N, SRRCTL_DESCTYPE_SPLIT | 0x200 | 2, 0);
+	guest_rx_up(&g, N, SRRCTL_DESCTYPE_ALWAYS | 0x200 | 2, 0);
 	for (unsigned int i = 0; i < 8; i++) {
 		*guest_rx_desc(&g, i) = (struct guest_desc){ BUFFER(i), GUEST_DATA + 256ull * i };
 		memset(guest_va(&g, BUFFER(i)), 0xee, 2048);

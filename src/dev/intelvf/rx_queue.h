@@ -38,7 +38,9 @@ struct rx_burst {
 	uint32_t rlpml; /* longest frame, with FCS and tag */
 	bool strip;     /* tags go beside the frame */
 	bool legacy;    /* descriptor format */
-	bool plain;     /* the other one, without header buffers */
+	bool plain;     /* the other one, without header buffers, and nothing is verified */
+	bool verifies;  /* checksums of all frames, not only what is known of some */
+	bool split_always;
 	uint32_t hdr_size;
 	uint16_t untagged_vid;
 };
@@ -95,34 +97,60 @@ static inline enum drop_reason filter(const struct rx_burst *b, const struct fra
 
 /* Whether the first L4 header's checksum in the frame as it was written is right. A sender may ask to
  * fill in a checksum of an inner header; the driver would take our word for the outer one. */
-static inline bool l4_is_good(const struct frame *f, const uint8_t *out, bool tag_inside)
+static inline bool l4_is_good(const struct frame *f, const struct seg_out *out, unsigned int n_out,
+			      bool tag_inside)
 {
 	uint32_t l3 = FRAME_SIZE_MIN + (tag_inside ? 4 : 0);
 	uint32_t start = f->csum_start + (tag_inside ? 4u : 0u);
+	uint8_t version_ihl;
 
 	if ((f->flags & FRAME_L4_VALID) != 0)
 		return true;
-	/* 1 KiB is the smallest buffer, so these bytes are in the first. */
 	if ((f->flags & FRAME_L4_CSUM) == 0)
 		return false;
+	/* 1 KiB is the smallest buffer. A header's own may end before L3. */
+	version_ihl = n_out == 1 || l3 < out[0].size ? out[0].va[l3] : out[1].va[l3 - out[0].size];
 	if (f->ethertype == ETH_TYPE_IPV4)
-		return start == l3 + (out[l3] & 0xfu) * 4;
+		return start == l3 + (version_ihl & 0xfu) * 4;
 	return f->ethertype == ETH_TYPE_IPV6 && start == l3 + 40;
 }
 
-static inline uint32_t status_of(const struct frame *f, const uint8_t *out, bool tag_beside,
-				 bool tag_inside)
+static inline uint32_t verified_status(const struct rx_burst *b, const struct frame *f,
+				       const struct rss_result *r, const struct seg_out *out,
+				       bool tag_inside, bool l4_known)
+{
+	unsigned int found =
+		frame_verify(f, r, out, tag_inside ? COPY_TAG : 0, l4_known ? VERIFY_L4 : 0);
+	uint32_t status = 0;
+
+	if ((found & VERIFY_IP4) != 0)
+		status |= RXD_STAT_IPCS;
+	if ((found & VERIFY_IP4_BAD) != 0)
+		status |= b->dev->family->rxd_ipe;
+	/* 82598EB datasheet, 3.5.2.4: UDPCS is set with L4CS for UDP. */
+	if ((found & VERIFY_L4) != 0)
+		status |= RXD_STAT_L4CS | ((r->packet & PACKET_UDP) != 0 ? RXD_STAT_UDPCS : 0);
+	if ((found & VERIFY_L4_BAD) != 0)
+		status |= b->dev->family->rxd_l4e;
+	return status;
+}
+
+static inline __attribute__((always_inline)) uint32_t
+status_of(const struct rx_burst *b, const struct frame *f, const struct rss_result *r,
+	  const struct seg_out *out, unsigned int n_out, bool tag_beside, bool tag_inside)
 {
 	uint32_t status = RXD_STAT_DD | RXD_STAT_EOP;
 
 	if (tag_beside)
 		status |= RXD_STAT_VP;
 	if (unlikely((f->flags & (FRAME_L4_VALID | FRAME_L4_CSUM | FRAME_IP4_CSUM)) != 0)) {
-		if (l4_is_good(f, out, tag_inside))
+		if (l4_is_good(f, out, n_out, tag_inside))
 			status |= RXD_STAT_L4CS;
 		if ((f->flags & FRAME_IP4_CSUM) != 0)
 			status |= RXD_STAT_IPCS;
 	}
+	if (r != NULL && unlikely(b->verifies))
+		status |= verified_status(b, f, r, out, tag_inside, (status & RXD_STAT_L4CS) != 0);
 	return status;
 }
 
@@ -135,7 +163,7 @@ static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint6
 
 	if (unlikely(b->legacy)) {
 		/* DS 7.1.5: the address stays; length, no fragment checksum, status, errors, tag. */
-		uint64_t error = status_error >> 20 != 0 ? RXD_LEGACY_ERR_RXE : 0;
+		uint64_t error = status_error >> RXD_LEGACY_ERR_SHIFT;
 
 		hi = size | (uint64_t)(status_error & 0xff) << 32 | error << 40 |
 		     (uint64_t)tci << 48;
@@ -152,8 +180,7 @@ static inline uint32_t next_idx(const struct ring_state *ring, uint32_t idx)
 	return ++idx == ring->n_desc ? 0 : idx;
 }
 
-/* DS 7.1.6.2: hash, type of the hash, type of the packet. Without a look into the headers (`r`), only what
- * the frame itself says. */
+/* DS 7.1.6.2: hash, type of the hash, type of the packet. */
 static inline __attribute__((always_inline)) uint64_t packet_info(const struct frame *f,
 								  const struct rss_result *r)
 {
@@ -163,16 +190,18 @@ static inline __attribute__((always_inline)) uint64_t packet_info(const struct f
 		[RSS_TCP_IPV6_EX] = 6, [RSS_UDP_IPV4] = 7, [RSS_UDP_IPV6] = 8,
 		[RSS_UDP_IPV6_EX] = 9,
 	};
+	uint8_t packet;
 
 	_Static_assert(PACKET_IPV4 << RXD_PKT_SHIFT == RXD_PKT_IPV4 &&
 			       PACKET_SCTP << RXD_PKT_SHIFT == RXD_PKT_SCTP,
 		       "one order of bits");
 	if (r != NULL)
-		return rss_type[r->type] | (uint32_t)r->packet << RXD_PKT_SHIFT |
+		return rss_type[r->type] | (r->packet & PACKET_TYPES) << RXD_PKT_SHIFT |
 		       (uint64_t)r->hash << 32;
-	return f->ethertype == ETH_TYPE_IPV4   ? RXD_PKT_IPV4
-	       : f->ethertype == ETH_TYPE_IPV6 ? RXD_PKT_IPV6
-					       : 0;
+	packet = rss_packet_plain(f);
+	if (unlikely(packet == 0))
+		packet = rss_packet_slow(f);
+	return (uint32_t)packet << RXD_PKT_SHIFT;
 }
 
 static inline uint8_t *translate(const struct rx_burst *b, uint32_t idx)
@@ -233,24 +262,90 @@ struct rx_place {
 	struct seg_out out[1 + INTELVF_RX_SEGS];
 	uint32_t n_out, n_desc;
 	uint32_t in_header; /* bytes */
+	uint64_t info;      /* for the first descriptor, */
+	uint32_t error;     /* and the last */
 };
 
-/* DROP_NONE, or why there is no place. PSRTYPE's headers are not looked for, so each frame fills the header
- * buffer up, as one whose header cannot be decoded does (82575EB manual 324632, table 33, "split, always use
- * header buffer"). */
+/* Bytes of the headers after which PSRTYPE has the frame split; 0: it does not, or they cannot be told. */
+static inline uint32_t header_size(const struct rx_burst *b, const struct frame *f,
+				   const struct rss_result *r, bool tag_inside)
+{
+	static const struct rss_key no_key;
+	const struct intelvf_family *family = b->dev->family;
+	uint32_t psrtype =
+		__atomic_load_n(&b->dev->st->image[family->psrtype / 4], __ATOMIC_RELAXED);
+	struct rss_result own;
+	uint32_t size, in_l4;
+	uint8_t data_offset;
+
+	if (r == NULL) {
+		rss_burst(&no_key, 0, &f, 1, &own);
+		r = &own;
+	}
+	size = FRAME_SIZE_MIN + r->l3_size;
+	in_l4 = size + f->body - ETH_ADDRS_SIZE;
+	switch (family->split(psrtype, r->packet)) {
+	case SPLIT_L2:
+		size = FRAME_SIZE_MIN;
+		break;
+	case SPLIT_L3:
+		break;
+	case SPLIT_L4:
+		if ((r->packet & PACKET_UDP) != 0) {
+			size += 8;
+		} else if (size + 20 <= f->size) {
+			frame_read(f, in_l4 + 12, &data_offset, 1);
+			size += (data_offset >> 4) * 4u;
+		} else {
+			return 0;
+		}
+		break;
+	default:
+		return 0;
+	}
+	return size > f->size ? 0 : size + (tag_inside ? 4 : 0);
+}
+
+/* What goes into the header buffer: DS 7.1.10, in the words of the 82575EB manual's (324632) table 33. */
+static inline void split_header(const struct rx_burst *b, const struct frame *f,
+				const struct rss_result *r, uint32_t size, bool tag_inside,
+				struct rx_place *p)
+{
+	uint32_t header = header_size(b, f, r, tag_inside), filled;
+
+	p->in_header = 0;
+	p->info = 0;
+	p->error = 0;
+	if (b->hdr_size == 0)
+		return;
+	filled = !b->split_always ? 0 : size < b->hdr_size ? size : b->hdr_size;
+	if (header == 0 || header > RXD_HDR_LEN_MAX || (b->split_always && size <= b->hdr_size)) {
+		p->in_header = filled;
+		p->info = (uint64_t)filled << RXD_HDR_LEN_SHIFT;
+		return;
+	}
+	p->info = RXD_SPH | (uint64_t)header << RXD_HDR_LEN_SHIFT;
+	if (header <= b->hdr_size) {
+		p->in_header = header;
+	} else {
+		p->in_header = filled;
+		p->error = RXD_ERR_HBO;
+	}
+}
+
+/* DROP_NONE, or why there is no place for the frame, of which split_header has been told. */
 static inline enum drop_reason find_place(struct rx_burst *b, uint32_t size, struct rx_place *p)
 {
 	uint32_t idx = b->ring->head;
 
-	p->n_out = p->n_desc = p->in_header = 0;
+	p->n_out = p->n_desc = 0;
 	if (b->avail == 0)
 		return DROP_NO_BUFFER;
-	if (b->hdr_size > 0) {
+	if (p->in_header > 0) {
 		uint8_t *va = mem_at(b->table, b->buf_hint, header_iova(b), b->hdr_size, MEM_WRITE);
 
 		if (va == NULL)
 			return return_bad(b, 1, header_iova(b), b->hdr_size);
-		p->in_header = size < b->hdr_size ? size : b->hdr_size;
 		p->out[p->n_out++] = (struct seg_out){ va, p->in_header };
 		p->n_desc = size == p->in_header;
 	}
@@ -277,20 +372,23 @@ static inline enum drop_reason put_long(struct rx_burst *b, const struct frame *
 {
 	struct ring_state *ring = b->ring;
 	struct rx_place p;
-	enum drop_reason reason = find_place(b, size, &p);
-	uint32_t left = size - p.in_header, end;
+	enum drop_reason reason;
+	uint32_t left, end;
 	uint64_t info = packet_info(f, r);
 
+	split_header(b, f, r, size, tag_inside, &p);
+	reason = find_place(b, size, &p);
 	if (reason != DROP_NONE)
 		return reason;
+	left = size - p.in_header;
 	frame_copy_slow(f, p.out, p.n_out, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
-	end = status_of(f, p.out[0].va, tag_beside, tag_inside);
+	end = status_of(b, f, r, p.out, p.n_out, tag_beside, tag_inside) | p.error;
 	for (uint32_t i = 0; i < p.n_desc; i++) {
 		bool last = i + 1 == p.n_desc;
-		uint64_t header = i == 0 ? p.in_header << RXD_HDR_LEN_SHIFT : 0;
 
-		write_back(b, &b->desc[ring->head], info | header, last ? end : RXD_STAT_DD,
-			   last ? left : b->buf_size, last && tag_beside ? f->tci : 0);
+		write_back(b, &b->desc[ring->head], info | (i == 0 ? p.info : 0),
+			   last ? end : RXD_STAT_DD, last ? left : b->buf_size,
+			   last && tag_beside ? f->tci : 0);
 		left -= last ? 0 : b->buf_size;
 		ring->head = next_idx(ring, ring->head);
 	}
@@ -317,7 +415,7 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f,
 	if (unlikely(out.va == NULL))
 		return return_bad(b, 1, desc_iova(b, ring->head), b->buf_size);
 	frame_copy(f, &out, 1, COPY_CSUM | (tag_inside ? COPY_TAG : 0));
-	status = status_of(f, out.va, tag_beside, tag_inside);
+	status = status_of(b, f, r, &out, 1, tag_beside, tag_inside);
 	write_back(b, &b->desc[ring->head], packet_info(f, r), status, size,
 		   tag_beside ? f->tci : 0);
 	ring->head = next_idx(ring, ring->head);
@@ -327,7 +425,7 @@ static inline enum drop_reason put(struct rx_burst *b, const struct frame *f,
 
 /* Reads the line's variable part; the ring is ready. */
 static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned int q,
-			      struct endpoint_stats *stats)
+			      bool verifies, struct endpoint_stats *stats)
 {
 	struct rx_line *line = rx_line(dev, q);
 	struct ring_state *ring = &dev->st->rx[q].ring;
@@ -344,7 +442,9 @@ static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned 
 	b->buf_size = (srrctl & dev->bsizepacket) << 10;
 	b->legacy = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_LEGACY;
 	b->hdr_size = srrctl_hdr_size(srrctl);
-	b->plain = !b->legacy && b->hdr_size == 0;
+	b->split_always = (srrctl & SRRCTL_DESCTYPE) == SRRCTL_DESCTYPE_ALWAYS;
+	b->verifies = verifies;
+	b->plain = !b->legacy && b->hdr_size == 0 && !verifies;
 	b->strip = (rxdctl & RXDCTL_VME) != 0;
 	b->lpe = __atomic_load_n(&dev->st->lpe, __ATOMIC_RELAXED);
 	b->rlpml = dev->lpe_has_tag ? b->lpe : UINT32_MAX;
@@ -464,10 +564,10 @@ static inline void push_one(struct rx_burst *b, const struct frame *f, const str
 	sums->group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
 }
 
-/* All of these go to queue q. `rss`: what is known of each, or NULL. */
+/* All of these go to queue q. `rss`: what is known of each, or NULL; `verifies` needs it. */
 static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
 				 const struct frame *const frame[], const struct rss_result *rss,
-				 unsigned int n, uint16_t untagged_vid,
+				 unsigned int n, uint16_t untagged_vid, bool verifies,
 				 struct endpoint_stats *stats)
 {
 	struct rx_burst b;
@@ -485,7 +585,7 @@ static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
 		return;
 	}
 	b.desc = (struct rx_desc *)(void *)desc;
-	burst_init(&b, dev, q, stats);
+	burst_init(&b, dev, q, verifies, stats);
 	head = b.ring->head;
 	look_ahead(&b, n);
 	for (unsigned int i = 0; i < n;) {

@@ -6,14 +6,23 @@ void spread_set(struct intelvf *dev, const struct rx_spread *spread)
 {
 	const struct rx_spread *old = dev->spread;
 	struct rx_spread *room = &dev->spread_room[old == &dev->spread_room[0]];
+	bool verifies = dev->vf.policy.verify_checksums;
 
+	if (spread == NULL && old == NULL && !verifies)
+		return;
 	if (spread != NULL)
 		*room = *spread;
-	else if (old == NULL)
-		return;
-	__atomic_store_n(&dev->spread, spread != NULL ? room : NULL, __ATOMIC_RELEASE);
+	else
+		memset(room, 0, sizeof(*room));
+	room->verifies = verifies;
+	__atomic_store_n(&dev->spread, room->hashes || verifies ? room : NULL, __ATOMIC_RELEASE);
 	if (old != NULL)
 		dev->vf.upcalls->quiesce(dev->vf.arg);
+}
+
+void spread_update(struct intelvf *dev)
+{
+	spread_set(dev, dev->spread != NULL && dev->spread->hashes ? dev->spread : NULL);
 }
 
 /* A burst by queue. */
@@ -55,7 +64,7 @@ void spread_push(struct intelvf *dev, const struct rx_spread *spread,
 				continue;
 			if (likely(q < dev->st->n_queues))
 				rx_push_queue(dev, q, sorted.frame[q], sorted.rss[q], sorted.n[q],
-					      untagged_vid, stats);
+					      untagged_vid, spread->verifies, stats);
 			else
 				stats->drop[DROP_DOWN] += sorted.n[q];
 		}

@@ -6,6 +6,18 @@
 #define X540_VF   0x1515
 #define X550_VF   0x1565
 
+/* DS 8.2.3.7.4: the headers that are looked for, the innermost first. */
+static enum rx_split split(uint32_t psrtype, uint8_t packet)
+{
+	if (((packet & PACKET_TCP) != 0 && (psrtype & PSRTYPE_TCP) != 0) ||
+	    ((packet & PACKET_UDP) != 0 && (psrtype & PSRTYPE_UDP) != 0))
+		return SPLIT_L4;
+	if (((packet & PACKET_IPV4) != 0 && (psrtype & PSRTYPE_IPV4) != 0) ||
+	    ((packet & PACKET_IPV6) != 0 && (psrtype & PSRTYPE_IPV6) != 0))
+		return SPLIT_L3;
+	return (psrtype & PSRTYPE_L2) != 0 ? SPLIT_L2 : SPLIT_NOT;
+}
+
 static const struct intelvf_family family = {
 	.regs = &ixgbevf_regs,
 	.pages_at = IXGBEVF_PAGE_RX,
@@ -15,6 +27,10 @@ static const struct intelvf_family family = {
 	.has_line_stats = true,
 	.bsizepacket = SRRCTL_BSIZEPACKET,
 	.rxd_err = RXD_ERR_RXE,
+	.rxd_l4e = RXD_ERR_L4E,
+	.rxd_ipe = RXD_ERR_IPE,
+	.psrtype = VFPSRTYPE,
+	.split = split,
 	.eicr = VTEICR,
 	.eims = VTEIMS,
 	.eiac = VTEIAC,

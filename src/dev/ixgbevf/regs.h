@@ -72,6 +72,12 @@
 #define VTEITR_CNT_WDIS 0x80000000
 
 #define VFPSRTYPE_MASK 0xe0001330
+/* Bits of Linux 6.12's ixgbevf/defines.h */
+#define PSRTYPE_TCP  0x00000010
+#define PSRTYPE_UDP  0x00000020
+#define PSRTYPE_IPV4 0x00000100
+#define PSRTYPE_IPV6 0x00000200
+#define PSRTYPE_L2   0x00001000
 #define VFPSRTYPE_RQPL_SHIFT \
 	29 /* DS 8.2.3.7.4: bits of the redirection table's entries that count */
 #define VFRETA_ENTRIES 64
@@ -84,6 +90,8 @@
 #define SRRCTL_RESET       0x00000402 /* DS 8.2.3.8.7: 2 KiB, header 256 bytes */
 
 #define RXD_ERR_RXE 0x20000000 /* DS 7.1.6.2: the frame is no good; drivers skip it */
+#define RXD_ERR_L4E 0x40000000
+#define RXD_ERR_IPE 0x80000000
 
 _Static_assert(offsetof(struct rx_line, srrctl) == SRRCTL, "SRRCTL");
 _Static_assert(offsetof(struct rx_line, stat_1c) == VFGPRC - IXGBEVF_PAGE_RX, "VFGPRC");

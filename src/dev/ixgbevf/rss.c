@@ -36,7 +36,9 @@ static void update(struct intelvf *dev)
 {
 	const struct rss_state *rss = &dev->st->rss;
 	uint32_t bits = *regs_word(dev, VFPSRTYPE) >> VFPSRTYPE_RQPL_SHIFT;
-	struct rx_spread spread = { .reta_mask = RETA_ENTRIES - 1, .types = POOL_TYPES };
+	struct rx_spread spread = { .hashes = true,
+				    .reta_mask = RETA_ENTRIES - 1,
+				    .types = POOL_TYPES };
 	/* Three bits are as many queues as there can be. */
 	uint8_t mask = (uint8_t)((1u << (bits < 3 ? bits : 3)) - 1);
 
