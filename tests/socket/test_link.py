@@ -55,6 +55,18 @@ def test_seen_at_once(shared_daemon, nic, changes):
             assert value != "down" or links == 0
 
 
+def test_flapping_link(shared_daemon, nic):
+    """A driver that finds the link down leaves the message unread (ixgbevf): the next one comes at once, too."""
+    drain(nic)
+    for value in ("down", "up", "down", "auto"):
+        start = time.monotonic()
+        shared_daemon.call("vport.set", name="a", link=value)
+        assert select.select([nic.irqs[2]], [], [], 2)[0] and time.monotonic() - start < PATIENCE, value
+        nic.read(hw.VTEICR)
+        drain(nic)
+        assert bool(nic.read(hw.VFLINKS) & UP) == (value != "down")
+
+
 def test_same_speed_is_no_news(shared_daemon, nic):
     """10 Gbit/s is what `auto` is: a driver that is told of it finds nothing changed."""
     shared_daemon.call("vport.set", name="a", speed="10gbit")

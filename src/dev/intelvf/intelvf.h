@@ -85,8 +85,8 @@ struct tx_state {
  * PF's driver would do in an interrupt happens here before the guest's write returns, so VFMAILBOX.PFU
  * is never seen set. Only mbox_set_state changes the state. */
 enum mbox_state {
-	/* Nobody holds the buffer, nothing waits in it. The VF may take it (VFU) or, as some drivers
-	 * do, write without taking it; the PF may post. */
+	/* Nobody holds the buffer, nothing but perhaps a control message waits in it. The VF may take it
+	 * (VFU) or, as some drivers do, write without taking it; the PF may post. */
 	MBOX_IDLE,
 	/* The VF holds the buffer (VFU) to write a request or, as drivers up to API 1.4 do, to read.
 	 * Leaves by REQ, by ACK, or by writing VFU 0. The PF posts nothing. */
@@ -94,7 +94,7 @@ enum mbox_state {
 	/* A request came while VFU stayed set (drivers from API 1.5 on). It is acknowledged (PFACK) and
 	 * carried out; the reply is posted when the VF lets go of the buffer. */
 	MBOX_REPLY_HELD,
-	/* A message of the PF lies in the buffer and PFSTS told so. Leaves by ACK, or by whatever the VF
+	/* A reply lies in the buffer and PFSTS told so. Leaves by ACK, or by whatever the VF
 	 * does next: a VF that does not listen loses the message. */
 	MBOX_POSTED,
 };

@@ -54,21 +54,29 @@ static void signal_vf(struct intelvf *dev, uint32_t bits)
 }
 
 /* The PF writes into the buffer; the caller knows that it is free. */
-static void post(struct intelvf *dev, const uint32_t *words, uint32_t n)
+static void put(struct intelvf *dev, const uint32_t *words, uint32_t n)
 {
 	memcpy(words_of(dev), words, n * sizeof(*words));
-	dev->st->mbox.posted_ns = clock_ns();
-	mbox_set_state(dev, MBOX_POSTED);
 	signal_vf(dev, VFMAILBOX_PFSTS);
 }
 
+static void post(struct intelvf *dev, const uint32_t *words, uint32_t n)
+{
+	dev->st->mbox.posted_ns = clock_ns();
+	mbox_set_state(dev, MBOX_POSTED);
+	put(dev, words, n);
+}
+
+/* A control message says no more than that something changed, and drivers leave it in the buffer when they find
+ * the link down (ixgbevf_check_mac_link_vf): the next one may take its place. */
 static void post_ping(struct intelvf *dev)
 {
 	struct mbox_data *m = &dev->st->mbox;
 	uint32_t word = PF_CONTROL_MSG | (m->cts ? MSG_CTS : 0);
 
 	m->ping = 0;
-	post(dev, &word, 1);
+	mbox_set_state(dev, MBOX_IDLE);
+	put(dev, &word, 1);
 }
 
 /* Sends a control message that is due, if it overwrites nothing that the VF still wants. Old drivers

@@ -514,6 +514,23 @@ static void link_change_is_told(void **state)
 	}
 }
 
+/* ixgbevf does not fetch the message when it finds the link down: what comes next is told all the same. */
+static void link_change_is_told_when_the_last_was_not_read(void **state)
+{
+	guest_mbox_up(&g, MBOX_API_17);
+	guest_irqs_up(&g);
+	for (unsigned int i = 1; i <= 4; i++) {
+		struct vf_policy policy = g.vf->policy;
+
+		policy.link_up = !policy.link_up;
+		g.vf->ops->set_policy(g.vf, &policy);
+		assert_int_equal(g.n_irqs[2], i);
+		guest_write(&g, VTEIMS, 1u << 2);
+	}
+	assert_int_equal(fetch(2), 0x100 | CTS);
+	assert_int_equal(fetch(2), 0);
+}
+
 /* The control message waits for the buffer: while the VF writes, and while a reply is unread. */
 static void notification_waits(void **state)
 {
@@ -712,6 +729,7 @@ int main(void)
 		TEST(rss_of_the_pool),
 		TEST(xcast_modes),
 		TEST(link_change_is_told),
+		TEST(link_change_is_told_when_the_last_was_not_read),
 		TEST(notification_waits),
 		TEST(restart_is_demanded),
 		TEST(trust_is_withdrawn),
