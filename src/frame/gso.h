@@ -36,7 +36,8 @@ struct gso {
 bool gso_start(struct gso *gso, struct frame *f);
 /* Pieces that gso_next will yield in all. */
 uint32_t gso_pieces(const struct gso *gso);
-/* Makes the next piece in `out`, using `piece` for its memory. False at the end. */
+/* Makes the next piece in `out`, using `piece` for its memory: of up to FRAME_SEGS + 1 segments, as its
+ * headers are one. False at the end. */
 bool gso_next(struct gso *gso, struct frame *out, struct gso_piece *piece);
 
 #endif
