@@ -67,7 +67,7 @@ static unsigned int port_free_idx(const struct rt_switch *sw)
 	return idx;
 }
 
-/* A port of the config's switch without endpoints. NULL with `why`. */
+/* A port of the config's switch, without endpoints; workers see it from port_open on. NULL with `why`. */
 static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
 				struct refusal *why)
 {
@@ -98,12 +98,18 @@ static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const j
 	port->path = "none";
 	port_config_set(port, config);
 	memset(&sw->port[idx], 0, sizeof(sw->port[idx]));
-	sw->port[idx].used = true;
 	sw->owner[idx] = port;
 	sw->port[idx].stats = port->stats;
 	port_vlans(port, config);
 	LIST_INSERT_HEAD(&rt->ports, port, next);
 	return port;
+}
+
+/* The port is whole. Not before: making room for it publishes its switch, and it may yet be refused. */
+static void port_open(struct rt_port *port)
+{
+	port->sw->port[port->idx].used = true;
+	port->sw->changed = true;
 }
 
 void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
@@ -491,10 +497,10 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 		ret = vf_take(rt, port, config, why);
 	if (ret == 0 && obj_bool(config, "synthetic"))
 		ret = syn_take(rt, port, config, why);
-	if (ret < 0) {
-		port_remove(port);
+	if (ret < 0)
 		port_free(rt, port);
-	}
+	else
+		port_open(port);
 	return ret;
 }
 
@@ -641,12 +647,11 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 		refuse_err(why, "device", obj_str(config, "device"), &err);
 	else
 		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
-	if (ret < 0) {
-		port_remove(port);
+	if (ret < 0)
 		port_free(rt, port);
-		return ret;
-	}
-	return 0;
+	else
+		port_open(port);
+	return ret;
 }
 
 int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config)

@@ -2,8 +2,10 @@
 """Changes that are refused half way, and changes under a client: who is connected stays connected."""
 
 import os
+import threading
 
 import pytest
+from frames import BROADCAST, ethernet, mac
 from ixgbevf import Ixgbevf
 from softiov import RpcError
 from vfio_user import wait_until
@@ -112,3 +114,32 @@ def test_counters_outlive_the_adapter(daemon, nic):
         assert [now[key] for key in ("tx-frames", "tx-bytes", "drops")] == \
             [before[key] for key in ("tx-frames", "tx-bytes", "drops")]
         assert wait_until(lambda: daemon.show("vport", "a")["tx-rate"] == 0, 3)
+
+
+def test_a_refused_vport_was_never_there(daemon):
+    """Making room for it publishes its switch: workers that flood meanwhile must not see half a port."""
+    daemon.call("switch.add", name="one", vfs=1)
+    daemon.call("vport.add", name="first", switch="one", mac="02:00:00:00:00:0a", synthetic=False)
+    nic = Ixgbevf(daemon.vf_socket("first"))
+    nic.open()
+    stop = threading.Event()
+
+    def flood():
+        while not stop.is_set():
+            for _ in range(32):
+                nic.put_frame(ethernet(BROADCAST, mac("02:00:00:00:00:0a")))
+            nic.kick()
+            nic.sent()
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    try:
+        for _ in range(200):
+            with pytest.raises(RpcError, match="no VF left"):
+                daemon.call("vport.add", name="second", switch="one", synthetic=False)
+    finally:
+        stop.set()
+        sender.join()
+        nic.close()
+    drops = daemon.show("vport", "first")["drop-reasons"]
+    assert set(drops) == {"no-route"}
