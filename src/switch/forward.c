@@ -12,9 +12,9 @@
 #define MAC_RESERVED      0x00000000c28001ull
 #define MAC_RESERVED_MASK 0xf0ffffffffffull
 
-/* Pieces of a large-send frame to a group address: each port that gets it may have to cut it, so what
- * one port can bear (GSO_PIECES_MAX) would stop a worker for seconds. 64 KiB at an MSS of 1024. */
-#define FLOOD_PIECES_MAX 64u
+/* Pieces that a large-send frame may become for all ports that it goes to, if these are several. Each may
+ * have to cut it, so what one port can bear (GSO_PIECES_MAX), so often, would stop a worker for long. */
+#define FLOOD_PIECES_MAX 256u
 
 struct forwarder *forwarder_new(void)
 {
@@ -83,18 +83,24 @@ static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot
 			      uint16_t in_port, const struct frame *f, bool unicast)
 {
 	bool from_uplink = s->port[in_port].uplink;
-	enum drop_reason reason = DROP_NO_ROUTE;
+	unsigned int max = s->n_ports, n = 0;
+	uint16_t to[SWITCH_PORTS_MAX];
 
+	if (unlikely((f->flags & FRAME_TSO) != 0))
+		max = FLOOD_PIECES_MAX / (f->size / f->mss + 1);
 	for (unsigned int i = 0; i < s->n_ports; i++) {
 		const struct port_config *p = &s->port[i];
 
 		if (!p->used || i == in_port || (from_uplink && p->uplink) ||
 		    (unicast && !p->unknown_unicast) || !may_leave(p, f))
 			continue;
-		group_add(fw, (uint16_t)i, f);
-		reason = DROP_NONE;
+		if (unlikely(n >= max && n > 0))
+			return DROP_BAD_OFFLOAD;
+		to[n++] = (uint16_t)i;
 	}
-	return reason;
+	for (unsigned int i = 0; i < n; i++)
+		group_add(fw, to[i], f);
+	return n > 0 ? DROP_NONE : DROP_NO_ROUTE;
 }
 
 /* The last frame of this burst that went to one known port: the next one often goes there as well. */
@@ -125,8 +131,6 @@ static inline enum drop_reason decide(struct forwarder *fw, const struct switch_
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
 			return DROP_NO_ROUTE;
-		if (unlikely((f->flags & FRAME_TSO) != 0 && f->size > f->mss * FLOOD_PIECES_MAX))
-			return DROP_BAD_OFFLOAD;
 		return flood(fw, s, in_port, f, false);
 	}
 	if (likely(dest == last->dest && f->vid == last->vid && f->ethertype != ETH_TYPE_VLAN)) {
@@ -229,13 +233,13 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	uint64_t bytes = 0;
 
 	stats->tx_frames += burst->n;
+	fw->receiver = NULL;
 	/* The port left the switch after the worker took up its queue. */
 	if (unlikely(in_port >= s->n_ports || !s->port[in_port].used)) {
 		stats->drop[DROP_DOWN] += burst->n;
 		return;
 	}
 	fw->n_groups = 0;
-	fw->receiver = NULL;
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
 		enum drop_reason reason = decide(fw, s, in_port, f, &last);
