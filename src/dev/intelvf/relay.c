@@ -295,6 +295,8 @@ static void leave(struct intelvf *dev)
 	__atomic_store_n(&dev->relay_table, NULL, __ATOMIC_RELEASE);
 	dev->vf.upcalls->quiesce(dev->vf.arg);
 	__atomic_store_n(&dev->lines, dev->pages, __ATOMIC_RELEASE);
+	/* Until then a worker may still look at the relay's lines. */
+	dev->vf.upcalls->quiesce(dev->vf.arg);
 	relay_free(r);
 }
 

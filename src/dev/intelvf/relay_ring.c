@@ -8,9 +8,10 @@
 
 #include "dev/intelvf/relay_ring.h"
 
-#define PIECE_MIN 512        /* a client that takes less in a message is no use */
-#define NOWHERE   UINT64_MAX /* an address in no window of the relay's memory */
-#define NO_IDX    UINT32_MAX /* a slot that stands for no descriptor of the guest */
+#define RELAY_BATCHES 4          /* in one call, for one ring */
+#define PIECE_MIN     512        /* a client that takes less in a message is no use */
+#define NOWHERE       UINT64_MAX /* an address in no window of the relay's memory */
+#define NO_IDX        UINT32_MAX /* a slot that stands for no descriptor of the guest */
 
 static struct endpoint_stats *stats_of(struct relay_queue *q)
 {
@@ -318,8 +319,11 @@ static void move_tail(struct relay_queue *q)
 		q->ready = q->next;
 	}
 	/* Release: the descriptors and the data first. */
-	if (q->ready != was)
-		__atomic_store_n(tail, htole32(q->ready % q->n_slots), __ATOMIC_RELEASE);
+	if (q->ready == was)
+		return;
+	__atomic_store_n(tail, htole32(q->ready % q->n_slots), __ATOMIC_RELEASE);
+	if (q->tx)
+		txq_wake(&q->dev->txq[q->idx].txq);
 }
 
 static void serve_posted(struct relay_queue *q)
@@ -557,13 +561,18 @@ static void follow_ctl(struct relay_queue *q)
 		shared_store(shadow_ctl(q), ctl);
 }
 
+/* Device I/O has other VFs to see to: a ring that always has more is gone on with after them. */
 void relay_serve(struct relay_queue *q)
 {
 	if (q->status == RELAY_ON)
 		follow_ctl(q);
-	while (q->status == RELAY_ON) {
+	for (unsigned int i = 0; q->status == RELAY_ON; i++) {
 		serve_posted(q);
 		if (q->status != RELAY_ON || !serve_done(q))
 			break;
+		if (i == RELAY_BATCHES) {
+			q->dev->vf.upcalls->kick(q->dev->vf.arg);
+			break;
+		}
 	}
 }

@@ -1119,6 +1119,69 @@ static void far_receive_buffer(void **state)
 	assert_int_equal(guest_stats(&g).bad_rx_desc, 0);
 }
 
+static struct {
+	bool on;
+	unsigned int n_batches;
+} keen;
+
+/* Worker and guest, whenever a batch is back. */
+static void keen_irq(void *arg, unsigned int vector)
+{
+	if (!keen.on || ++keen.n_batches == 1000)
+		return;
+	tail((guest_line_read(&g, IXGBEVF_PAGE_TX + TDH) + N - 1) % N);
+	for (unsigned int i = 0; i < 4 && guest_pull(&g) > 0; i++)
+		guest_done(&g);
+}
+
+/* A ring in which there is always more to do does not keep device I/O, which is for all VFs. */
+static void keen_guest(void **state)
+{
+	make_far();
+	mixed_upcalls.irq = keen_irq;
+	guest_irqs_up(&g);
+	for (unsigned int i = 0; i < N; i++)
+		put(i, GUEST_DATA, WHOLE | 64, 64 << TXD_PAYLEN_SHIFT);
+	put(0, FAR_AT, WHOLE | 64, 64 << TXD_PAYLEN_SHIFT);
+	tail(1);
+	settle();
+	assert_true(intelvf_is_relayed(g.dev));
+	put(0, GUEST_DATA, WHOLE | 64, 64 << TXD_PAYLEN_SHIFT);
+	tail(0);
+	guest_read(&g, VFSTATUS);
+	for (unsigned int i = 0; i < 4 && guest_pull(&g) > 0; i++)
+		guest_done(&g);
+	client.kicked = false;
+	keen.on = true;
+	guest_read(&g, VFSTATUS);
+	keen.on = false;
+	assert_in_range(keen.n_batches, 1, 10);
+	assert_true(client.kicked); /* and goes on afterwards */
+	settle();
+	assert_int_equal(guest_line_read(&g, IXGBEVF_PAGE_TX + TDH),
+			 guest_line_read(&g, IXGBEVF_PAGE_TX + TDT));
+}
+
+/* An answer that completes a packet comes when its worker has gone to sleep. */
+static void wakes_worker(void **state)
+{
+	struct doorbell d = { 0 };
+
+	put(0, GUEST_DATA, WHOLE | 60, 60 << TXD_PAYLEN_SHIFT);
+	tail(1);
+	guest_read(&g, VFSTATUS);
+	while (client.n > 0 && client.wait[0].iova != GUEST_DATA)
+		answer_one();
+	assert_int_equal(guest_pull(&g), 0);
+	atomic_store(&g.vf->endpoint.txq[0]->doorbell, &d);
+	assert_int_equal(client.n, 1);
+	answer_one();
+	assert_int_equal(atomic_load(&d.state), DOORBELL_RUNG);
+	atomic_store(&g.vf->endpoint.txq[0]->doorbell, NULL);
+	assert_int_equal(guest_pull(&g), 1);
+	guest_done(&g);
+}
+
 /* With the last ring the relay goes, and mapped memory is used in place again. */
 static void back_to_pointers(void **state)
 {
@@ -1270,11 +1333,13 @@ int main(void)
 		CASE(busy_client),
 		CASE(small_messages),
 		CASE(ring_memory_goes),
+		CASE(wakes_worker),
 		CASE(no_bus_master),
 		CASE(bad_rings),
 		CASE(with_a_worker),
 		MIXED(far_transmit_buffer),
 		MIXED(far_receive_buffer),
+		MIXED(keen_guest),
 		MIXED(back_to_pointers),
 	};
 
