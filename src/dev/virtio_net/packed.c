@@ -8,6 +8,10 @@ static struct ring_look packed_look(struct virtio_ring *ring, uint64_t *bad)
 	return (struct ring_look){ ring->avail_idx, 0 };
 }
 
+/* Slots a chain may have before the ring counts as broken: far above what drivers use and CHAIN_DESCS
+ * takes, and few enough that a burst of bad chains is soon walked. */
+#define CHAIN_SLOTS_MAX 256
+
 /* The buffers of a chain so far. */
 struct walk {
 	const struct virtio_net *net;
@@ -81,7 +85,8 @@ int packed_next(const struct virtio_net *net, struct virtio_ring *ring, struct r
 		struct desc d = { packed_iova(ring->slot, at.idx), word_size(word),
 				  (uint16_t)word_flags(word), word_id(word) };
 
-		if (look->n + n_slots > ring->size) { /* no driver has more than all */
+		/* No driver has more than all. */
+		if (look->n + n_slots > ring->size || n_slots > CHAIN_SLOTS_MAX) {
 			ring_break(ring, bad);
 			return -EPIPE;
 		}

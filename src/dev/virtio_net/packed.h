@@ -41,12 +41,12 @@ static inline void packed_step(struct packed_at *at, uint32_t size)
 	}
 }
 
-/* n is at most the ring's size. */
+/* n may be above a small ring's size: a guest can have its slots taken again and again in one visit. */
 static inline uint16_t packed_move(uint16_t pos, uint32_t n, uint32_t size)
 {
 	uint32_t idx = (pos & PACKED_IDX) + n, wrap = pos & PACKED_WRAP;
 
-	if (unlikely(idx >= size)) {
+	while (unlikely(idx >= size)) {
 		idx -= size;
 		wrap ^= PACKED_WRAP;
 	}

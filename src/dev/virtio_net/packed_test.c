@@ -208,6 +208,55 @@ static void test_long_receive_chains(void **state)
 	}
 }
 
+/* No driver's chain is so long, in whatever ring: it ends there, and with it the time that it costs. */
+static void test_endless_chain(void **state)
+{
+	struct test_net *t = *state;
+	struct virtio_net_setup s = { .features = V1 | 1ull << VIRTIO_F_RING_PACKED,
+				      .mem = t->mem };
+	struct vring_packed_desc *slot = (void *)(t->guest.va + TEST_MEM_SIZE / 2);
+
+	for (unsigned int n = 256; n <= 257; n++) {
+		test_start(t, V1, 0);
+		virtio_net_stop(&t->net);
+		guest_setup(&t->guest, s.ring);
+		memset(slot, 0, 1024 * sizeof(*slot));
+		for (unsigned int i = 0; i < n; i++)
+			slot[i].flags = PACKED_AVAIL | (i < n - 1 ? N : 0);
+		s.ring[VIRTIO_NET_TX] = (struct virtio_ring_setup){
+			.desc = slot,
+			.avail = s.ring[VIRTIO_NET_TX].avail,
+			.used = s.ring[VIRTIO_NET_TX].used,
+			.size = 1024,
+			.avail_idx = WRAP,
+			.used_idx = WRAP,
+		};
+		assert_int_equal(virtio_net_start(&t->net, &s), 0);
+		assert_int_equal(pull(t), 0);
+		assert_int_equal(atomic_load(&t->net.tx.state),
+				 n <= 256 ? RING_RUNNING : RING_BROKEN);
+		assert_int_equal(t->stats->bad_tx_desc, 1);
+	}
+}
+
+/* In a ring smaller than a burst, slots may be made available again while they are taken. */
+static void test_small_rings(void **state)
+{
+	assert_non_null(*state);
+	for (uint32_t size = 1; size < 40; size++) {
+		for (uint32_t start = 0; start < 2 * size; start++) {
+			struct packed_at at = { start % size,
+						start < size ? PACKED_AVAIL : PACKED_USED };
+			uint16_t pos = packed_pos(at);
+
+			for (uint32_t n = 0; n <= 4 * BURST_MAX; n++) {
+				assert_int_equal(packed_move(pos, n, size), packed_pos(at));
+				packed_step(&at, size);
+			}
+		}
+	}
+}
+
 /* A slot is available by both flags, in its lap. */
 static void test_laps(void **state)
 {
@@ -535,6 +584,8 @@ int main(void)
 		with_packed(test_bad_chains),
 		with_packed(test_long_chains),
 		with_packed(test_long_receive_chains),
+		with_packed(test_endless_chain),
+		cmocka_unit_test(test_small_rings),
 		with_packed(test_laps),
 		with_packed(test_rounds),
 		with_packed(test_events),

@@ -8,6 +8,9 @@
 /* Buffers, and thus chains, that one frame may fill: 64 KiB in pieces of 256 bytes. */
 #define RX_BUFFERS_MAX 256
 
+/* Bad chains that are given back for one frame; the next one goes on. */
+#define RX_BAD_MAX 8
+
 #define IP_SIZE_MAX    65535 /* what an IP header can say: RFC 791 3.1, RFC 8200 3 */
 #define TCP_FLAGS_BYTE 13
 #define TCP_CWR        0x80
@@ -180,6 +183,7 @@ static enum drop_reason gather_chain(struct rx_pass *p, struct rx_buffers *b)
 static enum drop_reason gather(struct rx_pass *p, struct rx_buffers *b, uint64_t need)
 {
 	enum drop_reason none = DROP_NO_BUFFER;
+	unsigned int n_bad = 0;
 
 	b->look = p->ring->ops->look(p->ring, &p->stats->bad_rx_desc);
 	b->n_chains = 0;
@@ -193,7 +197,7 @@ static enum drop_reason gather(struct rx_pass *p, struct rx_buffers *b, uint64_t
 		drop = gather_chain(p, b);
 		if (drop == DROP_NO_BUFFER)
 			return none;
-		if (drop == DROP_BAD_BUFFER && b->n_chains == 1) {
+		if (drop == DROP_BAD_BUFFER && b->n_chains == 1 && ++n_bad < RX_BAD_MAX) {
 			b->n_chains = 0;
 			none = DROP_BAD_BUFFER;
 		} else if (drop != DROP_NONE) {

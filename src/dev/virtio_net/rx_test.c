@@ -230,6 +230,32 @@ static void test_bad_in_the_middle(void **state)
 	assert_int_equal(t->net.pair[0].rx.used_idx & 0x7fff, 4);
 }
 
+/* A ring full of bad chains costs each frame a few of them, and not all at once. */
+static void test_bad_ring(void **state)
+{
+	struct test_net *t = *state;
+	struct guest_ring *r = &t->guest.ring[VIRTIO_NET_RX];
+	struct frame f = frame_of(bytes, 100);
+	uint32_t head, size;
+
+	start(t, V1 | MRG);
+	for (unsigned int i = 0; i < TEST_RING_SIZE; i++) {
+		post(t, (const uint32_t[]){ 50 }, 1, false);
+		r->desc[i].addr = 4; /* nowhere */
+	}
+	fill(100, 9);
+	assert_true(frame_parse(&f));
+	for (unsigned int n = 8; n <= TEST_RING_SIZE; n += 8) {
+		push(t, (struct frame *[]){ &f }, 1, 0);
+		assert_int_equal(t->stats->drop[DROP_BAD_BUFFER], n / 8);
+		assert_int_equal(t->stats->bad_rx_desc, n);
+	}
+	push(t, (struct frame *[]){ &f }, 1, 0);
+	assert_int_equal(t->stats->drop[DROP_NO_BUFFER], 1);
+	for (uint32_t i = 0; i < TEST_RING_SIZE; i++)
+		assert_true(guest_collect(r, &head, &size));
+}
+
 static void test_broken(void **state)
 {
 	struct test_net *t = *state;
@@ -647,11 +673,17 @@ static void test_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_both(test_shapes),        with_both(test_bad_in_the_middle),
-		cmocka_unit_test(test_broken), with_both(test_down),
-		with_both(test_mixed_burst),   with_both(test_checksums),
-		with_both(test_sctp),          with_both(test_large_sends),
-		with_both(test_caps),          cmocka_unit_test(test_dirty_log),
+		with_both(test_shapes),
+		with_both(test_bad_in_the_middle),
+		with_both(test_bad_ring),
+		cmocka_unit_test(test_broken),
+		with_both(test_down),
+		with_both(test_mixed_burst),
+		with_both(test_checksums),
+		with_both(test_sctp),
+		with_both(test_large_sends),
+		with_both(test_caps),
+		cmocka_unit_test(test_dirty_log),
 	};
 
 	return cmocka_run_group_tests(tests, test_setup, test_teardown);
