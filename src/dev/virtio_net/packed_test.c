@@ -233,7 +233,7 @@ static void test_endless_chain(void **state)
 		};
 		assert_int_equal(virtio_net_start(&t->net, &s), 0);
 		assert_int_equal(pull(t), 0);
-		assert_int_equal(atomic_load(&t->net.tx.state),
+		assert_int_equal(atomic_load(&t->net.pair[0].tx.state),
 				 n <= 256 ? RING_RUNNING : RING_BROKEN);
 		assert_int_equal(t->stats->bad_tx_desc, 1);
 	}
