@@ -283,10 +283,12 @@ static bool link_wanted(const json_t *config)
 /* 0: the controller's highest. */
 static uint32_t speed_mbit(const json_t *config)
 {
-	return obj_is(config, "speed", "100mbit")  ? 100
-	       : obj_is(config, "speed", "1gbit")  ? 1000
-	       : obj_is(config, "speed", "10gbit") ? 10000
-						   : 0;
+	return obj_is(config, "speed", "100mbit")   ? 100
+	       : obj_is(config, "speed", "1gbit")   ? 1000
+	       : obj_is(config, "speed", "2.5gbit") ? 2500
+	       : obj_is(config, "speed", "5gbit")   ? 5000
+	       : obj_is(config, "speed", "10gbit")  ? 10000
+						    : 0;
 }
 
 static int access_of(const json_t *config, struct vfu_access *access, struct refusal *why)

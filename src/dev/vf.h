@@ -27,10 +27,8 @@ struct vf_policy {
 	bool trusted;  /* may change its MAC, add filters, go promiscuous */
 	bool link_up;
 	bool verify_checksums; /* of all frames that it receives, as controllers do */
-	uint32_t
-		speed_mbit; /* told to the guest: 100, 1000 or 10000; 0 or more than the model has: the
-				model's highest */
-	uint32_t max_frame; /* largest untagged frame, Ethernet header included, FCS not */
+	uint32_t speed_mbit;   /* told to the guest; 0: the model's highest */
+	uint32_t max_frame;    /* largest untagged frame, Ethernet header included, FCS not */
 	uint64_t vlans[4096 / 64];
 };
 
@@ -98,7 +96,8 @@ struct vf_model {
 	uint32_t msix_table_offset, msix_pba_offset;
 	unsigned int n_bars;
 	struct vf_bar bar[2];
-	uint32_t speed_max_mbit;
+	uint32_t speed_max_mbit;                 /* and 100 and 1000 */
+	bool has_nbase_t;                        /* and 2500 and 5000 */
 	unsigned int n_queues_min, n_queues_max; /* queue pairs */
 	/* Of the controller, for all its VFs: VFs; MAC filters, among them each VF's own address; VLAN filters. */
 	unsigned int n_vfs, n_macs, n_vlans;
@@ -148,11 +147,14 @@ struct vf {
 			     interrupt. Set by whoever keeps the configuration space. */
 };
 
+/* The wanted speed, or the next one below that the model has. */
 static inline uint32_t vf_speed_mbit(const struct vf *vf)
 {
 	uint32_t speed = vf->policy.speed_mbit, most = vf->model->speed_max_mbit;
 
-	return speed == 0 || speed > most ? most : speed;
+	if (speed == 0 || speed >= most)
+		return most;
+	return speed > 1000 && !vf->model->has_nbase_t ? 1000 : speed;
 }
 
 /* The number of queue pairs of a model's VF for which `wanted` were asked. */

@@ -20,7 +20,7 @@
 /* clang-format off */
 
 static const char *const words_model[] = { "82599", "x540", "x550", "82576", "i350", NULL };
-static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "10gbit", NULL };
+static const char *const words_speed[] = { "auto", "100mbit", "1gbit", "2.5gbit", "5gbit", "10gbit", NULL };
 static const char *const words_doorbell[] = { "mapped", "trap", NULL };
 static const char *const words_filters[] = { "controller", "any", NULL };
 static const char *const words_link[] = { "auto", "up", "down", NULL };
@@ -112,8 +112,8 @@ static const struct field vport_fields[] = {
 	{ "link", TYPE_ENUM, 0, .def = "auto", .words = words_link,
 	  .help = "link that the VM sees; auto is up while the daemon runs" },
 	{ "speed", TYPE_ENUM, 0, .def = "auto", .words = words_speed,
-	  .help = "speed of the link that the VF shows; auto is the controller's highest. Frames are as "
-	  "fast as ever" },
+	  .help = "speed of the link that the VF shows; auto is the controller's highest, and of what it lacks it "
+		  "shows the next below. Frames are as fast as ever" },
 	{ "mtu", TYPE_UINT, 0, 68, 9710, "B", "1500",
 	  .help = "largest MTU that the VM may use" },
 	{ "owner", TYPE_STRING, 0, .max = 32, .def = "",

@@ -67,6 +67,19 @@ def test_flapping_link(shared_daemon, nic):
         assert bool(nic.read(hw.VFLINKS) & UP) == (value != "down")
 
 
+@pytest.mark.parametrize("model", ["82599", "x540", "x550"])
+def test_speeds_of_the_x550(shared_daemon, model):
+    """The others show the next one below."""
+    shared_daemon.call("vport.add", name="other", switch="lan", model=model, synthetic=False)
+    try:
+        with hw.Ixgbevf(shared_daemon.vf_socket("other")) as nic:
+            for speed, links in {"2.5gbit": 0x38000000, "5gbit": 0x18000000}.items():
+                shared_daemon.call("vport.set", name="other", speed=speed)
+                assert nic.read(hw.VFLINKS) == UP | (links if model == "x550" else SPEEDS["1gbit"])
+    finally:
+        shared_daemon.call("vport.del", name="other")
+
+
 def test_same_speed_is_no_news(shared_daemon, nic):
     """10 Gbit/s is what `auto` is: a driver that is told of it finds nothing changed."""
     shared_daemon.call("vport.set", name="a", speed="10gbit")

@@ -59,24 +59,25 @@ static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 }
 
 /* DS 9.4: BAR 0 has the registers, BAR 3 MSI-X with the table at 0 and pending bits at 0x2000. A VF's
- * subsystem IDs are its PF's: X520-2, X540-T2 and X550-T1 here. With SR-IOV on, each pool has two queue pairs
+ * subsystem IDs are its PF's: X520-2, X540-T2 and X550-T2 here (pci.ids of June 2025). With SR-IOV on, each pool has two queue pairs
  * at least (DS 7.1.2: 64 pools of two), and Linux's driver takes two wherever it has two processors, without asking. */
 /* VFs and filters: IXGBE_MAX_VF_FUNCTIONS, the number of RAL registers (IXGBE_82599_RAR_ENTRIES; X540 and X550 have
  * as many) and IXGBE_VLVF_ENTRIES of Linux 6.12's PF driver. */
-#define IXGBEVF_MODEL(name_, device_, subsystem_)                                               \
-	{                                                                                       \
-		.name = (name_), .vendor = 0x8086, .device = (device_),                         \
-		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1,           \
-		.class_code = 0x020000, .n_vectors = INTELVF_VECTORS, .msix_bar = 3,            \
-		.msix_table_offset = 0, .msix_pba_offset = 0x2000, .n_bars = 2,                 \
-		.bar = { { .idx = 0,                                                            \
-			   .size = INTELVF_BAR_SIZE,                                            \
-			   .mmap_offset = IXGBEVF_PAGE_RX,                                      \
-			   .mmap_size = 2 * INTELVF_PAGE,                                       \
-			   .memfd_offset = IXGBEVF_PAGE_RX },                                   \
-			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                              \
-		.speed_max_mbit = 10000, .n_queues_min = 2, .n_queues_max = INTELVF_QUEUES_MAX, \
-		.n_vfs = 64, .n_macs = 128, .n_vlans = 64, .create = create,                    \
+#define IXGBEVF_MODEL(name_, device_, subsystem_)                                                \
+	{                                                                                        \
+		.name = (name_), .vendor = 0x8086, .device = (device_),                          \
+		.subsystem_vendor = 0x8086, .subsystem = (subsystem_), .revision = 1,            \
+		.class_code = 0x020000, .n_vectors = INTELVF_VECTORS, .msix_bar = 3,             \
+		.msix_table_offset = 0, .msix_pba_offset = 0x2000, .n_bars = 2,                  \
+		.bar = { { .idx = 0,                                                             \
+			   .size = INTELVF_BAR_SIZE,                                             \
+			   .mmap_offset = IXGBEVF_PAGE_RX,                                       \
+			   .mmap_size = 2 * INTELVF_PAGE,                                        \
+			   .memfd_offset = IXGBEVF_PAGE_RX },                                    \
+			 { .idx = 3, .size = INTELVF_BAR_SIZE } },                               \
+		.speed_max_mbit = 10000, .has_nbase_t = (device_) == X550_VF, .n_queues_min = 2, \
+		.n_queues_max = INTELVF_QUEUES_MAX, .n_vfs = 64, .n_macs = 128, .n_vlans = 64,   \
+		.create = create,                                                                \
 	}
 
 const struct vf_model ixgbevf_model_82599 = IXGBEVF_MODEL("82599", N82599_VF, 0x000c);

@@ -90,12 +90,26 @@ static bool op_get_rss_key(struct intelvf *dev, uint32_t *msg)
 	return true;
 }
 
-/* Speeds as IXGBE_LINK_SPEED_* of ixgbevf/defines.h. */
+/* Speeds as IXGBE_LINK_SPEED_* of DPDK 26.11 (ixgbe_type.h). */
+static uint32_t speed_word(uint32_t mbit)
+{
+	switch (mbit) {
+	case 100:
+		return 0x08;
+	case 1000:
+		return 0x20;
+	case 2500:
+		return 0x400;
+	case 5000:
+		return 0x800;
+	default:
+		return 0x80;
+	}
+}
+
 static bool op_get_pf_link_state(struct intelvf *dev, uint32_t *msg)
 {
-	uint32_t speed = vf_speed_mbit(&dev->vf);
-
-	msg[1] = speed == 100 ? 0x08 : speed == 1000 ? 0x20 : 0x80;
+	msg[1] = speed_word(vf_speed_mbit(&dev->vf));
 	msg[2] = dev->vf.policy.link_up;
 	return true;
 }

@@ -383,7 +383,8 @@ static void answers(void **state)
 	} speeds[] = {
 		{ 100, 0x08, VFLINKS_100M },  { 1000, 0x20, VFLINKS_1G },
 		{ 10000, 0x80, VFLINKS_10G }, { 0, 0x80, VFLINKS_10G },
-		{ 40000, 0x80, VFLINKS_10G },
+		{ 40000, 0x80, VFLINKS_10G }, { 2500, 0x20, VFLINKS_1G },
+		{ 5000, 0x20, VFLINKS_1G },
 	};
 	uint32_t reply[16];
 

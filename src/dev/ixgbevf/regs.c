@@ -25,6 +25,10 @@ static uint32_t read_vflinks(struct intelvf *dev, unsigned int n)
 		return VFLINKS_UP | VFLINKS_100M;
 	case 1000:
 		return VFLINKS_UP | VFLINKS_1G;
+	case 2500:
+		return VFLINKS_UP | VFLINKS_10G | VFLINKS_NON_STD;
+	case 5000:
+		return VFLINKS_UP | VFLINKS_100M | VFLINKS_NON_STD;
 	default:
 		return VFLINKS_UP | VFLINKS_10G;
 	}

@@ -65,6 +65,9 @@
 #define VFLINKS_10G  0x30000000
 #define VFLINKS_1G   0x20000000
 #define VFLINKS_100M 0x10000000
+/* X550: with the bits of 10 Gbit/s it is 2.5, with those of 100 Mbit/s 5 (DPDK 26.11's ixgbe_check_mac_link_vf).
+ * Linux 6.12's ixgbevf looks at the other bits only. */
+#define VFLINKS_NON_STD 0x08000000
 
 #define VTEICR_MASK     INTELVF_VECTORS_MASK
 #define VTEITR_MASK     0x00000ff8

@@ -15,7 +15,7 @@
 #define POOL_TYPES \
 	(RSS_BIT(RSS_IPV4) | RSS_BIT(RSS_TCP_IPV4) | RSS_BIT(RSS_IPV6) | RSS_BIT(RSS_TCP_IPV6))
 
-/* MRQC, bits 24:16 in order. */
+/* MRQC, bits 24:16 in order (IXGBE_MRQC_RSS_FIELD_* of DPDK 26.11, ixgbe_type.h). */
 static const uint8_t mrqc_types[] = {
 	RSS_TCP_IPV4, RSS_IPV4,     RSS_TCP_IPV6_EX, RSS_IPV6_EX,     RSS_IPV6,
 	RSS_TCP_IPV6, RSS_UDP_IPV4, RSS_UDP_IPV6,    RSS_UDP_IPV6_EX,
