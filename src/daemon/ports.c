@@ -202,10 +202,23 @@ void port_remove(struct rt_port *port)
 	port->sw->changed = true;
 }
 
+/* The addresses of a vport whose guest has set none. */
+static void own_mac_alone(struct rt_port *port, const json_t *config)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	uint8_t mac[6];
+
+	obj_mac(config, "mac", mac);
+	p->mac[0] = mac_load(mac);
+	p->n_macs = 1;
+}
+
+/* What its guest has set goes with it. */
 static void vf_drop(struct runtime *rt, struct rt_port *port)
 {
 	if (port->vf == NULL)
 		return;
+	own_mac_alone(port, port->config);
 	endpoint_leave(rt, port, PORT_VF);
 	vfdev_free(port->vf);
 	port->vf = NULL;
@@ -330,15 +343,11 @@ static void policy_of(const struct rt_port *port, const json_t *config, struct v
 static void vport_rules(struct rt_port *port, const json_t *config)
 {
 	struct port_config *p = &port->sw->port[port->idx];
-	uint8_t mac[6];
 
 	p->spoofing = obj_bool(config, "mac-spoofing");
 	p->unknown_unicast = p->spoofing || obj_bool(config, "trust");
-	if (p->n_macs == 0 || obj_changed(port->config, config, "mac")) {
-		obj_mac(config, "mac", mac);
-		p->mac[0] = mac_load(mac);
-		p->n_macs = 1;
-	}
+	if (p->n_macs == 0 || obj_changed(port->config, config, "mac"))
+		own_mac_alone(port, config);
 	port_vlans(port, config);
 }
 

@@ -2,11 +2,12 @@
 """Changes that are refused half way, and changes under a client: who is connected stays connected."""
 
 import os
+import struct
 import threading
 
 import pytest
 from frames import BROADCAST, ethernet, mac
-from ixgbevf import Ixgbevf
+from ixgbevf import OP_SET_MAC, Ixgbevf
 from softiov import RpcError
 from vfio_user import wait_until
 
@@ -143,3 +144,19 @@ def test_a_refused_vport_was_never_there(daemon):
         nic.close()
     drops = daemon.show("vport", "first")["drop-reasons"]
     assert set(drops) == {"no-route"}
+
+
+def test_addresses_go_with_their_vf(daemon, nic):
+    """What a trusted guest set is not left to a vport without the VF that could have set it."""
+    own, new = mac("02:00:00:00:00:01"), mac("02:00:00:00:00:99")
+    daemon.call("vport.set", name="a", trust=True, mac="02:00:00:00:00:01")
+    peer = Ixgbevf(daemon.vf_socket("b"))
+    peer.open()
+    assert nic.request(OP_SET_MAC, *struct.unpack("<2I", new + b"\0\0"))
+    assert wait_until(lambda: daemon.show("vport", "a")["guest-mac"] == "02:00:00:00:00:99")
+    daemon.call("vport.set", name="a", iov=False, synthetic=True, trust=False)
+    peer.send(ethernet(own, peer.mac))
+    peer.send(ethernet(new, peer.mac))
+    assert wait_until(lambda: daemon.show("vport", "b")["drop-reasons"] == {"no-route": 1})
+    assert daemon.show("vport", "a")["drop-reasons"].get("down") == 1
+    peer.close()
