@@ -3,6 +3,7 @@
 #include "frame/gso.h"
 
 #define IP_PROTO_TCP 6
+#define IP_PROTO_UDP 17
 
 void frame_read(const struct frame *f, uint32_t offset, void *dst, uint32_t size)
 {
@@ -41,7 +42,8 @@ static bool tso_is_plain(const struct frame *f)
 	frame_read(f, f->l3_start + f->body - ETH_ADDRS_SIZE, ip, 20);
 	if ((f->flags & FRAME_TSO4) != 0)
 		return f->csum_start - f->l3_start == (ip[0] & 0xf) * 4;
-	return ip[6] == IP_PROTO_TCP && f->csum_start - f->l3_start == 40;
+	return ip[6] == ((f->flags & FRAME_USO) != 0 ? IP_PROTO_UDP : IP_PROTO_TCP) &&
+	       f->csum_start - f->l3_start == 40;
 }
 
 bool frame_parse_offloads(struct frame *f)
@@ -49,12 +51,14 @@ bool frame_parse_offloads(struct frame *f)
 	uint32_t field = (f->flags & FRAME_SCTP_CRC) != 0 ? 4 : 2;
 
 	if ((f->flags & FRAME_TSO) != 0) {
+		bool uso = (f->flags & FRAME_USO) != 0;
+
 		f->flags |= FRAME_L4_CSUM | ((f->flags & FRAME_TSO4) != 0 ? FRAME_IP4_CSUM : 0);
-		f->csum_offset = 16;
+		f->csum_offset = uso ? 6 : 16;
 		if (f->n_segs > FRAME_SEGS || f->hdr_size > GSO_HDR_MAX || f->hdr_size >= f->size ||
 		    f->size - f->hdr_size > (uint32_t)f->mss * GSO_PIECES_MAX ||
 		    f->l3_start + ((f->flags & FRAME_TSO4) != 0 ? 20 : 40) > f->csum_start ||
-		    f->csum_start + 20 > f->hdr_size)
+		    f->csum_start + (uso ? 8 : 20) > f->hdr_size)
 			return refuse(f, DROP_BAD_OFFLOAD);
 	}
 	if ((f->flags & FRAME_L4_CSUM) != 0 &&

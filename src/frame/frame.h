@@ -45,10 +45,11 @@ enum frame_flag {
 	FRAME_L4_VALID = 1 << 5, /* the L4 checksum is known to be right (set by whoever knows) */
 	FRAME_SCTP_CRC = 1 << 6, /* with FRAME_L4_CSUM: CRC32c instead of the Internet checksum */
 	FRAME_SEED_SIZE =
-		1 << 7, /* with FRAME_TSO: the pseudo-header's sum in the bytes includes the TCP
+		1 << 7, /* with FRAME_TSO: the pseudo-header's sum in the bytes includes the L4
 				     length of the whole frame (virtio) or not (82599: 7.2.5.2) */
 	FRAME_TUNNEL = 1 << 8, /* with FRAME_TSO, set by frame_parse: there is more than IP between
 				   l3_start and csum_start, so no receiver can take it whole */
+	FRAME_USO = 1 << 9,    /* with FRAME_TSO: UDP, and each piece a datagram */
 };
 #define FRAME_TSO  (FRAME_TSO4 | FRAME_TSO6)
 #define FRAME_WORK (FRAME_L4_CSUM | FRAME_IP4_CSUM | FRAME_TSO) /* what a plain copy cannot do */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Segmentation of large-send frames (TSO) for receivers that cannot take them whole.
+/* Segmentation of large-send frames (TCP, and UDP into datagrams) for receivers that cannot take them
+ * whole.
  *
  * Each piece is a frame of its own: a patched copy of the headers in `struct gso` and slices of the
  * sender's payload, still uncopied, with FRAME_L4_CSUM (and FRAME_IP4_CSUM) set, so that the one copy

@@ -14,7 +14,7 @@
 
 /* A large-send frame as a guest would make it. */
 struct send {
-	bool v6, tag_in, tag_beside, seed_size;
+	bool v6, udp, tag_in, tag_beside, seed_size;
 	uint32_t ip_size, tcp_size; /* with options or extension headers */
 	uint32_t payload;
 	uint16_t mss, id;
@@ -25,10 +25,15 @@ struct send {
 	uint8_t flat[FLAT_MAX];    /* untagged */
 };
 
+static uint32_t csum_at(const struct send *s)
+{
+	return s->l4 + (s->udp ? 6 : 16);
+}
+
 /* The sum of IP's addresses, protocol and `size`; RFC 9293 3.1, RFC 8200 8.1. */
 static uint16_t pseudo_sum(const struct send *s, const uint8_t *ip, uint32_t size)
 {
-	uint8_t tail[8] = { 0, 0, 0, 0, 0, 0, 0, 6 };
+	uint8_t tail[8] = { 0, 0, 0, 0, 0, 0, 0, s->udp ? 17 : 6 };
 	uint16_t sum = s->v6 ? ref_sum(ip + 8, 32, 0) : ref_sum(ip + 12, 8, 0);
 
 	store_be32(tail, size);
@@ -49,15 +54,18 @@ static void send_make(struct send *s)
 	store_be16(s->flat + 12, s->v6 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
 	ip[0] = (uint8_t)(s->v6 ? 0x60 : 0x40 | s->ip_size / 4);
 	if (s->v6) {
-		ip[6] = s->ip_size == 40 ? 6 : 0;
+		ip[6] = s->ip_size != 40 ? 0 : s->udp ? 17 : 6;
 	} else {
 		store_be16(ip + 4, s->id);
-		ip[9] = 6;
+		ip[9] = s->udp ? 17 : 6;
 	}
-	store_be32(tcp + 4, s->seq);
-	tcp[12] = (uint8_t)(s->tcp_size / 4 << 4);
-	tcp[TCP_FLAGS] = s->tcp_flags;
-	store_be16(tcp + 16, pseudo_sum(s, ip, s->seed_size ? s->tcp_size + s->payload : 0));
+	if (!s->udp) {
+		store_be32(tcp + 4, s->seq);
+		tcp[12] = (uint8_t)(s->tcp_size / 4 << 4);
+		tcp[TCP_FLAGS] = s->tcp_flags;
+	}
+	store_be16(s->flat + csum_at(s),
+		   pseudo_sum(s, ip, s->seed_size ? s->tcp_size + s->payload : 0));
 }
 
 /* The frame in n_segs pieces, not parsed yet. */
@@ -74,7 +82,7 @@ static void send_cut(const struct send *s, struct ref_frame *r, unsigned int n_s
 		store_be16(tagged + 14, 0x2005);
 	}
 	ref_cut(r, tagged, size + up, n_segs);
-	r->f.flags = (uint16_t)((s->v6 ? FRAME_TSO6 : FRAME_TSO4) |
+	r->f.flags = (uint16_t)((s->v6 ? FRAME_TSO6 : FRAME_TSO4) | (s->udp ? FRAME_USO : 0) |
 				(s->seed_size ? FRAME_SEED_SIZE : 0) |
 				(s->tag_beside ? FRAME_TAGGED : 0));
 	r->f.tci = 0x2005;
@@ -105,13 +113,17 @@ static void check_piece(const struct send *s, const uint8_t *got, uint32_t size,
 		assert_int_equal(ref_sum(ip, s->ip_size, 0), 0xffff);
 		memcpy(want + s->l3 + 10, ip + 10, 2);
 	}
-	store_be32(want + s->l4 + 4, s->seq + done);
 	if (done + payload < s->payload)
 		flags &= (uint8_t)~0x09;
 	if (done > 0)
 		flags &= 0x7f;
-	want[s->l4 + TCP_FLAGS] = flags;
-	memcpy(want + s->l4 + 16, tcp + 16, 2);
+	if (s->udp) {
+		store_be16(want + s->l4 + 4, (uint16_t)(8 + payload));
+	} else {
+		store_be32(want + s->l4 + 4, s->seq + done);
+		want[s->l4 + TCP_FLAGS] = flags;
+	}
+	memcpy(want + csum_at(s), got + csum_at(s), 2);
 	assert_memory_equal(got, want, s->hdr_size);
 	assert_int_equal(ref_sum(tcp, size - s->l4, pseudo_sum(s, ip, size - s->l4)), 0xffff);
 }
@@ -137,7 +149,8 @@ static void check_send(struct send *s, unsigned int n_segs)
 		struct seg_out seg = { got, sizeof(got) };
 		uint32_t size = out.size;
 
-		assert_int_equal(out.flags & (FRAME_TSO | FRAME_TUNNEL | FRAME_SEED_SIZE), 0);
+		assert_int_equal(
+			out.flags & (FRAME_TSO | FRAME_USO | FRAME_TUNNEL | FRAME_SEED_SIZE), 0);
 		assert_true(out.n_segs <= FRAME_SEGS + 1);
 		frame_copy(&out, &seg, 1, COPY_CSUM | (tag ? COPY_TAG : 0));
 		if (tag) {
@@ -176,11 +189,13 @@ static void test_mss_edges(void **state)
 	/* clang-format on */
 	srand(10);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
-		for (unsigned int variant = 0; variant < 4; variant++) {
+		for (unsigned int variant = 0; variant < 8; variant++) {
 			send_reset();
 			send.payload = cases[i].payload;
 			send.mss = cases[i].mss;
 			send.seed_size = variant & 1;
+			send.udp = variant & 4;
+			send.tcp_size = send.udp ? 8 : 20;
 			check_send(&send, variant & 2 ? FRAME_SEGS : 1);
 		}
 }
@@ -194,7 +209,8 @@ static void test_random(void **state)
 		send_reset();
 		send.v6 = ref_random(2);
 		send.ip_size = send.v6 ? 40 + 8 * (ref_random(3) / 2) : 20 + 4 * ref_random(11);
-		send.tcp_size = 20 + 4 * ref_random(11);
+		send.udp = ref_random(3) == 0;
+		send.tcp_size = send.udp ? 8 : 20 + 4 * ref_random(11);
 		send.payload = 1 + ref_random(20000);
 		send.mss = (uint16_t)(20 + ref_random(3000));
 		send.id = (uint16_t)rand();
@@ -266,6 +282,49 @@ static void test_hostile_headers(void **state)
 	}
 }
 
+static void test_hostile_udp(void **state)
+{
+	/* clang-format off */
+	static const struct { bool v6; uint32_t hdr; uint8_t first; uint16_t mss; bool good; } cases[] = {
+		{ false, 8, 0x45, 100, true },
+		{ false, 8, 0x46, 100, true },    /* as TCP's: the sums are those of the offsets */
+		{ false, 8, 0x60, 100, false },   /* the other version */
+		{ false, 7, 0x45, 100, false },
+		{ false, 9, 0x45, 100, false },
+		{ false, 20, 0x45, 100, false },
+		{ false, 0, 0x45, 100, false },
+		{ true, 8, 0x60, 100, true },
+		{ true, 8, 0x45, 100, false },
+		{ true, 12, 0x60, 100, false },
+		{ false, 8, 0x45, 65507, true },  /* 65535 bytes of IP */
+		{ false, 8, 0x45, 65508, false },
+	};
+	/* clang-format on */
+	static struct gso gso;
+
+	srand(15);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct ref_frame r;
+		bool ok;
+
+		send_reset();
+		send.udp = true;
+		send.v6 = cases[i].v6;
+		send.ip_size = send.v6 ? 40 : 20;
+		send.tcp_size = 8;
+		send.payload = 70000;
+		send.mss = cases[i].mss;
+		send_make(&send);
+		send.flat[send.l3] = cases[i].first;
+		send.hdr_size = send.l4 + cases[i].hdr;
+		send_cut(&send, &r, 1 + ref_random(FRAME_SEGS));
+		ok = frame_parse(&r.f) && gso_start(&gso, &r.f);
+		if (ok != cases[i].good || r.f.drop != (ok ? DROP_NONE : DROP_BAD_OFFLOAD))
+			fail_msg("case %u: %s", i, drop_reason_name(r.f.drop));
+		ref_free(&r);
+	}
+}
+
 /* A receiver that takes the frame whole gets virtio's seed, whatever the sender's was. */
 static void test_whole_seed(void **state)
 {
@@ -273,7 +332,7 @@ static void test_whole_seed(void **state)
 	struct seg_out seg = { got, sizeof(got) };
 
 	srand(14);
-	for (unsigned int i = 0; i < 16; i++) {
+	for (unsigned int i = 0; i < 32; i++) {
 		struct ref_frame r;
 		uint32_t up = i & 4 ? 4 : 0;
 		uint16_t want;
@@ -282,13 +341,15 @@ static void test_whole_seed(void **state)
 		send.v6 = i & 1;
 		send.ip_size = send.v6 ? 40 : 20;
 		send.seed_size = i & 2;
+		send.udp = i & 16;
+		send.tcp_size = send.udp ? 8 : 20;
 		send.tag_in = i & 8;
 		send_make(&send);
 		send_cut(&send, &r, 3);
 		assert_true(frame_parse(&r.f));
 		frame_copy(&r.f, &seg, 1, up ? COPY_TAG : 0);
 		want = pseudo_sum(&send, send.flat + send.l3, send.tcp_size + send.payload);
-		assert_int_equal(load_be16(got + up + send.l4 + 16), want);
+		assert_int_equal(load_be16(got + up + csum_at(&send)), want);
 		assert_memory_equal(got + up + send.hdr_size, send.flat + send.hdr_size,
 				    send.payload);
 		ref_free(&r);
@@ -300,7 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mss_edges),       cmocka_unit_test(test_random),
 		cmocka_unit_test(test_wraps_and_flags), cmocka_unit_test(test_hostile_headers),
-		cmocka_unit_test(test_whole_seed),
+		cmocka_unit_test(test_hostile_udp),     cmocka_unit_test(test_whole_seed),
 	};
 
 	return cmocka_run_group_tests_name("gso", tests, NULL, NULL);

@@ -100,6 +100,8 @@ static inline void txq_wake(struct txq *txq)
 enum endpoint_cap {
 	ENDPOINT_TSO4 = 1 << 0, /* large-send frames whole */
 	ENDPOINT_TSO6 = 1 << 1,
+	ENDPOINT_USO4 = 1 << 2, /* those of UDP */
+	ENDPOINT_USO6 = 1 << 3,
 };
 
 /* Counters of one endpoint and one worker; the reader sums over workers. `tx` is what the guest

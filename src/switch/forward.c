@@ -168,7 +168,9 @@ static struct endpoint *running_endpoint(const struct port_config *port)
 /* Whether the receiver takes this large-send frame whole. */
 static bool takes_whole(const struct frame *f, unsigned int caps)
 {
-	unsigned int need = (f->flags & FRAME_TSO4) != 0 ? ENDPOINT_TSO4 : ENDPOINT_TSO6;
+	bool v4 = (f->flags & FRAME_TSO4) != 0;
+	unsigned int need = (f->flags & FRAME_USO) == 0 ? (v4 ? ENDPOINT_TSO4 : ENDPOINT_TSO6)
+							: (v4 ? ENDPOINT_USO4 : ENDPOINT_USO6);
 
 	/* What IP's length field can say, behind an Ethernet header. */
 	return (f->flags & FRAME_TUNNEL) == 0 && (caps & need) != 0 &&

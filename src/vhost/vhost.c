@@ -29,6 +29,7 @@
 
 /* vhost-user, "Front-end message types" */
 enum vhost_request {
+	GET_FEATURES = 1,
 	SET_FEATURES = 2,
 	SET_MEM_TABLE = 5,
 	SET_LOG_BASE = 6,
@@ -53,11 +54,13 @@ struct vhost {
 	void *arg;
 	struct vhost *next; /* list of all, under list_lock */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	uint64_t own_features; /* of FEATURES, those that the library does not know; constant */
 
 	/* rte_vhost's thread only, and vhost_free once that is out. */
 	struct {
-		int vid;    /* rte_vhost's handle of a connection, or -1 */
-		bool ready; /* between new_device and destroy_device */
+		int vid;               /* rte_vhost's handle of a connection, or -1 */
+		bool ready;            /* between new_device and destroy_device */
+		uint64_t own_features; /* negotiated, of v->own_features */
 		bool enabled[VIRTIO_NET_RINGS_MAX];
 	} slot[SLOTS];
 	bool attached; /* slot[0]'s rings are ours: started, call fds and memory table taken */
@@ -224,6 +227,7 @@ static void attach(struct vhost *v)
 
 	if (rte_vhost_get_negotiated_features(vid, &setup.features) < 0)
 		return;
+	setup.features |= v->slot[0].own_features;
 	if ((setup.features & 1ull << VHOST_F_LOG_ALL) != 0 &&
 	    rte_vhost_get_log_base(vid, &log_base, &log_size) == 0 && log_base != 0)
 		setup.log =
@@ -296,17 +300,28 @@ struct message {
 	uint64_t payload[2];
 } __attribute__((packed));
 
-/* The library would answer with its own limit (22.11, vhost_user_get_queue_num), and a guest with more
- * queues than are served would send into some that nobody looks at. */
-static enum rte_vhost_msg_result answer_queue_num(const struct vhost *v, void *msg)
+static enum rte_vhost_msg_result answer(void *msg, uint64_t value)
 {
 	struct message m;
 
 	memcpy(&m, msg, offsetof(struct message, payload));
 	m.size = sizeof(m.payload[0]);
-	m.payload[0] = v->net.endpoint.n_txq;
+	m.payload[0] = value;
 	memcpy(msg, &m, offsetof(struct message, payload[1]));
 	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+/* Keeps for us what the library would refuse, and takes it out of the message. */
+static void take_features(struct vhost *v, int vid, void *msg)
+{
+	struct message m;
+
+	memcpy(&m, msg, offsetof(struct message, payload[1]));
+	for (unsigned int i = 0; i < SLOTS; i++)
+		if (v->slot[i].vid == vid)
+			v->slot[i].own_features = m.payload[0] & v->own_features;
+	m.payload[0] &= ~v->own_features;
+	memcpy(msg, &m, offsetof(struct message, payload[1]));
 }
 
 static enum rte_vhost_msg_result before_message(int vid, void *msg)
@@ -314,10 +329,18 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 	struct vhost *v = find_by_vid(vid);
 	uint32_t request;
 
+	if (v == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	memcpy(&request, msg, sizeof(request));
-	if (v != NULL && request == GET_QUEUE_NUM)
-		return answer_queue_num(v, msg);
-	if (v == NULL || v->slot[0].vid != vid)
+	if (request == GET_FEATURES)
+		return answer(msg, FEATURES);
+	/* The library would answer with its own limit (22.11, vhost_user_get_queue_num), and a guest with
+	 * more queues than are served would send into some that nobody looks at. */
+	if (request == GET_QUEUE_NUM)
+		return answer(msg, v->net.endpoint.n_txq);
+	if (request == SET_FEATURES)
+		take_features(v, vid, msg);
+	if (v->slot[0].vid != vid)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	v->swapping = request == SET_VRING_CALL;
 	switch (request) {
@@ -577,24 +600,26 @@ static int set_access(const struct vhost_config *config, struct err *err)
 
 /* Not by rte_vhost_driver_set_features: after that the library holds the device for none of its own, and
  * calls new_device only when all rings are ready, also those that the guest does not use (22.11,
- * virtio_is_ready); of a network device it wants the first pair. So it is told what is not wanted. */
-static int choose_features(const char *path)
+ * virtio_is_ready); of a network device it wants the first pair. So it is told what of its own is not
+ * wanted, and what it does not know never reaches it. */
+static int choose_features(struct vhost *v)
 {
 	uint64_t known;
 
-	if (rte_vhost_driver_get_features(path, &known) < 0)
+	if (rte_vhost_driver_get_features(v->path, &known) < 0)
 		return -1;
-	return rte_vhost_driver_disable_features(path, known & ~FEATURES);
+	v->own_features = FEATURES & ~known;
+	return rte_vhost_driver_disable_features(v->path, known & ~FEATURES);
 }
 
-static int start_listening(const struct vhost_config *config, struct err *err)
+static int start_listening(struct vhost *v, const struct vhost_config *config, struct err *err)
 {
 	const char *path = config->path;
 	int ret;
 
 	if (rte_vhost_driver_register(path, 0) < 0)
 		return err_set(err, -EIO, "socket %s: no more vhost-user sockets", path);
-	if (choose_features(path) < 0 ||
+	if (choose_features(v) < 0 ||
 	    rte_vhost_driver_set_protocol_features(path, PROTOCOL_FEATURES) < 0 ||
 	    rte_vhost_driver_callback_register(path, &device_ops) < 0 ||
 	    rte_vhost_driver_start(path) < 0) {
@@ -662,7 +687,7 @@ int vhost_new(struct vhost **vp, const struct vhost_config *config, struct err *
 	v->next = list;
 	list = v;
 	pthread_mutex_unlock(&list_lock);
-	ret = start_listening(config, err);
+	ret = start_listening(v, config, err);
 	if (ret < 0) {
 		list_remove(v);
 		release(v);
@@ -748,6 +773,9 @@ const char *vhost_feature_name(uint64_t features, unsigned int n)
 		{ VIRTIO_F_VERSION_1, "version-1" },
 		{ VIRTIO_F_RING_PACKED, "packed" },
 		{ VIRTIO_F_IN_ORDER, "in-order" },
+		{ VIRTIO_NET_F_GUEST_USO4, "guest-uso4" },
+		{ VIRTIO_NET_F_GUEST_USO6, "guest-uso6" },
+		{ VIRTIO_NET_F_HOST_USO, "host-uso" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -53,7 +53,7 @@ def tcp(payload, sequence=1000, flags=0x18):
 
 
 def udp(payload):
-    return struct.pack(">HHHH", 1111, 2222, 8 + len(payload), 0) + payload
+    return struct.pack(">HHHH", 1111, 2222, 8 + len(payload) & 0xffff, 0) + payload
 
 
 def sctp(payload):
@@ -101,4 +101,5 @@ def check_packet(ip_packet, protocol):
         assert crc32c(l4[:8] + bytes(4) + l4[12:]) == l4[8:12], "SCTP's checksum is wrong"
     else:
         assert sum16(pseudo_header(ip, protocol, len(l4)) + l4) == 0xffff, "the L4 checksum is wrong"
+    assert protocol != UDP or struct.unpack(">H", l4[4:6])[0] == len(l4), "wrong UDP length"
     return l4

@@ -142,8 +142,8 @@ class SyntheticPort:
             header = {"flags": virtio.NEEDS_CSUM, "csum_start": ask.l4,
                       "csum_offset": frames.SUM_AT[ask.protocol]}
         if ask.mss:
-            kind = virtio.GSO_TCPV4 if ask.version == 4 else virtio.GSO_TCPV6
-            header |= {"gso_type": kind | virtio.GSO_ECN, "gso_size": ask.mss, "hdr_len": ask.header_size}
+            kind = virtio.GSO_ECN | (virtio.GSO_TCPV4 if ask.version == 4 else virtio.GSO_TCPV6)
+            header |= {"gso_type": kind if ask.protocol == TCP else virtio.GSO_UDP, "gso_size": ask.mss, "hdr_len": ask.header_size}
         self.nic.send(frame, **header)
 
     def receive(self, n, seconds=5):
@@ -153,7 +153,8 @@ class SyntheticPort:
         """As the kernel would go on: an unfinished sum is finished where the header says."""
         assert one.flags in (0, virtio.NEEDS_CSUM, virtio.DATA_VALID)
         assert not one.flags or self.takes & virtio.TAKES_CSUM
-        assert not one.gso_type or self.takes == virtio.TAKES_WHOLE
+        assert not one.gso_type or self.takes & virtio.TAKES_WHOLE == virtio.TAKES_WHOLE
+        assert one.gso_type != virtio.GSO_UDP or self.takes & virtio.TAKES_WHOLE_UDP
         data, partial = one.data, bool(one.flags & virtio.NEEDS_CSUM)
         if partial:
             at = one.csum_start + one.csum_offset
@@ -161,8 +162,10 @@ class SyntheticPort:
             data = data[:at] + struct.pack(">H", value or 0xffff) + data[at + 2:]
         if one.gso_type:
             tag = 4 if data[12:14] == b"\x81\x00" else 0
-            assert one.hdr_len == tag + 14 + IP_SIZE[4 if one.gso_type & 1 else 6] + 20
-            assert one.gso_type & virtio.GSO_ECN or not data[one.csum_start + 13] & 0x80
+            version, udp = data[tag + 14] >> 4, one.gso_type == virtio.GSO_UDP
+            assert udp or one.gso_type & 0x7f == (virtio.GSO_TCPV4 if version == 4 else virtio.GSO_TCPV6)
+            assert one.hdr_len == tag + 14 + IP_SIZE[version] + frames.L4_SIZE[UDP if udp else TCP]
+            assert udp or one.gso_type & virtio.GSO_ECN or not data[one.csum_start + 13] & 0x80
         data, vlan = untag(data)
         return Got(data, vlan, False, bool(one.flags & virtio.DATA_VALID), partial,
                    one.gso_size if one.gso_type else 0)

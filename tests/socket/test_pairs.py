@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes 
 
 MODELS = {"82599": {}, "x540": {"strip": True}, "x550": {}, "82576": {"strip": True}, "i350": {"strip": True}}
 # packed or split; what the driver agreed to receive
-SYNTHETICS = {"split": (False, virtio.TAKES_WHOLE), "packed": (True, virtio.TAKES_WHOLE),
+SYNTHETICS = {"split": (False, virtio.TAKES_WHOLE), "packed": (True, virtio.TAKES_WHOLE | virtio.TAKES_WHOLE_UDP),
               "split-csum": (False, virtio.TAKES_CSUM), "packed-plain": (True, 0)}
 SENDERS = [*MODELS, "split", "packed", "uplink"]
 RECEIVERS = [*MODELS, *SYNTHETICS, "uplink"]
@@ -130,13 +130,13 @@ def test_checksums(cell, protocol):
         assert not plain.partial and payload_of(plain, protocol) == ask.payload
 
 
-def pieces_of(target, size, mss, whole):
+def pieces_of(target, size, mss, whole, protocol=TCP):
     """Receive a large send; [Got] with their offsets, each checked against what it must be."""
     offset = 0
     while offset < size:
         got = target.receive(1)
         assert got, f"nothing comes behind {offset} bytes of {size}"
-        n = len(payload_of(got[0], TCP))
+        n = len(payload_of(got[0], protocol))
         assert got[0].mss == (mss if whole and n > mss else 0)
         assert whole or n == min(mss, size - offset)
         yield offset, got[0]
@@ -144,29 +144,31 @@ def pieces_of(target, size, mss, whole):
     assert not target.receive(1, 0), "more arrives than was sent"
 
 
-def check_piece(got, version, offset, mss, last):
-    ip, tcp = got.data[14:], got.data[14 + (20 if version == 4 else 40):]
-    assert struct.unpack(">I", tcp[4:8])[0] == (SEQUENCE + offset) & 0xffffffff
-    assert tcp[13] == FLAGS & 0x10 | (FLAGS & 0x09 if last else 0) | (FLAGS & 0x80 if offset == 0 else 0)
+def check_piece(got, version, protocol, offset, mss, last):
+    ip, l4 = got.data[14:], got.data[14 + (20 if version == 4 else 40):]
+    if protocol == TCP:
+        assert struct.unpack(">I", l4[4:8])[0] == (SEQUENCE + offset) & 0xffffffff
+        assert l4[13] == FLAGS & 0x10 | (FLAGS & 0x09 if last else 0) | (FLAGS & 0x80 if offset == 0 else 0)
     if version == 4:
         assert struct.unpack(">H", ip[4:6])[0] == (IDENTITY + offset // mss) & 0xffff
 
 
 @large_cells
+@pytest.mark.parametrize("protocol", [TCP, UDP])
 @pytest.mark.parametrize("version, size", [(4, MSS + 1), (6, 8 * MSS), (4, 65000), (6, (256 << 10) - 100)])
-def test_large_sends(cell, version, size):
+def test_large_sends(cell, protocol, version, size):
     """Whole to who can take them, in as few as IP's length allows; else cut, each piece with headers of its own."""
     _, receiver, source, target = cell
     # What IP's length has no words for is cut for all.
-    whole = receiver in ("split", "packed") and size < 1 << 16
-    ask = Ask(target.mac, version, TCP, size, mss=MSS)
+    whole = receiver in ("split", "packed")[protocol == UDP:] and size < 1 << 16
+    ask = Ask(target.mac, version, protocol, size, mss=MSS)
     source.send(ask)
     data, n = b"", 0
-    for offset, got in pieces_of(target, size, MSS, whole):
-        part = payload_of(got, TCP)
+    for offset, got in pieces_of(target, size, MSS, whole, protocol):
+        part = payload_of(got, protocol)
         data += part
         n += 1
-        check_piece(got, version, offset, MSS, last=len(data) == size)
+        check_piece(got, version, protocol, offset, MSS, last=len(data) == size)
         assert got.valid or got.partial or receiver in ("uplink", "packed-plain")
     assert data == ask.payload
     assert n == -(-size // (WHOLE if whole else MSS))

@@ -133,8 +133,11 @@ static bool offloads_advanced(const struct tx_pull *p, struct frame *f, const st
 		f->flags |= FRAME_IP4_CSUM;
 	if ((d->cmd & TXD_CMD_TSE) == 0)
 		return payload == f->size;
-	/* DS 7.2.4.2. PAYLEN counts what follows the headers. */
-	if ((ctx->tucmd & TXC_TUCMD_L4T) != TXC_TUCMD_L4T_TCP)
+	/* DS 7.2.4.2. PAYLEN counts what follows the headers. UDP is cut into datagrams: Linux's PF drivers
+	 * ask for it from the 82576 and the 82599 on (6.12, igb_tso and ixgbe_tso). */
+	if ((ctx->tucmd & TXC_TUCMD_L4T) == TXC_TUCMD_L4T_UDP)
+		f->flags |= FRAME_USO;
+	else if ((ctx->tucmd & TXC_TUCMD_L4T) != TXC_TUCMD_L4T_TCP)
 		return false;
 	f->flags |= (ctx->tucmd & TXC_TUCMD_IPV4) != 0 ? FRAME_TSO4 : FRAME_TSO6;
 	f->mss = (uint16_t)(ctx->mss_l4len >> TXC_MSS_SHIFT);

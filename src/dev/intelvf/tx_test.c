@@ -221,6 +221,12 @@ static void offloads(void **state)
 		  FRAME_TSO4 | FRAME_L4_CSUM | FRAME_IP4_CSUM, 34, 16, 14, 66, 1448, 0 },
 		{ 14 << 9 | 40, TXC_TUCMD_L4T_TCP, 1428u << 16 | 20 << 8, TXD_CMD_TSE,
 		  TXD_POPTS_TXSM, FRAME_TSO6 | FRAME_L4_CSUM, 54, 16, 14, 74, 1428, 0 },
+		/* the same of UDP */
+		{ 14 << 9 | 20, TXC_TUCMD_IPV4 | TXC_TUCMD_L4T_UDP, 1472u << 16 | 8 << 8,
+		  TXD_CMD_TSE, TXD_POPTS_TXSM | TXD_POPTS_IXSM,
+		  FRAME_USO | FRAME_TSO4 | FRAME_L4_CSUM | FRAME_IP4_CSUM, 34, 6, 14, 42, 1472, 0 },
+		{ 14 << 9 | 40, TXC_TUCMD_L4T_UDP, 1452u << 16 | 8 << 8, TXD_CMD_TSE,
+		  TXD_POPTS_TXSM, FRAME_USO | FRAME_TSO6 | FRAME_L4_CSUM, 54, 6, 14, 62, 1452, 0 },
 		/* a tag in the bytes: offsets are the driver's, frame_parse moves them */
 		{ 18 << 9 | 20, TXC_TUCMD_IPV4 | TXC_TUCMD_L4T_TCP, 0, 0, TXD_POPTS_TXSM,
 		  FRAME_L4_CSUM, 38, 16, 18, 0, 0, 0 },
@@ -364,9 +370,11 @@ static void bad_contexts(void **state)
 	} cases[] = {
 		/* reserved L4 type */
 		{ 14 << 9 | 20, TXC_TUCMD_L4T, 0, 0, 60 << TXD_PAYLEN_SHIFT | TXD_POPTS_TXSM },
-		/* large send of UDP; a PAYLEN that counts the headers; headers beyond the packet */
+		/* large send of SCTP; a PAYLEN that counts the headers; headers beyond the packet */
+		{ 14 << 9 | 20, TXC_TUCMD_IPV4 | TXC_TUCMD_L4T_SCTP, 100u << 16 | 12 << 8,
+		  TXD_CMD_TSE, 14 << TXD_PAYLEN_SHIFT | TXD_POPTS_TXSM },
 		{ 14 << 9 | 20, TXC_TUCMD_IPV4, 100u << 16 | 8 << 8, TXD_CMD_TSE,
-		  18 << TXD_PAYLEN_SHIFT | TXD_POPTS_TXSM },
+		  60 << TXD_PAYLEN_SHIFT | TXD_POPTS_TXSM },
 		{ 14 << 9 | 20, TXC_TUCMD_IPV4 | TXC_TUCMD_L4T_TCP, 100u << 16 | 20 << 8,
 		  TXD_CMD_TSE, 60 << TXD_PAYLEN_SHIFT | TXD_POPTS_TXSM },
 		{ 127 << 9 | 511, TXC_TUCMD_IPV4 | TXC_TUCMD_L4T_TCP, 100u << 16 | 255 << 8,

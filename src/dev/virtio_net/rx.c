@@ -27,6 +27,10 @@ struct rx_ahead {
 	} slot[BURST_MAX];
 };
 
+/* Linux refuses a frame with more datagrams in it: UDP_MAX_SEGMENTS, 64 up to 6.10, then 128
+ * (virtio_net_hdr_to_skb). */
+#define UDP_PIECES_MAX 64
+
 /* What is hashed: addresses, and the ports of TCP and UDP. */
 #define RSS_TYPES_PLAIN                                                                          \
 	(RSS_BIT(RSS_IPV4) | RSS_BIT(RSS_TCP_IPV4) | RSS_BIT(RSS_UDP_IPV4) | RSS_BIT(RSS_IPV6) | \
@@ -285,13 +289,19 @@ static enum drop_reason deliver_plain(struct rx_pass *p, const struct frame *f, 
 static uint8_t whole_type(const struct virtio_net *net, const struct gso *gso)
 {
 	const struct frame *f = gso->f;
-	bool v4 = (f->flags & FRAME_TSO4) != 0;
-	uint64_t need = 1ull << VIRTIO_NET_F_GUEST_CSUM |
-			1ull << (v4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6);
-	uint8_t type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+	bool v4 = (f->flags & FRAME_TSO4) != 0, uso = (f->flags & FRAME_USO) != 0;
+	uint64_t need = 1ull << VIRTIO_NET_F_GUEST_CSUM;
+	uint8_t type;
 
+	if (uso) {
+		need |= 1ull << (v4 ? VIRTIO_NET_F_GUEST_USO4 : VIRTIO_NET_F_GUEST_USO6);
+		type = VIRTIO_NET_HDR_GSO_UDP_L4;
+	} else {
+		need |= 1ull << (v4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6);
+		type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+	}
 	/* 5.1.6.4.1: a segment with CWR only with the ECN bit, and that only to who knows it. */
-	if ((gso->hdr[f->csum_start + TCP_FLAGS_BYTE] & TCP_CWR) != 0) {
+	if (!uso && (gso->hdr[f->csum_start + TCP_FLAGS_BYTE] & TCP_CWR) != 0) {
 		need |= 1ull << VIRTIO_NET_F_GUEST_ECN;
 		type |= VIRTIO_NET_HDR_GSO_ECN;
 	}
@@ -317,6 +327,8 @@ static enum drop_reason deliver_tso(struct rx_pass *p, const struct frame *f)
 		uint32_t max = IP_SIZE_MAX - (f->hdr_size - f->l3_start);
 
 		gso.n_ids = max / f->mss;
+		if ((f->flags & FRAME_USO) != 0 && gso.n_ids > UDP_PIECES_MAX)
+			gso.n_ids = UDP_PIECES_MAX;
 		whole.mss = (uint16_t)(gso.n_ids * f->mss);
 		if (whole.mss == 0)
 			return DROP_BAD_OFFLOAD;

@@ -15,6 +15,8 @@
 #define GCSUM    (1ull << VIRTIO_NET_F_GUEST_CSUM)
 #define GTSO4    (1ull << VIRTIO_NET_F_GUEST_TSO4)
 #define GTSO6    (1ull << VIRTIO_NET_F_GUEST_TSO6)
+#define GUSO4    (1ull << VIRTIO_NET_F_GUEST_USO4)
+#define GUSO6    (1ull << VIRTIO_NET_F_GUEST_USO6)
 #define GECN     (1ull << VIRTIO_NET_F_GUEST_ECN)
 
 /* Chains offered to the device, in order: what it should write to. */
@@ -396,7 +398,7 @@ static void test_checksums(void **state)
 		/* The IP header's sum is right in any case. */
 		assert_int_equal(csum_fold(csum_add(got + 14 + shift, 20, 0)), 0xffff);
 		assert_memory_equal(got + 54 + shift, bytes + 54, size - 54);
-		assert_int_equal(test_tcp_sum(got, TEST_IP4, 14 + shift, size + shift) == 0,
+		assert_int_equal(test_l4_sum(got, TEST_IP4, 14 + shift, size + shift) == 0,
 				 told->computed);
 		if (hdr.flags == VIRTIO_NET_HDR_F_NEEDS_CSUM) {
 			uint16_t sum;
@@ -406,7 +408,7 @@ static void test_checksums(void **state)
 			/* What the guest would do with it. */
 			sum = (uint16_t)~csum_fold(csum_add(got + hdr.csum_start, size - 34, 0));
 			memcpy(got + hdr.csum_start + hdr.csum_offset, &sum, 2);
-			assert_int_equal(test_tcp_sum(got, TEST_IP4, 14 + shift, size + shift), 0);
+			assert_int_equal(test_l4_sum(got, TEST_IP4, 14 + shift, size + shift), 0);
 		}
 	}
 }
@@ -465,7 +467,7 @@ struct large {
 	enum test_ip ip;
 	uint32_t payload;
 	uint16_t mss;
-	uint8_t tcp_flags;
+	uint8_t tcp_flags; /* UDP: it is UDP */
 	bool vf; /* as a VF's driver leaves it: no lengths, no sums, no length in the seed */
 	bool tag;
 	uint8_t gso_type; /* of the first piece */
@@ -478,6 +480,8 @@ struct large {
 #define CWR 0x90
 #define ACK 0x10
 #define FIN 0x19
+#define U   VIRTIO_NET_HDR_GSO_UDP_L4
+#define UDP 0
 
 /* clang-format off */
 static const struct large larges[] = {
@@ -493,6 +497,20 @@ static const struct large larges[] = {
 	{ "none agreed", V1 | MRG | GCSUM, TEST_IP6, 5000, 1428, FIN, true, false, 0, 4 },
 	{ "no checksums either", V1 | MRG, TEST_IP4, 5000, 1448, FIN, false, true, 0, 4 },
 	{ "ecn, agreed", V1 | MRG | GCSUM | GTSO4 | GECN, TEST_IP4, 5000, 1448, CWR, false, false, T4 | E, 1 },
+	{ "udp 4", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 60000, 1472, UDP, false, false, U, 1 },
+	{ "udp 6", V1 | MRG | GCSUM | GUSO6, TEST_IP6, 60000, 1452, UDP, false, false, U, 1 },
+	{ "udp 4, tagged", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 60000, 1472, UDP, false, true, U, 1 },
+	{ "udp 4 of a vf", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 60000, 1472, UDP, true, false, U, 1 },
+	{ "udp 6 of a vf, tagged", V1 | MRG | GCSUM | GUSO6, TEST_IP6, 60000, 1452, UDP, true, true, U, 1 },
+	{ "one datagram", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 1472, 1472, UDP, false, false, 0, 1 },
+	{ "a datagram and a byte", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 1473, 1472, UDP, false, false, U, 1 },
+	{ "more datagrams than an ip header can say", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 66000, 1472, UDP, true, false, U, 2 },
+	{ "64 datagrams", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 6400, 100, UDP, false, false, U, 1 },
+	{ "65 datagrams", V1 | MRG | GCSUM | GUSO4, TEST_IP4, 6500, 100, UDP, false, false, U, 2 },
+	{ "udp, tcp agreed", V1 | MRG | GCSUM | GTSO4 | GTSO6 | GUSO6, TEST_IP4, 5000, 1472, UDP, false, false, 0, 4 },
+	{ "tcp, udp agreed", V1 | MRG | GCSUM | GUSO4 | GUSO6, TEST_IP4, 5000, 1448, ACK, false, false, 0, 4 },
+	{ "udp, none agreed", V1 | MRG | GCSUM, TEST_IP6, 5000, 1452, UDP, true, true, 0, 4 },
+	{ "udp, no checksums either", V1 | MRG, TEST_IP4, 5000, 1472, UDP, false, false, 0, 4 },
 	{ "ecn, not agreed", V1 | MRG | GCSUM | GTSO4, TEST_IP4, 5000, 1448, CWR, false, false, 0, 4 },
 };
 /* clang-format on */
@@ -503,9 +521,9 @@ static void forget_what_hardware_fills_in(struct frame *f, enum test_ip ip)
 	uint32_t l4_size = f->size - (uint32_t)(l4 - bytes);
 	uint16_t seed;
 
-	memcpy(&seed, l4 + 16, 2);
+	memcpy(&seed, l4 + f->csum_offset, 2);
 	seed = csum_fold(seed + (uint64_t)(uint16_t)~csum_fold(htobe32(l4_size)));
-	memcpy(l4 + 16, &seed, 2);
+	memcpy(l4 + f->csum_offset, &seed, 2);
 	memset(ip == TEST_IP4 ? l3 + 2 : l3 + 4, 0, 2);
 	if (ip == TEST_IP4)
 		memset(l3 + 10, 0, 2);
@@ -532,7 +550,7 @@ static void check_piece(const struct virtio_net_hdr_v1 *hdr, enum test_ip ip, ui
 			csum_add(got + hdr->csum_start, size - hdr->csum_start, 0));
 		memcpy(got + hdr->csum_start + hdr->csum_offset, &sum, 2);
 	}
-	assert_int_equal(test_tcp_sum(got, ip, 14 + shift, size), 0);
+	assert_int_equal(test_l4_sum(got, ip, 14 + shift, size), 0);
 }
 
 static void test_large_sends(void **state)
@@ -541,7 +559,9 @@ static void test_large_sends(void **state)
 
 	for (size_t c = 0; c < ARRAY_SIZE(larges); c++) {
 		const struct large *l = &larges[c];
-		uint32_t size = test_tcp(bytes, l->ip, 0, l->payload, l->tcp_flags);
+		bool udp = l->tcp_flags == UDP;
+		uint32_t size = udp ? test_udp(bytes, l->ip, 0, l->payload)
+				    : test_tcp(bytes, l->ip, 0, l->payload, l->tcp_flags);
 		uint32_t shift = l->tag ? 4 : 0, hdr_size = size - l->payload, done = 0;
 		struct frame f = frame_of(bytes, size);
 		struct virtio_net_hdr_v1 hdr;
@@ -550,13 +570,13 @@ static void test_large_sends(void **state)
 		start(t, l->features);
 		for (unsigned int i = 0; i < TEST_RING_SIZE; i++)
 			post(t, (const uint32_t[]){ 5000 }, 1, false);
-		f.flags = FRAME_SEED_SIZE | FRAME_L4_CSUM |
+		f.flags = FRAME_SEED_SIZE | FRAME_L4_CSUM | (udp ? FRAME_USO : 0) |
 			  (l->ip == TEST_IP4 ? FRAME_TSO4 : FRAME_TSO6);
+		f.csum_offset = udp ? 6 : 16;
 		if (l->vf)
 			forget_what_hardware_fills_in(&f, l->ip);
 		f.mss = l->mss;
-		f.csum_start = (uint16_t)(hdr_size - 20);
-		f.csum_offset = 16;
+		f.csum_start = (uint16_t)(hdr_size - (udp ? 8 : 20));
 		f.l3_start = 14;
 		f.hdr_size = (uint16_t)hdr_size;
 		if (!frame_parse(&f))
@@ -582,12 +602,17 @@ static void test_large_sends(void **state)
 			}
 			if (hdr.flags != 0)
 				assert_int_equal(hdr.csum_start, f.csum_start + shift);
-			assert_int_equal(load_be32(l4 + 4), 0xfffffff0 + done);
+			if (udp) {
+				assert_int_equal(load_be16(l4 + 4), 8 + payload);
+			} else {
+				assert_int_equal(load_be32(l4 + 4), 0xfffffff0 + done);
+				assert_int_equal(l4[13] & 0x09, last ? l->tcp_flags & 0x09 : 0);
+				assert_int_equal(l4[13] & 0x80,
+						 done == 0 ? l->tcp_flags & 0x80 : 0);
+			}
 			if (l->ip == TEST_IP4)
 				assert_int_equal(load_be16(got + 18 + shift),
 						 (uint16_t)(load_be16(bytes + 18) + done / l->mss));
-			assert_int_equal(l4[13] & 0x09, last ? l->tcp_flags & 0x09 : 0);
-			assert_int_equal(l4[13] & 0x80, done == 0 ? l->tcp_flags & 0x80 : 0);
 			assert_memory_equal(got + hdr_size + shift, bytes + hdr_size + done,
 					    payload);
 			check_piece(&hdr, l->ip, piece, shift);
@@ -611,6 +636,9 @@ static void test_caps(void **state)
 		{ V1 | GCSUM | GTSO4, ENDPOINT_TSO4 },
 		{ V1 | GCSUM | GTSO6, ENDPOINT_TSO6 },
 		{ V1 | GCSUM | GTSO4 | GTSO6, ENDPOINT_TSO4 | ENDPOINT_TSO6 },
+		{ V1 | GUSO4 | GUSO6, 0 },
+		{ V1 | GCSUM | GUSO4, ENDPOINT_USO4 },
+		{ V1 | GCSUM | GUSO6 | GTSO4, ENDPOINT_USO6 | ENDPOINT_TSO4 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

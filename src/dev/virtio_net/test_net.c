@@ -108,17 +108,18 @@ static uint64_t pseudo_sum(const uint8_t *l3, enum test_ip ip, uint32_t l4_size)
 	uint8_t tail[8] = { 0 };
 
 	store_be32(tail, l4_size);
-	tail[7] = 6;
+	tail[7] = ip == TEST_IP4 ? l3[9] : l3[6];
 	return ip == TEST_IP4 ? csum_add(l3 + 12, 8, csum_add(tail, 8, 0))
 			      : csum_add(l3 + 8, 32, csum_add(tail, 8, 0));
 }
 
-uint32_t test_tcp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t payload,
-		  uint8_t flags)
+/* All but what L4 has of its own and the checksum. Where L4 is. */
+static uint8_t *make_ip(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint8_t proto,
+			uint32_t l4_size)
 {
 	uint32_t l3_size = ip == TEST_IP4 ? 20 : 40, at = ETH_ADDRS_SIZE;
 	static const uint8_t macs[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2 };
-	uint8_t *l3, *l4;
+	uint8_t *l3;
 	uint16_t sum;
 
 	memset(bytes, 0, ETH_ADDRS_SIZE + 4 * n_tags + 2 + l3_size + 20);
@@ -129,38 +130,62 @@ uint32_t test_tcp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t
 	}
 	store_be16(bytes + at, ip == TEST_IP4 ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6);
 	l3 = bytes + at + 2;
-	l4 = l3 + l3_size;
 	if (ip == TEST_IP4) {
 		l3[0] = 0x45;
-		store_be16(l3 + 2, (uint16_t)(40 + payload));
+		store_be16(l3 + 2, (uint16_t)(20 + l4_size));
 		store_be16(l3 + 4, 0xfffe);
 		l3[8] = 64;
-		l3[9] = 6;
+		l3[9] = proto;
 		store_be32(l3 + 12, 0x0a000001);
 		store_be32(l3 + 16, 0x0a000002);
 		sum = (uint16_t)~csum_fold(csum_add(l3, 20, 0));
 		memcpy(l3 + 10, &sum, 2);
 	} else {
 		l3[0] = 0x60;
-		store_be16(l3 + 4, (uint16_t)(20 + payload));
-		l3[6] = 6;
+		store_be16(l3 + 4, (uint16_t)l4_size);
+		l3[6] = proto;
 		l3[7] = 64;
 		for (unsigned int i = 0; i < 32; i++)
 			l3[8 + i] = (uint8_t)(i * 11);
 	}
-	store_be16(l4, 1000);
-	store_be16(l4 + 2, 80);
+	store_be16(l3 + l3_size, 1000);
+	store_be16(l3 + l3_size + 2, 80);
+	return l3 + l3_size;
+}
+
+static void finish_l4(uint8_t *l4, enum test_ip ip, uint32_t hdr, uint32_t csum_at,
+		      uint32_t payload)
+{
+	const uint8_t *l3 = l4 - (ip == TEST_IP4 ? 20 : 40);
+	uint16_t sum = csum_fold(pseudo_sum(l3, ip, hdr + payload));
+
+	memcpy(l4 + csum_at, &sum, 2);
+	for (uint32_t i = 0; i < payload; i++)
+		l4[hdr + i] = (uint8_t)(i * 13 + (i >> 8));
+}
+
+uint32_t test_tcp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t payload,
+		  uint8_t flags)
+{
+	uint8_t *l4 = make_ip(bytes, ip, n_tags, 6, 20 + payload);
+
 	store_be32(l4 + 4, 0xfffffff0);
 	l4[12] = 0x50;
 	l4[13] = flags;
-	sum = csum_fold(pseudo_sum(l3, ip, 20 + payload));
-	memcpy(l4 + 16, &sum, 2);
-	for (uint32_t i = 0; i < payload; i++)
-		l4[20 + i] = (uint8_t)(i * 13 + (i >> 8));
+	finish_l4(l4, ip, 20, 16, payload);
 	return (uint32_t)(l4 - bytes) + 20 + payload;
 }
 
-uint16_t test_tcp_sum(const uint8_t *bytes, enum test_ip ip, uint32_t l3, uint32_t size)
+uint32_t test_udp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t payload)
+{
+	uint8_t *l4 = make_ip(bytes, ip, n_tags, 17, 8 + payload);
+
+	store_be16(l4 + 4, (uint16_t)(8 + payload));
+	finish_l4(l4, ip, 8, 6, payload);
+	return (uint32_t)(l4 - bytes) + 8 + payload;
+}
+
+uint16_t test_l4_sum(const uint8_t *bytes, enum test_ip ip, uint32_t l3, uint32_t size)
 {
 	uint32_t l4 = l3 + (ip == TEST_IP4 ? 20 : 40);
 	uint64_t sum = pseudo_sum(bytes + l3, ip, size - l4);

@@ -52,8 +52,10 @@ unsigned int test_irqs(struct test_net *t, unsigned int ring);
  * length) and right IP headers; returns its size. flags: TCP's. */
 uint32_t test_tcp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t payload,
 		  uint8_t flags);
-/* The sum of the TCP segment at `l4` with the pseudo-header of the IP header at `l3`: 0 if the
+/* The same with UDP. */
+uint32_t test_udp(uint8_t *bytes, enum test_ip ip, unsigned int n_tags, uint32_t payload);
+/* The sum of what is at `l4` with the pseudo-header of the IP header at `l3`: 0 if the
  * checksum is right. */
-uint16_t test_tcp_sum(const uint8_t *bytes, enum test_ip ip, uint32_t l3, uint32_t size);
+uint16_t test_l4_sum(const uint8_t *bytes, enum test_ip ip, uint32_t l3, uint32_t size);
 
 #endif

@@ -7,6 +7,8 @@
 #define TCP_MIN_SIZE    20
 #define TCP_OFFSET_BYTE 12
 #define TCP_CSUM_OFFSET 16
+#define UDP_SIZE        8
+#define UDP_CSUM_OFFSET 6
 
 /* The offset of the IP header, behind one or two VLAN tags or none. */
 static uint16_t l3_offset(const struct frame *f)
@@ -22,6 +24,32 @@ static uint16_t l3_offset(const struct frame *f)
 	return at + 2;
 }
 
+/* Whether the checksum that the header asks for is that of an L4 header with these sizes, in the frame. */
+static bool has_l4(const struct frame *f, uint16_t csum_offset, uint32_t size)
+{
+	return (f->flags & FRAME_L4_CSUM) != 0 && f->csum_offset == csum_offset &&
+	       f->csum_start >= FRAME_SIZE_MIN && f->csum_start + size <= f->size;
+}
+
+/* virtio 1.3, 5.1.6.2: UDP in datagrams of gso_size bytes each. The type does not say which IP it is. */
+static bool take_uso(const struct virtio_net *net, struct frame *f,
+		     const struct virtio_net_hdr_v1 *hdr)
+{
+	uint8_t version;
+
+	if ((net->features & 1ull << VIRTIO_NET_F_HOST_USO) == 0 ||
+	    !has_l4(f, UDP_CSUM_OFFSET, UDP_SIZE))
+		return false;
+	f->mss = le16toh(hdr->gso_size);
+	f->l3_start = l3_offset(f);
+	f->hdr_size = (uint16_t)(f->csum_start + UDP_SIZE);
+	if (f->mss == 0 || f->l3_start >= f->csum_start)
+		return false;
+	frame_read(f, f->l3_start, &version, 1);
+	f->flags |= (version >> 4 == 4 ? FRAME_TSO4 : FRAME_TSO6) | FRAME_USO | FRAME_SEED_SIZE;
+	return true;
+}
+
 /* virtio 1.2, 5.1.6.2. hdr_len is a hint that the device must not rely on (5.1.6.2.2), so the size
  * of the headers comes from the headers. The frame's own bytes are checked again, on a snapshot,
  * by whoever cuts or passes the frame; here it is only about offsets inside the frame. */
@@ -30,6 +58,8 @@ static bool take_tso(const struct virtio_net *net, struct frame *f,
 {
 	uint8_t offset;
 
+	if (hdr->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
+		return take_uso(net, f, hdr);
 	switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
 	case VIRTIO_NET_HDR_GSO_TCPV4:
 		if ((net->features & 1ull << VIRTIO_NET_F_HOST_TSO4) == 0)
@@ -44,8 +74,7 @@ static bool take_tso(const struct virtio_net *net, struct frame *f,
 	default:
 		return false;
 	}
-	if ((f->flags & FRAME_L4_CSUM) == 0 || f->csum_offset != TCP_CSUM_OFFSET ||
-	    f->csum_start < FRAME_SIZE_MIN || (uint32_t)f->csum_start + TCP_MIN_SIZE > f->size)
+	if (!has_l4(f, TCP_CSUM_OFFSET, TCP_MIN_SIZE))
 		return false;
 	f->mss = le16toh(hdr->gso_size);
 	f->l3_start = l3_offset(f);

@@ -359,6 +359,8 @@ static void test_wrap(void **state)
 #define BOTH  (CSUM | TSO4 | TSO6)
 #define DONE4 (FRAME_L4_CSUM | FRAME_TSO4 | FRAME_SEED_SIZE)
 #define DONE6 (FRAME_L4_CSUM | FRAME_TSO6 | FRAME_SEED_SIZE)
+#define USO   (1ull << VIRTIO_NET_F_HOST_USO)
+#define UDPL4 VIRTIO_NET_HDR_GSO_UDP_L4
 
 struct offload {
 	const char *name;
@@ -395,7 +397,16 @@ static const struct offload offloads[] = {
 	{ "start at the end", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 1448, 3000, 16 }, false, 0, 0, 0 },
 	{ "start 65535", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 1448, 65535, 16 }, false, 0, 0, 0 },
 	{ "udp", BOTH, TEST_IP4, 0, { NEEDS, VIRTIO_NET_HDR_GSO_UDP, 42, 1448, 34, 6 }, false, 0, 0, 0 },
-	{ "type 5", BOTH, TEST_IP4, 0, { NEEDS, 5, 42, 1448, 34, 6 }, false, 0, 0, 0 },
+	{ "uso4", CSUM | USO, TEST_IP4, 0, { NEEDS, UDPL4, 42, 1472, 34, 6 }, true, DONE4 | FRAME_USO, 14, 42 },
+	{ "uso6", CSUM | USO, TEST_IP6, 0, { NEEDS, UDPL4, 62, 1452, 54, 6 }, true, DONE6 | FRAME_USO, 14, 62 },
+	{ "uso4 in a vlan", CSUM | USO, TEST_IP4, 1, { NEEDS, UDPL4, 0, 1472, 38, 6 }, true, DONE4 | FRAME_USO, 18, 46 },
+	{ "uso, not agreed", BOTH, TEST_IP4, 0, { NEEDS, UDPL4, 42, 1472, 34, 6 }, false, 0, 0, 0 },
+	{ "uso with ecn", BOTH | USO, TEST_IP4, 0, { NEEDS, UDPL4 | ECN, 42, 1472, 34, 6 }, false, 0, 0, 0 },
+	{ "uso, no checksum with it", BOTH | USO, TEST_IP4, 0, { 0, UDPL4, 42, 1472, 34, 6 }, false, 0, 0, 0 },
+	{ "uso, tcp's checksum", BOTH | USO, TEST_IP4, 0, { NEEDS, UDPL4, 42, 1472, 34, 16 }, false, 0, 0, 0 },
+	{ "uso, size 0", BOTH | USO, TEST_IP4, 0, { NEEDS, UDPL4, 42, 0, 34, 6 }, false, 0, 0, 0 },
+	{ "uso, start at ip", BOTH | USO, TEST_IP4, 0, { NEEDS, UDPL4, 42, 1472, 14, 6 }, false, 0, 0, 0 },
+	{ "uso, start 65535", BOTH | USO, TEST_IP4, 0, { NEEDS, UDPL4, 42, 1472, 65535, 6 }, false, 0, 0, 0 },
 	{ "type 0x7f", BOTH, TEST_IP4, 0, { NEEDS, 0x7f, 54, 1448, 34, 16 }, false, 0, 0, 0 },
 	{ "ecn alone", BOTH, TEST_IP4, 0, { NEEDS, ECN, 54, 1448, 34, 16 }, false, 0, 0, 0 },
 };
@@ -410,7 +421,9 @@ static void test_offloads(void **state)
 	for (size_t c = 0; c < ARRAY_SIZE(offloads) * 2; c++) {
 		const struct offload *o = &offloads[c / 2];
 		const struct frame *f = &t->burst.frame[0];
-		uint32_t size = test_tcp(bytes + 12, o->ip, o->n_tags, 2900, 0x10);
+		uint32_t size = o->hdr.gso_type == UDPL4
+					? test_udp(bytes + 12, o->ip, o->n_tags, 2900)
+					: test_tcp(bytes + 12, o->ip, o->n_tags, 2900, 0x10);
 		const uint32_t one[] = { 12 + size }, two[] = { 12, size };
 
 		test_start(t, V1 | o->features, 0);

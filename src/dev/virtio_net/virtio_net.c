@@ -150,9 +150,16 @@ static void ring_start(struct virtio_ring *ring, const struct virtio_net_setup *
 
 static void update_endpoint(struct virtio_net *net)
 {
-	uint64_t csum = 1ull << VIRTIO_NET_F_GUEST_CSUM;
-	uint64_t tso4 = csum | 1ull << VIRTIO_NET_F_GUEST_TSO4;
-	uint64_t tso6 = csum | 1ull << VIRTIO_NET_F_GUEST_TSO6;
+	static const struct {
+		unsigned int bit, cap;
+	} whole[] = {
+		{ VIRTIO_NET_F_GUEST_TSO4, ENDPOINT_TSO4 },
+		{ VIRTIO_NET_F_GUEST_TSO6, ENDPOINT_TSO6 },
+		{ VIRTIO_NET_F_GUEST_USO4, ENDPOINT_USO4 },
+		{ VIRTIO_NET_F_GUEST_USO6, ENDPOINT_USO6 },
+	};
+	bool csum = (net->features & 1ull << VIRTIO_NET_F_GUEST_CSUM) != 0;
+	unsigned int caps = 0;
 	unsigned int n_rx = 0;
 
 	while (n_rx < net->endpoint.n_txq &&
@@ -160,9 +167,10 @@ static void update_endpoint(struct virtio_net *net)
 	       atomic_load(&net->pair[n_rx].rx.enabled) != 0)
 		n_rx++;
 	atomic_store(&net->n_rx, n_rx);
-	atomic_store(&net->endpoint.caps,
-		     ((net->features & tso4) == tso4 ? ENDPOINT_TSO4 : 0) |
-			     ((net->features & tso6) == tso6 ? ENDPOINT_TSO6 : 0));
+	for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+		if (csum && (net->features & 1ull << whole[i].bit) != 0)
+			caps |= whole[i].cap;
+	atomic_store(&net->endpoint.caps, caps);
 	atomic_store(&net->endpoint.running, n_rx > 0);
 }
 

@@ -40,8 +40,15 @@
 #include "mem/dirty.h"
 #include "mem/mem.h"
 
-/* Bits of <linux/virtio_*.h> that this device serves, as vhost-user and virtio number them. UDP
- * segmentation is not among them. */
+/* Linux 6.2 and later, <linux/virtio_net.h>; virtio 1.3, 5.1.3 and 5.1.6. */
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_GUEST_USO4   54
+#define VIRTIO_NET_F_GUEST_USO6   55
+#define VIRTIO_NET_F_HOST_USO     56
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+/* Bits of <linux/virtio_*.h> that this device serves, as vhost-user and virtio number them. */
 #define VIRTIO_NET_DEVICE_FEATURES                                                                 \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ANY_LAYOUT | 1ull << VIRTIO_F_RING_PACKED | \
 	 1ull << VIRTIO_F_IN_ORDER | 1ull << VIRTIO_RING_F_INDIRECT_DESC |                         \
@@ -49,7 +56,9 @@
 	 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |                             \
 	 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |                         \
 	 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_GUEST_TSO4 |                         \
-	 1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN)
+	 1ull << VIRTIO_NET_F_GUEST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_ECN |                        \
+	 1ull << VIRTIO_NET_F_HOST_USO | 1ull << VIRTIO_NET_F_GUEST_USO4 |                         \
+	 1ull << VIRTIO_NET_F_GUEST_USO6)
 
 #define VIRTIO_RING_SIZE_MAX 32768 /* virtio 1.2, 2.7 */
 
