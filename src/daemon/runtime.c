@@ -396,6 +396,13 @@ static void tick_uplink(struct runtime *rt, struct rt_port *port)
 	port->link_up = info.link_up;
 }
 
+static void tick_vport(struct runtime *rt, struct rt_port *port)
+{
+	if (port->vf != NULL)
+		vfdev_refresh(port->vf);
+	look_at_vport(rt, port);
+}
+
 static void tick_workers(struct runtime *rt, uint64_t elapsed_ns)
 {
 	unsigned int n_moved;
@@ -430,7 +437,7 @@ void runtime_tick(struct runtime *rt)
 		if (port->kind == PORT_OF_UPLINK)
 			tick_uplink(rt, port);
 		else
-			look_at_vport(rt, port);
+			tick_vport(rt, port);
 	}
 	tick_workers(rt, elapsed_ns);
 	LIST_FOREACH(sw, &rt->switches, next)

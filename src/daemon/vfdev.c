@@ -323,6 +323,13 @@ bool vfdev_set_trap(struct vfdev *dev, bool trap)
 	return follows;
 }
 
+void vfdev_refresh(struct vfdev *dev)
+{
+	vfu_lock(dev->loop);
+	dev->vf->ops->refresh(dev->vf);
+	vfu_unlock(dev->loop);
+}
+
 void vfdev_info(struct vfdev *dev, struct vfdev_info *info)
 {
 	const struct vf *vf = dev->vf;

@@ -38,6 +38,9 @@ void vfdev_set_policy(struct vfdev *dev, const struct vf_policy *policy);
 /* For the clients to come. False: the one that is there has it otherwise, and keeps it so. */
 bool vfdev_set_trap(struct vfdev *dev, bool trap);
 
+/* What the guest reads without a message (statistics, heads) is brought up to date. */
+void vfdev_refresh(struct vfdev *dev);
+
 struct vfdev_info {
 	const struct vf_model *model;
 	enum vf_state state;

@@ -111,6 +111,8 @@ struct vf_ops {
 			  size_t size);
 	/* vf_upcalls.kick was called. */
 	void (*kicked)(struct vf *vf);
+	/* Control, once a second: brings up to date what the guest reads without a message. */
+	void (*refresh)(struct vf *vf);
 	/* Power-on state: FLR, DEVICE_RESET, or the client left. Waits for the workers. */
 	void (*reset)(struct vf *vf);
 	/* Takes over a new policy; tells the guest what changed (link, MAC) as the PF would. */

@@ -196,6 +196,13 @@ static void op_kicked(struct vf *vf)
 	ring_trap(intelvf_of(vf));
 }
 
+/* Linux's drivers make trapped accesses every two seconds, in which all is brought up to date; DPDK's
+ * ixgbe reads the statistics and no other register. */
+static void op_refresh(struct vf *vf)
+{
+	ring_look(intelvf_of(vf));
+}
+
 static const char *op_api(const struct vf *vf)
 {
 	const struct intelvf *dev = container_of(vf, struct intelvf, vf);
@@ -219,6 +226,7 @@ static const struct vf_ops ops = {
 	.bar_read = op_bar_read,
 	.bar_write = op_bar_write,
 	.kicked = op_kicked,
+	.refresh = op_refresh,
 	.reset = op_reset,
 	.set_policy = op_set_policy,
 	.macs = op_macs,

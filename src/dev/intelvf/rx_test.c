@@ -42,6 +42,13 @@ static void frames_arrive(void **state)
 	assert_int_equal(guest_line_read(&g, VFGPRC), 5);
 	assert_int_equal(guest_line_read(&g, VFGORC_LSB), 1717 + 5 * 4);
 	assert_int_equal(guest_line_read(&g, VFMPRC), 0);
+
+	/* Or when control looks, for a driver that makes none. */
+	assert_int_equal(push1(&f[0], 0), 1);
+	assert_int_equal(guest_line_read(&g, VFGPRC), 5);
+	g.vf->ops->refresh(g.vf);
+	assert_int_equal(guest_line_read(&g, VFGPRC), 6);
+	assert_int_equal(guest_line_read(&g, IXGBEVF_PAGE_RX + RDH), 6);
 }
 
 /* Round the ring several times with a driver that refills behind. */

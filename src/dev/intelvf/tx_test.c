@@ -108,6 +108,23 @@ static void plain_frames(void **state)
 	assert_int_equal(guest_line_read(&g, VFGOTC_LSB), 60 + 1514 + 64 + 3 * 4);
 }
 
+/* A driver that keeps the ring filled sees statistics and head, too, if late. */
+static void never_empty(void **state)
+{
+	for (unsigned int i = 0; i < N; i++)
+		put_whole(i, 60);
+	for (unsigned int sent = 0; sent < 5 * N; sent += BURST_MAX) {
+		uint32_t shown = guest_line_read(&g, VFGPTC);
+
+		assert_true(shown <= sent && sent < shown + N);
+		assert_int_equal(guest_line_read(&g, IXGBEVF_PAGE_TX + TDH), shown % N);
+		tail((sent + N - 1) % N);
+		assert_int_equal(run(), BURST_MAX);
+		for (unsigned int i = sent; i < sent + BURST_MAX; i++)
+			put_whole(i % N, 60);
+	}
+}
+
 /* DD only where RS asked, and no interrupt where nothing did. */
 static void reports(void **state)
 {
@@ -687,6 +704,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = {
 		TEST(plain_frames),
+		TEST(never_empty),
 		TEST(reports),
 		TEST(head_write_back),
 		TEST(several_segments),
