@@ -248,9 +248,10 @@ class Guest:
     """A QEMU process with the lab's kernel and initramfs; made by Lab.guest(). A context manager."""
 
     def __init__(self, setup, name, kernel=None, mem=256, cpus=1, devices=(), share=True, append="",
-                 machine="q35", extra=(), boot=None):
+                 machine="q35", extra=(), boot=None, initramfs=None):
         """setup: a Lab. kernel: a version or its prefix ("7."), the first one if None. boot: QEMU
         arguments that boot something else, which ends in the same kernel or is not spoken to.
+        initramfs: another one for this kernel.
 
         devices: QEMU arguments, as vf_args() makes them; a list or a list of lists. mem in MiB.
         share: guest memory as a shared memfd, which vfio-user and vhost-user need.
@@ -274,7 +275,7 @@ class Guest:
         argv += ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
                  "-chardev", f"socket,id=agent,fd={theirs.fileno()}", "-serial", "chardev:agent",
                  "-qmp", f"unix:{self.qmp_path},server=on,wait=off", "-name", name]
-        argv += boot or kernel_args(setup, self.kernel, f"lab.name={name} {append}")
+        argv += boot or kernel_args(setup, self.kernel, f"lab.name={name} {append}", initramfs)
         for item in devices:
             argv += [item] if isinstance(item, str) else list(item)
         argv += list(extra)
@@ -476,6 +477,6 @@ def qemu_base(machine, mem, cpus, share):
     return argv + ["-object", f"memory-backend-ram,id=ram0,size={mem}M"]
 
 
-def kernel_args(setup, kernel, append):
-    return ["-kernel", setup.kernel_image(kernel), "-initrd", setup.initramfs(kernel),
+def kernel_args(setup, kernel, append, initramfs=None):
+    return ["-kernel", setup.kernel_image(kernel), "-initrd", initramfs or setup.initramfs(kernel),
             "-append", f"{KERNEL_ARGUMENTS} {append}"]

@@ -19,6 +19,7 @@ import os
 import shutil
 import sys
 
+import labdpdk
 import labfetch
 import labinit
 from guest import (Guest, GuestError, Qmp, accelerator,  # noqa: F401 (for those who import lab)
@@ -76,6 +77,14 @@ class Lab:
         os.makedirs(os.path.dirname(root), exist_ok=True)
         locked(self.folder, add_packages, root, names)
         return root
+
+    def dpdk_initramfs(self, version):
+        """A kernel's initramfs with DPDK's testpmd in it, made at its first use."""
+        root = self.packages(*labdpdk.PACKAGES)
+        base = self.initramfs(version)
+        home = os.path.join(self.folder, "kernels", version)
+        locked(self.folder, labdpdk.build, root, home, base)
+        return labdpdk.path_beside(base)
 
     def log_path(self, name):
         """Where a guest's log goes; the oldest logs make room."""
