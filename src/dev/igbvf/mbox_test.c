@@ -198,6 +198,29 @@ static void link_change(void **state)
 	assert_int_equal(guest_read(&g, VMBMEM), PF_CONTROL_MSG | MSG_CTS);
 }
 
+/* Every opcode of a mailbox word, sent with 1 to 16 words; what is not sent is whatever lay there. Each is
+ * answered once, with its own opcode, and none gives an untrusted VF more than it may have. */
+static void every_opcode_with_every_length(void **state)
+{
+	const struct intelvf_state *st = g.dev->st;
+	uint32_t msg[VFMBMEM_WORDS], reply[VFMBMEM_WORDS];
+
+	for (uint32_t op = 0; op <= 0xffff; op++) {
+		for (unsigned int n = 1; n <= VFMBMEM_WORDS; n++) {
+			msg[0] = op | (n % 4) << 16;
+			for (unsigned int i = 1; i < n; i++)
+				msg[i] = op % 2 == 0 ? 0xffffffff : op * i;
+			assert_true(guest_mbox(&g, 1, msg, n, reply));
+			if ((reply[0] & 0xffff) != op || (reply[0] >> 30) % 3 == 0)
+				fail_msg("opcode %#x, %u words: %#x", op, n, reply[0]);
+			assert_int_equal(st->mac, GUEST_MAC);
+			assert_int_equal(st->n_macs, 0);
+			assert_true(st->xcast < XCAST_PROMISC);
+		}
+	}
+	assert_int_equal(ask(OP_RESET, 0, 0), 0x80000001);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
@@ -210,6 +233,7 @@ int main(void)
 		TEST(vlans),
 		TEST(lengths),
 		TEST(unknown),
+		TEST(every_opcode_with_every_length),
 		TEST(link_change),
 	};
 

@@ -232,6 +232,28 @@ static void test_bad_in_the_middle(void **state)
 	assert_int_equal(t->net.pair[0].rx.used_idx & 0x7fff, 4);
 }
 
+static void test_empty_buffers(void **state)
+{
+	struct test_net *t = *state;
+	struct frame f = frame_of(bytes, 100);
+	struct virtio_net_hdr_v1 hdr;
+	unsigned int chain = 1;
+	uint32_t id, size;
+
+	start(t, V1 | MRG);
+	post(t, (const uint32_t[]){ 0, 0, 0 }, 3, false);
+	post(t, (const uint32_t[]){ 0, 200, 0 }, 3, false);
+	fill(100, 9);
+	assert_true(frame_parse(&f));
+	push(t, (struct frame *[]){ &f }, 1, 0);
+	assert_int_equal(t->stats->bad_rx_desc, 1);
+	assert_int_equal(t->stats->rx_frames, 1);
+	assert_true(guest_collect(&t->guest.ring[VIRTIO_NET_RX], &id, &size));
+	assert_int_equal(size, 0);
+	assert_int_equal(collect(t, &hdr, &chain), 100);
+	assert_memory_equal(got, bytes, 100);
+}
+
 /* A ring full of bad chains costs each frame a few of them, and not all at once. */
 static void test_bad_ring(void **state)
 {
@@ -701,17 +723,12 @@ static void test_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_both(test_shapes),
-		with_both(test_bad_in_the_middle),
-		with_both(test_bad_ring),
-		cmocka_unit_test(test_broken),
-		with_both(test_down),
-		with_both(test_mixed_burst),
-		with_both(test_checksums),
-		with_both(test_sctp),
-		with_both(test_large_sends),
-		with_both(test_caps),
-		cmocka_unit_test(test_dirty_log),
+		with_both(test_shapes),        with_both(test_bad_in_the_middle),
+		with_both(test_empty_buffers), with_both(test_bad_ring),
+		cmocka_unit_test(test_broken), with_both(test_down),
+		with_both(test_mixed_burst),   with_both(test_checksums),
+		with_both(test_sctp),          with_both(test_large_sends),
+		with_both(test_caps),          cmocka_unit_test(test_dirty_log),
 	};
 
 	return cmocka_run_group_tests(tests, test_setup, test_teardown);

@@ -391,6 +391,7 @@ static const struct offload offloads[] = {
 	{ "tso6, not agreed", CSUM | TSO4, TEST_IP6, 0, { NEEDS, TCPV6, 74, 1428, 54, 16 }, false, 0, 0, 0 },
 	{ "no checksum with it", BOTH, TEST_IP4, 0, { 0, TCPV4, 54, 1448, 34, 16 }, false, 0, 0, 0 },
 	{ "mss 0", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 0, 34, 16 }, false, 0, 0, 0 },
+	{ "mss 65535", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 65535, 34, 16 }, true, DONE4, 14, 54 },
 	{ "udp's checksum", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 1448, 34, 6 }, false, 0, 0, 0 },
 	{ "start in ethernet", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 1448, 13, 16 }, false, 0, 0, 0 },
 	{ "start at ip", BOTH, TEST_IP4, 0, { NEEDS, TCPV4, 54, 1448, 14, 16 }, false, 0, 0, 0 },
