@@ -61,8 +61,8 @@ static struct vf *create(const struct vf_model *model, unsigned int n_queues)
 /* DS 9.4: BAR 0 has the registers, BAR 3 MSI-X with the table at 0 and pending bits at 0x2000. A VF's
  * subsystem IDs are its PF's: X520-2, X540-T2 and X550-T2 here (pci.ids of June 2025). With SR-IOV on, each pool has two queue pairs
  * at least (DS 7.1.2: 64 pools of two), and Linux's driver takes two wherever it has two processors, without asking. */
-/* VFs and filters: IXGBE_MAX_VF_FUNCTIONS, the number of RAL registers (IXGBE_82599_RAR_ENTRIES; X540 and X550 have
- * as many) and IXGBE_VLVF_ENTRIES of Linux 6.12's PF driver. */
+/* VFs and filters: as many as pools, RAL registers (DS 8.2.3.7.8) and PFVLVF registers (DS 8.2.3.27.15). X540 and X550
+ * have as many: IXGBE_MAX_VF_FUNCTIONS, IXGBE_X540_RAR_ENTRIES, IXGBE_VLVF_ENTRIES of Linux 6.12's PF driver. */
 #define IXGBEVF_MODEL(name_, device_, subsystem_)                                                \
 	{                                                                                        \
 		.name = (name_), .vendor = 0x8086, .device = (device_),                          \

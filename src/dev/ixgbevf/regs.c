@@ -34,7 +34,7 @@ static uint32_t read_vflinks(struct intelvf *dev, unsigned int n)
 	}
 }
 
-/* DS 8.2.3.5.13 (FRTIMER): microseconds 9:0, milliseconds 19:10, seconds 31:20. */
+/* As FRTIMER: microseconds 9:0, milliseconds 19:10, seconds 31:20. */
 static uint32_t read_vffrtimer(struct intelvf *dev, unsigned int n)
 {
 	uint64_t us = clock_ns() / 1000;
