@@ -31,6 +31,8 @@ static const char usage[] =
 	"  --warm S        how long to run before (0.2)\n"
 	"  --frames N      stop after so many from each sender (0: by time)\n"
 	"  --flows N       UDP flows of each sender (1)\n"
+	"  --queues N      receive queues of an X550's VF, by RSS, among which a ring's entries are\n"
+	"                  divided (0: one, and no RSS)\n"
 	"  --ring N        entries of each ring, a power of two from 128 on (1024)\n"
 	"  --batch N       frames posted and returned at once, up to an eighth of a ring (32)\n"
 	"  --first N       number of the first port: it has the address 02:00:00:00:00:01 + N (0)\n"
@@ -86,6 +88,7 @@ enum option_id {
 	OPT_WARM,
 	OPT_FRAMES,
 	OPT_FLOWS,
+	OPT_QUEUES,
 	OPT_RING,
 	OPT_BATCH,
 	OPT_FIRST,
@@ -104,6 +107,7 @@ static const struct option options[] = {
 	{ "warm", required_argument, NULL, OPT_WARM },
 	{ "frames", required_argument, NULL, OPT_FRAMES },
 	{ "flows", required_argument, NULL, OPT_FLOWS },
+	{ "queues", required_argument, NULL, OPT_QUEUES },
 	{ "ring", required_argument, NULL, OPT_RING },
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "first", required_argument, NULL, OPT_FIRST },
@@ -137,6 +141,9 @@ static void set_option(struct plan *p, int option, const char *value)
 		break;
 	case OPT_FLOWS:
 		p->n_flows = (uint32_t)number(value, "--flows", 1, FLOWS_MAX);
+		break;
+	case OPT_QUEUES:
+		p->n_queues = (uint32_t)number(value, "--queues", 0, RX_QUEUES_MAX);
 		break;
 	case OPT_RING:
 		p->n_ring = (uint32_t)number(value, "--ring", 128, 32768);
@@ -198,8 +205,10 @@ static void check(const struct plan *p, int n_ports)
 	check_offload(p);
 	if (!is_pow2(p->n_ring))
 		give_up("must be a power of two", "--ring");
-	if (p->batch > p->n_ring / 8)
-		give_up("must be at most an eighth of --ring", "--batch");
+	if (p->n_queues != 0 && !is_pow2(p->n_queues))
+		give_up("must be a power of two", "--queues");
+	if (p->batch > p->n_ring / (p->n_queues != 0 ? p->n_queues : 1) / 8)
+		give_up("must be at most an eighth of a queue's share of --ring", "--batch");
 	if (p->verify && p->first + (unsigned int)n_ports > PORTS_MAX)
 		give_up("too high for --verify", "--first");
 	if (n_ports > PORTS_MAX)
@@ -334,7 +343,13 @@ static int run(struct client *c)
 
 static struct port_setup setup_of(const struct plan *p)
 {
-	struct port_setup setup = { .n_ring = p->n_ring, .slot_size = SLOT_SIZE, .n_descs = 1 };
+	struct port_setup setup = {
+		.n_ring = p->n_ring,
+		.slot_size = SLOT_SIZE,
+		.n_descs = 1,
+		.n_queues = p->n_queues != 0 ? p->n_queues : 1,
+		.rss = p->n_queues != 0,
+	};
 
 	if (p->offload == OFFLOAD_NONE)
 		return setup;

@@ -25,6 +25,7 @@ struct plan {
 	uint32_t n_ring;
 	uint32_t batch;
 	uint32_t n_flows;
+	uint32_t n_queues; /* of each receiver, with RSS; 0: one, without */
 	double seconds, warm_seconds;
 	uint64_t n_frames;  /* 0: until the time is over */
 	uint32_t nap_us;    /* to sleep when there was nothing to do; 0: poll */

@@ -51,9 +51,9 @@ def wait_for(condition, what, seconds=START_SECONDS):
 
 
 class Softiov:
-    """softiovd with as many vports as there are ports, each with a VF and a synthetic."""
+    """softiovd with as many vports as there are ports, each with a VF and a synthetic. `fields`: of each."""
 
-    def __init__(self, processes, n_ports, workers, hugepages):
+    def __init__(self, processes, n_ports, workers, hugepages, **fields):
         import softiov  # from tests/lib; reads SOFTIOV_BUILD when it is imported
         self.n_ports = n_ports
         self.processes = processes
@@ -70,7 +70,7 @@ class Softiov:
         self.daemon.call("config.apply", objects={
             "switch": {"bench": {"vfs": n_ports}},
             "vport": {f"p{i}": {"switch": "bench", "mtu": MTU,
-                                "mac": f"02:00:00:00:{(i + 1) >> 8:02x}:{(i + 1) & 255:02x}"}
+                                "mac": f"02:00:00:00:{(i + 1) >> 8:02x}:{(i + 1) & 255:02x}", **fields}
                       for i in range(n_ports)}})
         self.vf, self.syn = [], []
         for i in range(n_ports):

@@ -17,9 +17,10 @@
 #include <stdint.h>
 
 /* Not a power of two: slots of 2048 bytes all begin in the same few sets of a first-level cache. */
-#define SLOT_SIZE   2176
-#define BUFFER_SIZE 2048 /* of a slot, posted for reception */
-#define TAKE_MAX    256  /* frames that one rx_take returns at most */
+#define SLOT_SIZE     2176
+#define BUFFER_SIZE   2048 /* of a slot, posted for reception */
+#define TAKE_MAX      256  /* frames that one rx_take returns at most */
+#define RX_QUEUES_MAX 8
 
 /* Guest memory: one memfd, in pages of 2 MiB if there are any. */
 struct memory {
@@ -72,7 +73,9 @@ struct port_setup {
 	uint32_t
 		n_descs; /* VF: descriptors of a slot that has requests, a power of 2; the first is a
 			     context, the frame is cut into as many pieces as are left */
-	uint16_t vid;    /* VF: to be joined, with the tag taken out of received frames; 0: none */
+	uint32_t n_queues; /* VF: receive queues, a power of 2, that share n_ring's entries, */
+	bool rss;          /* by hash; otherwise there is one */
+	uint16_t vid; /* VF: to be joined, with the tag taken out of received frames; 0: none */
 	enum guest_takes takes;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The driver of an 82599's VF, down to the rings, over vfio-user.
+/* The driver of an 82599's VF, or an X550's with several receive queues, down to the rings, over vfio-user.
  *
  * Registers, mailbox and descriptors are those of Intel's 82599 datasheet (331520), "DS"; messages
  * those of QEMU's docs/interop/vfio-user.rst. The queue pages of BAR 0 are mapped, so that tails move
@@ -34,6 +34,7 @@
 #define RXD_ERRORS 0xfff00000u
 #define STATUS_CC  0x80u /* DS 7.2.3.2.4: as drivers write it */
 #define MBOX_MS    2000
+#define MRQC_UDP4  0x00420000u /* bits 17 and 22: addresses, and for UDP ports, of IPv4 */
 
 #define MSG_RESET     1u
 #define MSG_API       8u
@@ -60,7 +61,12 @@ struct vf_port {
 	uint32_t tx_shift;
 	uint32_t room;  /* descriptors that may be posted */
 	uint32_t clean; /* first of the group of 32 that is not given back yet */
-	uint32_t rx_tail;
+	/* Receive queues share `rx` and the slots, one behind the other. */
+	uint32_t n_rx; /* entries of each */
+	struct {
+		uint32_t next, tail;
+	} rxq[RX_QUEUES_MAX];
+	uint32_t rx_now; /* the queue of the last rx_take */
 	uint16_t msg_id;
 	/* What the reports overwrite: the upper half of each group's last descriptor. */
 	uint64_t report_hi[];
@@ -314,32 +320,65 @@ static uint64_t rx_lo(const struct port *p, uint32_t idx)
 	return htole64(port_iova(p, p->rx_slots + (size_t)idx * SLOT_SIZE));
 }
 
+static void start_rx(struct port *p, unsigned int q, uint64_t iova)
+{
+	struct vf_port *v = vf_of(p);
+	struct rx_line *line = &v->rx_line[q];
+
+	store(&line->rdbal, (uint32_t)iova);
+	store(&line->rdbah, (uint32_t)(iova >> 32));
+	store(&line->rdlen, v->n_rx * DESC_SIZE);
+	store(&line->rdh, 0);
+	store(&line->rdt, 0);
+	store(&line->srrctl, SRRCTL_DESCTYPE_ADV | BUFFER_SIZE / 1024);
+	store(&line->rxdctl, RXDCTL_ENABLE | (p->setup.vid != 0 ? RXDCTL_VME : 0));
+	/* One descriptor always stays with us: head == tail is an empty ring. */
+	v->rxq[q].tail = v->n_rx - 1;
+	store(&line->rdt, v->rxq[q].tail);
+}
+
+/* UDP over IPv4 by addresses and ports, to all queues in turn. The key is Microsoft's, of its RSS
+ * verification suite. */
+static void start_rss(struct port *p)
+{
+	static const uint32_t key[] = {
+		0xda565a6d, 0xc20e5b25, 0x3d256741, 0xb08fa343, 0xcb2bcad0,
+		0xb4307bae, 0xa32dcb77, 0x0cf23080, 0x3bb7426a, 0xfa01acbe
+	};
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(key); i++)
+		reg_write(p, VFRSSRK + 4 * i, key[i]);
+	for (uint32_t i = 0; i < VFRETA_ENTRIES / 4; i++) {
+		uint32_t n = p->setup.n_queues, entries = 0;
+
+		for (uint32_t k = 0; k < 4; k++)
+			entries |= (4 * i + k) % n << (8 * k);
+		reg_write(p, VFRETA + 4 * i, entries);
+	}
+	reg_write(p, VFMRQC, VFMRQC_RSSEN | MRQC_UDP4);
+}
+
 static void start_rings(struct port *p)
 {
 	struct vf_port *v = vf_of(p);
-	uint32_t size = p->n_ring * DESC_SIZE, tx_size = v->n_tx * DESC_SIZE;
+	uint32_t tx_size = v->n_tx * DESC_SIZE;
 	uint64_t tx = port_iova(p, 0), rx = port_iova(p, tx_size);
 
 	v->tx = (void *)p->memory.va;
 	v->rx = v->tx + v->n_tx;
 	for (uint32_t i = 0; i < p->n_ring; i++)
 		v->rx[i] = (struct vf_desc){ rx_lo(p, i), 0 };
+	v->n_rx = p->n_ring / p->setup.n_queues;
+	for (unsigned int q = 0; q < p->setup.n_queues; q++)
+		start_rx(p, q, rx + (uint64_t)q * v->n_rx * DESC_SIZE);
 	store(&v->tx_line->tdbal, (uint32_t)tx);
 	store(&v->tx_line->tdbah, (uint32_t)(tx >> 32));
 	store(&v->tx_line->tdlen, tx_size);
 	store(&v->tx_line->tdh, 0);
 	store(&v->tx_line->tdt, 0);
-	store(&v->rx_line->rdbal, (uint32_t)rx);
-	store(&v->rx_line->rdbah, (uint32_t)(rx >> 32));
-	store(&v->rx_line->rdlen, size);
-	store(&v->rx_line->rdh, 0);
-	store(&v->rx_line->rdt, 0);
-	store(&v->rx_line->srrctl, SRRCTL_DESCTYPE_ADV | BUFFER_SIZE / 1024);
-	store(&v->rx_line->rxdctl, RXDCTL_ENABLE | (p->setup.vid != 0 ? RXDCTL_VME : 0));
 	store(&v->tx_line->txdctl, TXDCTL_ENABLE);
-	/* One descriptor always stays with us: head == tail is an empty ring. */
-	v->rx_tail = p->n_ring - 1;
-	store(&v->rx_line->rdt, v->rx_tail);
+	if (p->setup.rss)
+		start_rss(p);
 	v->room = v->n_tx - RS_EVERY;
 	reg_read(p, VFSTATUS); /* a trapped access: the device takes the rings up */
 }
@@ -383,7 +422,8 @@ static void vf_close(struct port *p)
 
 	if (v == NULL || v->pages == NULL)
 		return;
-	store(&v->rx_line->rxdctl, 0);
+	for (unsigned int q = 0; q < p->setup.n_queues; q++)
+		store(&v->rx_line[q].rxdctl, 0);
 	store(&v->tx_line->txdctl, 0);
 	reg_read(p, VFSTATUS); /* answered when the workers have left the rings */
 	munmap(v->pages, QUEUES_MAPPED);
@@ -427,6 +467,12 @@ static void vf_tx_post(struct port *p, uint32_t n)
 	store(&v->tx_line->tdt, p->tx_next << v->tx_shift);
 }
 
+/* The i-th entry of the queue's that nobody has looked at. */
+static uint32_t rx_entry(const struct vf_port *v, uint32_t i)
+{
+	return v->rx_now * v->n_rx + ((v->rxq[v->rx_now].next + i) & (v->n_rx - 1));
+}
+
 static bool rx_is_done(const struct vf_port *v, uint32_t idx)
 {
 	return (le64toh(__atomic_load_n(&v->rx[idx].hi, __ATOMIC_ACQUIRE)) & RXD_STAT_DD) != 0;
@@ -435,16 +481,17 @@ static bool rx_is_done(const struct vf_port *v, uint32_t idx)
 static uint32_t vf_rx_take(struct port *p, struct port_frame *frame, uint32_t want, uint32_t max)
 {
 	struct vf_port *v = vf_of(p);
-	uint32_t mask = p->n_ring - 1, n;
+	uint32_t n;
 
-	if (want > 1 && !rx_is_done(v, (p->rx_next + want - 1) & mask) &&
-	    ++p->rx_waited < RX_WAIT) {
+	if (++v->rx_now == p->setup.n_queues)
+		v->rx_now = 0;
+	if (want > 1 && !rx_is_done(v, rx_entry(v, want - 1)) && ++p->rx_waited < RX_WAIT) {
 		p->n_taken = 0;
 		return 0;
 	}
 	p->rx_waited = 0;
 	for (n = 0; n < max; n++) {
-		uint32_t idx = (p->rx_next + n) & mask;
+		uint32_t idx = rx_entry(v, n);
 		uint64_t hi = le64toh(__atomic_load_n(&v->rx[idx].hi, __ATOMIC_ACQUIRE));
 
 		if ((hi & RXD_STAT_DD) == 0)
@@ -461,7 +508,7 @@ static void vf_rx_note(struct port *p, uint32_t i, const struct port_frame *fram
 		       struct rx_note *note)
 {
 	struct vf_port *v = vf_of(p);
-	uint64_t hi = le64toh(v->rx[(p->rx_next + i) & (p->n_ring - 1)].hi);
+	uint64_t hi = le64toh(v->rx[rx_entry(v, i)].hi);
 
 	*note = (struct rx_note){ .va = frame->va,
 				  .size = hi >> 32 & 0xffff,
@@ -474,19 +521,19 @@ static void vf_rx_note(struct port *p, uint32_t i, const struct port_frame *fram
 static void vf_rx_return(struct port *p)
 {
 	struct vf_port *v = vf_of(p);
-	uint32_t mask = p->n_ring - 1;
+	uint32_t q = v->rx_now;
 
 	if (p->n_taken == 0)
 		return;
 	for (uint32_t i = 0; i < p->n_taken; i++) {
-		uint32_t idx = (p->rx_next + i) & mask;
+		uint32_t idx = rx_entry(v, i);
 
 		v->rx[idx] = (struct vf_desc){ rx_lo(p, idx), 0 };
 	}
-	p->rx_next = (p->rx_next + p->n_taken) & mask;
-	v->rx_tail = (v->rx_tail + p->n_taken) & mask;
+	v->rxq[q].next = (v->rxq[q].next + p->n_taken) & (v->n_rx - 1);
+	v->rxq[q].tail = (v->rxq[q].tail + p->n_taken) & (v->n_rx - 1);
 	p->n_taken = 0;
-	store(&v->rx_line->rdt, v->rx_tail);
+	store(&v->rx_line[q].rdt, v->rxq[q].tail);
 }
 
 const struct port_ops vf_ops = {

@@ -145,17 +145,12 @@ static void take_slow(struct flow *flow, const struct frame *f)
 	}
 }
 
-static inline __attribute__((always_inline)) void take(struct flow *flow, const struct frame *f)
+/* `packet` is what rss_packet_plain says, other than plain IPv4. */
+static inline void take(struct flow *flow, const struct frame *f, uint8_t packet)
 {
-	const uint8_t *l3 = f->va + f->body + 2;
-
-	flow->packet = rss_packet_plain(f);
-	if (likely((flow->packet & PACKET_IPV4) != 0)) {
-		memcpy(flow->tuple, l3 + 12, 16);
-		flow->n = 2;
-		flow->l3_size = 20;
-	} else if ((flow->packet & PACKET_IPV6) != 0) {
-		memcpy(flow->tuple, l3 + 8, 4ul * RSS_WORDS);
+	flow->packet = packet;
+	if (packet != 0) {
+		memcpy(flow->tuple, f->va + f->body + 2 + 8, 4ul * RSS_WORDS);
 		flow->n = 8;
 		flow->l3_size = 40;
 	} else {
@@ -219,28 +214,72 @@ static inline uint32_t hash_portable(const struct rss_key *key, const uint8_t *t
 	return hash;
 }
 
-/* Of n words: 0, 2, 3, 8 or 9. */
+/* Of n words: 0, 2, 3, 8 or 9. 16 bytes can be read if it is 3 or less. */
 typedef uint32_t hash_fn(const struct rss_key *key, const uint8_t *tuple, unsigned int n);
+
+static inline __attribute__((always_inline)) struct rss_result
+look_at(hash_fn *hash, const struct rss_key *key, uint32_t types, const struct frame *f,
+	uint8_t packet)
+{
+	const uint8_t *ex;
+	enum rss_type type;
+	unsigned int n_words;
+	struct flow flow;
+
+	take(&flow, f, packet);
+	n_words = choose(&flow, types, &type, &ex);
+	if (unlikely(ex != NULL))
+		memcpy(flow.tuple, ex, sizeof(flow.ex));
+	return (struct rss_result){ .type = (uint8_t)type,
+				    .packet = flow.packet,
+				    .l3_size = flow.l3_size,
+				    .hash = hash(key, flow.tuple, n_words) };
+}
+
+/* What is known of plain IPv4 before its addresses are: by the bits of PACKET_L4 in `packet`. */
+struct plain4 {
+	struct rss_result result;
+	unsigned int n_words;
+};
+#define PLAIN4(packet) ((packet) / PACKET_TCP)
+#define PLAIN4_N       (PLAIN4(PACKET_SCTP) + 1)
+
+static inline void plain4_set(struct plain4 *plain, uint32_t types)
+{
+	static const uint8_t l4[] = { 0, PACKET_TCP, PACKET_UDP, PACKET_SCTP };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(l4); i++) {
+		struct flow flow = { .n = 2, .packet = PACKET_IPV4 | l4[i] };
+		struct plain4 *p = &plain[PLAIN4(l4[i])];
+		enum rss_type type;
+		const uint8_t *ex;
+
+		p->n_words = choose(&flow, types, &type, &ex);
+		p->result = (struct rss_result){ .type = (uint8_t)type,
+						 .packet = flow.packet,
+						 .l3_size = 20 };
+	}
+}
 
 static inline __attribute__((always_inline)) void
 burst_with(hash_fn *hash, const struct rss_key *key, uint32_t types,
 	   const struct frame *const frame[], unsigned int n, struct rss_result *result)
 {
-	struct flow flow = { .n = 0 };
+	struct plain4 plain[PLAIN4_N];
 
+	plain4_set(plain, types);
 	for (unsigned int i = 0; i < n; i++) {
-		const uint8_t *ex;
-		enum rss_type type;
-		unsigned int n_words;
+		const struct frame *f = frame[i];
+		uint8_t packet = rss_packet_plain(f);
 
-		take(&flow, frame[i]);
-		n_words = choose(&flow, types, &type, &ex);
-		if (unlikely(ex != NULL))
-			memcpy(flow.tuple, ex, sizeof(flow.ex));
-		result[i].hash = hash(key, flow.tuple, n_words);
-		result[i].type = (uint8_t)type;
-		result[i].packet = flow.packet;
-		result[i].l3_size = flow.l3_size;
+		if (likely((packet & PACKET_IPV4) != 0)) {
+			const struct plain4 *p = &plain[PLAIN4(packet)];
+
+			result[i] = p->result;
+			result[i].hash = hash(key, f->va + f->body + 2 + 12, p->n_words & 3);
+		} else {
+			result[i] = look_at(hash, key, types, f, packet);
+		}
 	}
 }
 
@@ -255,7 +294,7 @@ void rss_burst_portable(const struct rss_key *key, uint32_t types,
 #include <immintrin.h>
 
 /* Each byte in mirror writing. */
-static inline __attribute__((always_inline, target("pclmul"))) __m128i mirror(__m128i v)
+static inline __attribute__((always_inline, target("avx2,pclmul"))) __m128i mirror(__m128i v)
 {
 	const __m128i low = _mm_set1_epi8(15);
 	const __m128i half = _mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15);
@@ -265,41 +304,40 @@ static inline __attribute__((always_inline, target("pclmul"))) __m128i mirror(__
 	return _mm_or_si128(v, _mm_shuffle_epi8(half, high));
 }
 
-/* The sum over words[0..4), of which the first n count: 2, 3 or 4. */
-static inline __attribute__((always_inline, target("pclmul"))) __m128i
-sum4(const uint64_t *window, const uint8_t *words, unsigned int n)
+/* The sum over the words m[0..n), n is 3 or 4. */
+static inline __attribute__((always_inline, target("avx2,pclmul"))) __m128i
+sum4(const uint64_t *window, __m128i m, unsigned int n)
 {
-	__m128i m = mirror(_mm_loadu_si128((const __m128i *)(const void *)words));
 	__m128i w = _mm_loadu_si128((const __m128i *)(const void *)window);
+	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(window + 2));
 	__m128i ab = _mm_cvtepu32_epi64(m), cd = _mm_unpackhi_epi32(m, _mm_setzero_si128());
 	__m128i sum =
 		_mm_xor_si128(_mm_clmulepi64_si128(w, ab, 0x00), _mm_clmulepi64_si128(w, ab, 0x11));
 
-	if (n == 2)
-		return sum;
-	w = _mm_loadu_si128((const __m128i *)(const void *)(window + 2));
-	sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(w, cd, 0x00));
-	if (n == 3)
-		return sum;
-	return _mm_xor_si128(sum, _mm_clmulepi64_si128(w, cd, 0x11));
+	sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(x, cd, 0x00));
+	return n == 3 ? sum : _mm_xor_si128(sum, _mm_clmulepi64_si128(x, cd, 0x11));
 }
 
 /* The sum above is a product without carries. Bit t of the hash (0 the highest) is the sum of input bit j
  * and key bit t + j over j. In the window W[63..0] key bit k is W[63 - k]; with input bit j at place j, which is
  * what bytes in memory order are when each is in mirror writing, bit 63 - t of W times I has all of these
  * sums and nothing else. */
-static inline __attribute__((always_inline, target("pclmul"))) uint32_t
+static inline __attribute__((always_inline, target("avx2,pclmul"))) uint32_t
 hash_clmul(const struct rss_key *key, const uint8_t *tuple, unsigned int n)
 {
+	/* The first n words of four, n <= 3. */
+	static const uint32_t first[4][4]
+		__attribute__((aligned(16))) = { { 0 }, { ~0u }, { ~0u, ~0u }, { ~0u, ~0u, ~0u } };
+	const __m128i *words = (const __m128i *)(const void *)tuple;
 	__m128i sum;
 
-	if (n == 0)
-		return 0;
 	if (n <= 3) {
-		sum = sum4(key->window, tuple, n);
+		__m128i mask = _mm_load_si128((const __m128i *)(const void *)first[n]);
+
+		sum = sum4(key->window, mirror(_mm_and_si128(_mm_loadu_si128(words), mask)), 3);
 	} else {
-		sum = _mm_xor_si128(sum4(key->window, tuple, 4),
-				    sum4(key->window + 4, tuple + 16, 4));
+		sum = _mm_xor_si128(sum4(key->window, mirror(_mm_loadu_si128(words)), 4),
+				    sum4(key->window + 4, mirror(_mm_loadu_si128(words + 1)), 4));
 		if (n == 9) {
 			__m128i last = mirror(_mm_loadu_si32(tuple + 32));
 			__m128i w = _mm_cvtsi64_si128((long long)key->window[8]);
@@ -310,16 +348,16 @@ hash_clmul(const struct rss_key *key, const uint8_t *tuple, unsigned int n)
 	return (uint32_t)((uint64_t)_mm_cvtsi128_si64(sum) >> 32);
 }
 
-static __attribute__((target("pclmul"))) void burst_clmul(const struct rss_key *key, uint32_t types,
-							  const struct frame *const frame[],
-							  unsigned int n, struct rss_result *result)
+static __attribute__((target("avx2,pclmul"))) void
+burst_clmul(const struct rss_key *key, uint32_t types, const struct frame *const frame[],
+	    unsigned int n, struct rss_result *result)
 {
 	burst_with(hash_clmul, key, types, frame, n, result);
 }
 
 rss_burst_fn *rss_burst_clmul(void)
 {
-	return __builtin_cpu_supports("pclmul") ? burst_clmul : NULL;
+	return cpu_level_max() >= CPU_AVX2 && __builtin_cpu_supports("pclmul") ? burst_clmul : NULL;
 }
 #else
 rss_burst_fn *rss_burst_clmul(void)

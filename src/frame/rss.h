@@ -61,11 +61,11 @@ struct rss_key {
 };
 
 struct rss_result {
-	uint32_t hash;  /* 0 with RSS_NONE */
 	uint8_t type;   /* enum rss_type */
 	uint8_t packet; /* enum rss_packet */
 	uint16_t
 		l3_size; /* of IP's headers, up to the L4 header or that of a fragment; 0: not IP */
+	uint32_t hash;   /* 0 with RSS_NONE */
 };
 
 void rss_key_set(struct rss_key *key, const uint8_t bytes[RSS_KEY_SIZE]);

@@ -183,6 +183,7 @@ struct intelvf;
 struct intelvf_rxq {
 	struct spinlock lock;
 	uint32_t ring_hint, buf_hint; /* for mem_at */
+	struct ahead ahead;           /* for the next push that is spread */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct intelvf_txq {

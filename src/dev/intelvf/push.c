@@ -9,10 +9,12 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 		container_of(container_of(ep, struct vf, endpoint), struct intelvf, vf);
 	const struct rx_spread *spread = __atomic_load_n(&dev->spread, __ATOMIC_ACQUIRE);
 
-	if (likely(spread == NULL))
-		rx_push_queue(dev, 0, frame, NULL, n, untagged_vid, false, stats);
-	else
+	struct rx_burst burst;
+
+	if (unlikely(spread != NULL))
 		spread_push(dev, spread, frame, n, untagged_vid, stats);
+	else if (rx_open(&burst, dev, 0, n, untagged_vid, false, stats))
+		rx_run(&burst, frame, NULL, n, &ep->ahead, stats);
 }
 
 const struct endpoint_ops intelvf_endpoint_ops = { .push = rx_push };

@@ -9,7 +9,7 @@
  * A push holds the queue's lock throughout; see ring.c for why that is also what makes disabling safe.
  *
  * This is a header for its speed only: push.c compiles it for frames that nobody has looked into, spread.c for
- * those of which hash and type are known. Each calls rx_push_queue at one place, so that all of it becomes
+ * those of which hash and type are known. Each calls rx_open and rx_run at one place, so that all of it becomes
  * one function, and the common case pays nothing for the other. */
 #ifndef SOFTIOV_DEV_INTELVF_RX_QUEUE_H
 #define SOFTIOV_DEV_INTELVF_RX_QUEUE_H
@@ -25,6 +25,7 @@ struct rx_desc {
 /* What stays the same for a whole push. */
 struct rx_burst {
 	struct intelvf *dev;
+	unsigned int q;
 	const struct mem_table *table;
 	struct ring_state *ring;
 	struct rx_desc *desc;
@@ -436,6 +437,7 @@ static inline void burst_init(struct rx_burst *b, struct intelvf *dev, unsigned 
 	uint32_t size_max;
 
 	b->dev = dev;
+	b->q = q;
 	b->buf_next = 0;
 	b->ring = ring;
 	b->buf_hint = &dev->rxq[q].buf_hint;
@@ -564,51 +566,59 @@ static inline void push_one(struct rx_burst *b, const struct frame *f, const str
 	sums->group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
 }
 
-/* All of these go to queue q. `rss`: what is known of each, or NULL; `verifies` needs it. */
-static inline void rx_push_queue(struct intelvf *dev, unsigned int q,
-				 const struct frame *const frame[], const struct rss_result *rss,
-				 unsigned int n, uint16_t untagged_vid, bool verifies,
-				 struct endpoint_stats *stats)
+/* Takes queue q for n frames and fetches what they will be written to. False: the queue is down, and they are
+ * lost. `verifies` needs what rx_run is told of them. */
+static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int q, unsigned int n,
+			   uint16_t untagged_vid, bool verifies, struct endpoint_stats *stats)
 {
-	struct rx_burst b;
-	struct rx_sums sums = { 0 };
-	uint32_t head;
 	uint8_t *desc;
 
-	b.untagged_vid = untagged_vid;
-	b.table = ring_table(dev);
+	b->untagged_vid = untagged_vid;
+	b->table = ring_table(dev);
 	spin_lock(&dev->rxq[q].lock);
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
-		     !ring_rx_ready(dev, q, b.table, &desc))) {
+		     !ring_rx_ready(dev, q, b->table, &desc))) {
 		spin_unlock(&dev->rxq[q].lock);
 		stats->drop[DROP_DOWN] += n;
-		return;
+		return false;
 	}
-	b.desc = (struct rx_desc *)(void *)desc;
-	burst_init(&b, dev, q, verifies, stats);
-	head = b.ring->head;
-	look_ahead(&b, n);
+	b->desc = (struct rx_desc *)(void *)desc;
+	burst_init(b, dev, q, verifies, stats);
+	look_ahead(b, n);
+	return true;
+}
+
+/* Writes the frames and gives the queue back. `rss`: what is known of each, or NULL. */
+static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
+			  const struct rss_result *rss, unsigned int n, struct ahead *ahead,
+			  struct endpoint_stats *stats)
+{
+	struct intelvf *dev = b->dev;
+	struct rx_sums sums = { 0 };
+	uint32_t head = b->ring->head;
+
 	for (unsigned int i = 0; i < n;) {
-		if (likely(b.plain && (frame[i]->flags & FRAME_WORK) == 0))
-			i += push_simple(&b, frame + i, rss != NULL ? rss + i : NULL, n - i, &sums);
+		if (likely(b->plain && (frame[i]->flags & FRAME_WORK) == 0))
+			i += push_simple(b, frame + i, rss != NULL ? rss + i : NULL, n - i, &sums);
 		if (i < n) {
-			push_one(&b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);
+			push_one(b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);
 			i++;
 		}
 	}
-	b.ring->frames += sums.frames;
-	b.ring->bytes += sums.bytes + sums.frames * FCS_SIZE;
-	b.ring->group_frames += sums.group;
-	ahead_set(&dev->vf.endpoint.ahead, rx_line(dev, q), NULL, &b.desc[b.ring->head],
-		  &b.desc[b.ring->head] + CACHE_LINE / DESC_SIZE);
-	if (b.avail == 0 || ((b.ring->head ^ b.ring->head_shown) & ~63u) != 0)
-		ring_rx_show(dev, q);
-	head ^= b.ring->head; /* not 0: descriptors went back */
-	spin_unlock(&dev->rxq[q].lock);
+	b->ring->frames += sums.frames;
+	b->ring->bytes += sums.bytes + sums.frames * FCS_SIZE;
+	b->ring->group_frames += sums.group;
+	/* The line twice: to fetch what NULL points to costs a walk through the page tables. */
+	ahead_set(ahead, rx_line(dev, b->q), rx_line(dev, b->q), &b->desc[b->ring->head],
+		  &b->desc[b->ring->head] + CACHE_LINE / DESC_SIZE);
+	if (b->avail == 0 || ((b->ring->head ^ b->ring->head_shown) & ~63u) != 0)
+		ring_rx_show(dev, b->q);
+	head ^= b->ring->head; /* not 0: descriptors went back */
+	spin_unlock(&dev->rxq[b->q].lock);
 	stats->rx_frames += sums.frames;
 	stats->rx_bytes += sums.bytes;
 	if (head != 0)
-		stats->irqs += intr_rx(dev, q);
+		stats->irqs += intr_rx(dev, b->q);
 }
 
 #endif

@@ -33,8 +33,8 @@ struct sorted {
 };
 
 /* The frames of a queue keep their order, and so do those of a flow, since its hash is always the same. */
-static void sort(const struct rx_spread *spread, const struct frame *const frame[], unsigned int n,
-		 struct sorted *sorted)
+static void sort(struct intelvf *dev, const struct rx_spread *spread,
+		 const struct frame *const frame[], unsigned int n, struct sorted *sorted)
 {
 	struct rss_result rss[BURST_MAX];
 
@@ -46,27 +46,40 @@ static void sort(const struct rx_spread *spread, const struct frame *const frame
 			rss[i].type != RSS_NONE ? spread->reta[rss[i].hash & spread->reta_mask] : 0;
 		unsigned int at = sorted->n[q]++;
 
+		if (at == 0)
+			ahead_prefetch(&dev->rxq[q].ahead);
 		sorted->frame[q][at] = frame[i];
 		sorted->rss[q][at] = rss[i];
 	}
 }
 
+/* All queues are taken before the first is written to, in one order for all workers: so the lines of each that
+ * the guest wrote last come together, and not one queue's after the other's. */
 void spread_push(struct intelvf *dev, const struct rx_spread *spread,
 		 const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
 		 struct endpoint_stats *stats)
 {
+	struct rx_burst burst[INTELVF_QUEUES_MAX];
 	struct sorted sorted;
 
 	for (unsigned int i = 0; i < n; i += BURST_MAX) {
-		sort(spread, frame + i, n - i < BURST_MAX ? n - i : BURST_MAX, &sorted);
+		unsigned int n_open = 0;
+
+		sort(dev, spread, frame + i, n - i < BURST_MAX ? n - i : BURST_MAX, &sorted);
 		for (unsigned int q = 0; q < INTELVF_QUEUES_MAX; q++) {
 			if (sorted.n[q] == 0)
 				continue;
-			if (likely(q < dev->st->n_queues))
-				rx_push_queue(dev, q, sorted.frame[q], sorted.rss[q], sorted.n[q],
-					      untagged_vid, spread->verifies, stats);
-			else
+			if (unlikely(q >= dev->st->n_queues))
 				stats->drop[DROP_DOWN] += sorted.n[q];
+			else if (rx_open(&burst[n_open], dev, q, sorted.n[q], untagged_vid,
+					 spread->verifies, stats))
+				n_open++;
+		}
+		for (unsigned int k = 0; k < n_open; k++) {
+			unsigned int q = burst[k].q;
+
+			rx_run(&burst[k], sorted.frame[q], sorted.rss[q], sorted.n[q],
+			       &dev->rxq[q].ahead, stats);
 		}
 	}
 }
