@@ -25,9 +25,9 @@ def ports(tmp_path_factory):
                    timeout=300)
     with Daemon(tmp_path_factory.mktemp("daemon")) as daemon:
         daemon.call("switch.add", name="lan")
-        for i, name in enumerate("ab", start=1):
-            daemon.call("vport.add", name=name, switch="lan", mac=f"02:00:00:00:00:0{i}", mtu=1504,
-                        trunk="7", synthetic=True)
+        for name, number, model in (("a", 1, "82599"), ("b", 2, "x550")):
+            daemon.call("vport.add", name=name, switch="lan", mac=f"02:00:00:00:00:0{number}", mtu=1504,
+                        trunk="7", synthetic=True, model=model, queues=4)
         yield daemon
 
 
@@ -88,3 +88,9 @@ def test_loss_is_seen(ports):
         assert result["undelivered"] == result["sent"] == 320 and result["good"] == 0
     finally:
         ports.call("vport.set", name="b", mtu=1504)
+
+
+def test_flows_keep_their_order_over_queues(ports):
+    """By RSS over four queues, of which the client looks at each in turn."""
+    result = client(ports, "vf-vf", "--queues", "4", "--flows", "100", "--frames", str(FRAMES))
+    assert result["good"] >= FRAMES
