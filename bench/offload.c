@@ -156,7 +156,7 @@ static uint32_t payload_size(const struct offload_frame *o)
 /* A part of a frame's payload that has headers of its own: a segment, or all of it. */
 struct part {
 	uint32_t offset, size;
-	uint32_t idx; /* segments before it */
+	uint32_t idx; /* parts before it */
 	bool last;
 	bool tagged; /* the tag is in the bytes */
 };
@@ -187,8 +187,9 @@ static void put_ip(uint8_t *ip, const struct offload_frame *o, const struct part
 	memset(ip, 0, IP4_SIZE);
 	ip[0] = 0x45;
 	store_be16(ip + 2, (uint16_t)(IP4_SIZE + l4_size));
-	/* Begins so that it runs over within the first frames, as TCP's number does. */
-	store_be16(ip + 4, (uint16_t)(0xfff0 + 3 * o->seq + part->idx));
+	/* Begins so that it runs over within the first frames, as TCP's number does. What comes whole has used
+	 * up as many as it would have segments. */
+	store_be16(ip + 4, (uint16_t)(0xfff0 + 3 * o->seq + part->offset / OFFLOAD_MSS));
 	ip[8] = 64;
 	ip[9] = proto;
 	store_be32(ip + 12, 0x0a000000u + o->from + 1);
