@@ -23,7 +23,8 @@
 static const char usage[] =
 	"usage: client [OPTION]... PORT PORT...\n"
 	"Sends and receives frames through a switch, at the level of the rings, on one core.\n"
-	"A PORT is vf:PATH (vfio-user, an 82599's VF) or vio:PATH (vhost-user, virtio-net).\n"
+	"A PORT is vf:PATH (vfio-user, an 82599's VF), vio:PATH (vhost-user, virtio-net), or packed:PATH\n"
+	"(the same with packed rings).\n"
 	"\n"
 	"  --mode MODE     uni, bidir, flood, latency, wake or hold (uni)\n"
 	"  --size BYTES    of a frame, without FCS, 60 to 1518 (64); large sends: to 65536\n"

@@ -142,7 +142,7 @@ int sock_receive(int sock, void *bytes, size_t size, int *fd)
 
 int port_open(struct port *p, unsigned int idx, const char *name, const struct port_setup *setup)
 {
-	static const struct port_ops *const kinds[] = { &vf_ops, &vio_ops };
+	static const struct port_ops *const kinds[] = { &vf_ops, &vio_ops, &packed_ops };
 	const char *path = strchr(name, ':');
 	int ret;
 
@@ -157,7 +157,7 @@ int port_open(struct port *p, unsigned int idx, const char *name, const struct p
 		    name[strlen(kinds[i]->kind)] == ':')
 			p->ops = kinds[i];
 	if (p->ops == NULL) {
-		warnx("%s: neither vf:PATH nor vio:PATH", name);
+		warnx("%s: none of vf:PATH, vio:PATH and packed:PATH", name);
 		return -EINVAL;
 	}
 	p->tx_slots = (p->ops->ring_bytes * p->n_ring * setup->n_descs + 4ull * RING_ALIGN) /

@@ -2,10 +2,11 @@
 /* A network port as its guest's driver sees it, reduced to the rings: what the benchmark's client
  * sends through and receives from.
  *
- * Two kinds: the VF of an 82599 over vfio-user (vf.c) and virtio-net over vhost-user (vio.c). Both
- * replay: each transmit descriptor and its slot of memory are written once, when the port opens, and
- * sending is no more than moving the ring's index. That is what lets one core outrun a switch. Whoever
- * wants other bytes in a frame writes them into the slot before it is posted.
+ * Three kinds: the VF of an 82599 over vfio-user (vf.c) and virtio-net over vhost-user with split or
+ * packed rings (vio.c). All replay: each transmit descriptor and its slot of memory are written once, when
+ * the port opens, and sending is no more than moving the ring's index (packed: making slots available
+ * again). That is what lets one core outrun a switch. Whoever wants other bytes in a frame writes them into
+ * the slot before it is posted.
  *
  * One thread. Functions that can fail return 0 or a negative errno and have printed why.
  */
@@ -123,9 +124,9 @@ struct port {
 	void *priv;
 };
 
-extern const struct port_ops vf_ops, vio_ops;
+extern const struct port_ops vf_ops, vio_ops, packed_ops;
 
-/* Opens `vf:PATH` or `vio:PATH`; all receive buffers are posted. */
+/* Opens `vf:PATH`, `vio:PATH` or `packed:PATH`; all receive buffers are posted. */
 int port_open(struct port *p, unsigned int idx, const char *name, const struct port_setup *setup);
 void port_close(struct port *p);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* virtio-net's driver, down to the split rings, over vhost-user: the front end that QEMU is otherwise.
+/* virtio-net's driver, down to the rings, split or packed, over vhost-user: the front end that QEMU is
+ * otherwise.
  *
- * Rings are those of virtio 1.2, section 2.7, messages those of QEMU's docs/interop/vhost-user.rst.
- * Each slot has one descriptor, of the same index, and the avail rings are written once: entry i names
- * descriptor i. This holds as long as the device uses buffers in order, which softiov and
- * DPDK's vhost library do; rx_take checks it. No interrupts are asked for.
+ * Rings are those of virtio 1.2, sections 2.7 and 2.8, messages those of QEMU's
+ * docs/interop/vhost-user.rst. Each slot has one descriptor, of the same index, and a split ring's avail
+ * entries are written once: entry i names descriptor i. This holds as long as the device uses buffers in
+ * order, which softiov and DPDK's vhost library do; rx_take checks it. No interrupts are asked for.
  */
 #include <err.h>
 #include <errno.h>
@@ -26,6 +27,8 @@
 #define RX       0 /* virtio 1.2, 5.1.2 */
 #define TX       1
 #define RX_WAIT  16 /* looks before a short batch is taken */
+#define RING_BYTES \
+	(2 * (sizeof(struct vring_desc) + 2 + sizeof(struct vring_used_elem) + sizeof(uint32_t)))
 
 /* What Linux's driver agrees to of what all contenders offer, without the offloads: nothing asks for
  * one, unless the port is set up for them. */
@@ -64,9 +67,17 @@ struct msg {
 #define MSG_HDR_SIZE 12u
 
 struct vio_ring {
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	/* Packed: slots, the driver's and the device's event area. */
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *slot;
+	};
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver_event;
+	};
+	void *used;
+	uint32_t *len;      /* packed: of each slot, since the device writes over them */
 	uint16_t avail_idx; /* free running */
 	uint16_t seen;      /* of the used index */
 	int kick, call;
@@ -74,12 +85,18 @@ struct vio_ring {
 
 struct vio_port {
 	struct vio_ring ring[N_RINGS];
+	bool packed;
 	uint16_t n_left; /* buffers that are still to come of a frame: rx_note */
 };
 
 static struct vio_ring *ring_of(const struct port *p, unsigned int idx)
 {
 	return &((struct vio_port *)p->priv)->ring[idx];
+}
+
+static bool is_packed(const struct port *p)
+{
+	return ((const struct vio_port *)p->priv)->packed;
 }
 
 /* ---- messages ---- */
@@ -151,8 +168,9 @@ static int set_ring(struct port *p, unsigned int idx)
 					    .avail_user_addr = (uintptr_t)r->avail };
 	int ret = set_state(p, SET_VRING_NUM, idx, p->n_ring);
 
+	/* A packed ring begins with both wrap counters 1. */
 	if (ret == 0)
-		ret = set_state(p, SET_VRING_BASE, idx, 0);
+		ret = set_state(p, SET_VRING_BASE, idx, is_packed(p) ? 0x80008000u : 0);
 	if (ret == 0)
 		ret = send_msg(p, SET_VRING_ADDR, 0, &address, sizeof(address), -1);
 	if (ret == 0)
@@ -166,6 +184,8 @@ static uint64_t wanted(const struct port *p)
 {
 	uint64_t features = FEATURES;
 
+	if (is_packed(p))
+		features |= 1ull << VIRTIO_F_RING_PACKED;
 	if (p->setup.offload)
 		features |= SEND_FEATURES;
 	if (p->setup.takes >= GUEST_CSUM)
@@ -213,6 +233,7 @@ static void *take_bytes(struct port *p, size_t *at, size_t size)
 
 static void lay_out(struct port *p)
 {
+	bool packed = is_packed(p);
 	size_t at = 0;
 
 	for (unsigned int i = 0; i < N_RINGS; i++) {
@@ -220,20 +241,28 @@ static void lay_out(struct port *p)
 
 		r->desc = take_bytes(p, &at, p->n_ring * sizeof(*r->desc));
 		r->avail = take_bytes(p, &at, 6 + p->n_ring * sizeof(r->avail->ring[0]));
-		r->used = take_bytes(p, &at, 6 + p->n_ring * sizeof(r->used->ring[0]));
-		r->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
-		for (uint32_t k = 0; k < p->n_ring; k++)
-			r->avail->ring[k] = htole16((uint16_t)k);
+		r->used = take_bytes(p, &at, 6 + p->n_ring * sizeof(struct vring_used_elem));
+		r->len = take_bytes(p, &at, p->n_ring * sizeof(*r->len));
 		r->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		r->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (packed)
+			r->driver_event->flags = htole16(VRING_PACKED_EVENT_FLAG_DISABLE);
+		else
+			r->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
+		for (uint32_t k = 0; k < p->n_ring && !packed; k++)
+			r->avail->ring[k] = htole16((uint16_t)k);
 	}
 	for (uint32_t i = 0; i < p->n_ring; i++) {
 		uint64_t iova = port_iova(p, p->rx_slots + (size_t)i * SLOT_SIZE);
+		struct vio_ring *r = ring_of(p, RX);
 
-		ring_of(p, RX)->desc[i] =
-			(struct vring_desc){ .addr = htole64(iova),
-					     .len = htole32(HDR_SIZE + BUFFER_SIZE),
-					     .flags = htole16(VRING_DESC_F_WRITE) };
+		r->len[i] = HDR_SIZE + BUFFER_SIZE;
+		if (packed)
+			r->slot[i].addr = htole64(iova);
+		else
+			r->desc[i] = (struct vring_desc){ .addr = htole64(iova),
+							  .len = htole32(r->len[i]),
+							  .flags = htole16(VRING_DESC_F_WRITE) };
 	}
 }
 
@@ -245,23 +274,126 @@ static void publish(struct vio_ring *r, uint32_t n)
 
 static uint16_t used_idx(const struct vio_ring *r)
 {
-	return le16toh(__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));
+	const struct vring_used *used = r->used;
+
+	return le16toh(__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE));
+}
+
+/* --- packed: virtio 1.2, 2.8 --- */
+
+/* The AVAIL and USED bits of a slot at this free running index: available, or used. */
+static uint16_t lap_flags(const struct port *p, uint16_t idx, bool used)
+{
+	bool wrap = idx / p->n_ring % 2 == 0;
+
+	return (uint16_t)((wrap ? 1u << VRING_PACKED_DESC_F_AVAIL : 0) |
+			  (wrap == used ? 1u << VRING_PACKED_DESC_F_USED : 0));
+}
+
+static void publish_packed(struct port *p, unsigned int ring, uint32_t n)
+{
+	struct vio_ring *r = ring_of(p, ring);
+
+	for (uint32_t i = 0; i < n; i++, r->avail_idx++) {
+		uint32_t at = r->avail_idx & (p->n_ring - 1);
+		uint16_t flags = lap_flags(p, r->avail_idx, false);
+
+		r->slot[at].len = htole32(r->len[at]);
+		r->slot[at].id = htole16((uint16_t)at);
+		flags |= ring == RX ? VRING_DESC_F_WRITE : 0;
+		__atomic_store_n(&r->slot[at].flags, htole16(flags), __ATOMIC_RELEASE);
+	}
+}
+
+static bool is_used(const struct port *p, const struct vio_ring *r, uint16_t idx)
+{
+	const uint16_t mask = 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
+	uint16_t flags =
+		le16toh(__atomic_load_n(&r->slot[idx & (p->n_ring - 1)].flags, __ATOMIC_ACQUIRE));
+
+	return idx != r->avail_idx && (flags & mask) == lap_flags(p, idx, true);
+}
+
+static uint32_t packed_tx_room(struct port *p, uint32_t want)
+{
+	struct vio_ring *r = ring_of(p, TX);
+
+	if (p->n_ring - (uint16_t)(r->avail_idx - r->seen) < want)
+		while (is_used(p, r, r->seen))
+			r->seen++;
+	return p->n_ring - (uint16_t)(r->avail_idx - r->seen);
+}
+
+static void packed_tx_post(struct port *p, uint32_t n)
+{
+	p->tx_next = (p->tx_next + n) & (p->n_ring - 1);
+	publish_packed(p, TX, n);
+}
+
+static uint32_t packed_rx_take(struct port *p, struct port_frame *frame, uint32_t want,
+			       uint32_t max)
+{
+	struct vio_ring *r = ring_of(p, RX);
+	uint32_t n = 0;
+
+	while (n < max && n < p->n_ring && is_used(p, r, (uint16_t)(r->seen + n)))
+		n++;
+	if (n < want && ++p->rx_waited < RX_WAIT)
+		n = 0;
+	else
+		p->rx_waited = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t idx = (p->rx_next + i) & (p->n_ring - 1);
+
+		p->out_of_order |= le16toh(r->slot[idx].id) != idx;
+		frame[i].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE + HDR_SIZE;
+		frame[i].size = le32toh(r->slot[idx].len) - HDR_SIZE;
+	}
+	p->n_taken = n;
+	return n;
+}
+
+static void packed_rx_return(struct port *p)
+{
+	if (p->n_taken == 0)
+		return;
+	p->rx_next = (p->rx_next + p->n_taken) & (p->n_ring - 1);
+	ring_of(p, RX)->seen += (uint16_t)p->n_taken;
+	publish_packed(p, RX, p->n_taken);
+	p->n_taken = 0;
+}
+
+/* --- */
+
+static int open_rings(struct port *p, const char *path, bool packed)
+{
+	struct vio_port *v = calloc(1, sizeof(*v));
+	int ret;
+
+	if (v == NULL)
+		return -ENOMEM;
+	v->packed = packed;
+	p->priv = v;
+	lay_out(p);
+	if (packed)
+		publish_packed(p, RX, p->n_ring);
+	else
+		publish(ring_of(p, RX), p->n_ring);
+	p->sock = sock_connect(path);
+	ret = p->sock < 0 ? p->sock : negotiate(p);
+	if (ret < 0)
+		warnx("%s:%s: %s", p->ops->kind, path, strerror(-ret));
+	return ret;
 }
 
 static int vio_open(struct port *p, const char *path)
 {
-	int ret;
+	return open_rings(p, path, false);
+}
 
-	p->priv = calloc(1, sizeof(struct vio_port));
-	if (p->priv == NULL)
-		return -ENOMEM;
-	lay_out(p);
-	publish(ring_of(p, RX), p->n_ring);
-	p->sock = sock_connect(path);
-	ret = p->sock < 0 ? p->sock : negotiate(p);
-	if (ret < 0)
-		warnx("vio:%s: %s", path, strerror(-ret));
-	return ret;
+static int packed_open(struct port *p, const char *path)
+{
+	return open_rings(p, path, true);
 }
 
 static void vio_close(struct port *p)
@@ -289,8 +421,13 @@ static void vio_tx_set(struct port *p, uint32_t idx, uint32_t size, const struct
 		hdr.hdr_len = htole16(r->payload);
 	}
 	memcpy(port_tx_frame(p, idx) - HDR_SIZE, &hdr, HDR_SIZE);
-	ring_of(p, TX)->desc[idx] =
-		(struct vring_desc){ .addr = htole64(iova), .len = htole32(HDR_SIZE + size) };
+	if (is_packed(p)) {
+		ring_of(p, TX)->slot[idx].addr = htole64(iova);
+		ring_of(p, TX)->len[idx] = HDR_SIZE + size;
+	} else {
+		ring_of(p, TX)->desc[idx] = (struct vring_desc){ .addr = htole64(iova),
+								 .len = htole32(HDR_SIZE + size) };
+	}
 }
 
 static uint32_t vio_tx_room(struct port *p, uint32_t want)
@@ -326,7 +463,7 @@ static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t w
 		n = max;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t idx = (p->rx_next + i) & mask;
-		const struct vring_used_elem *e = &r->used->ring[idx];
+		const struct vring_used_elem *e = &((const struct vring_used *)r->used)->ring[idx];
 
 		p->out_of_order |= le32toh(e->id) != idx;
 		frame[i].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE + HDR_SIZE;
@@ -377,7 +514,7 @@ static void vio_rx_return(struct port *p)
 
 const struct port_ops vio_ops = {
 	.kind = "vio",
-	.ring_bytes = 2 * (sizeof(struct vring_desc) + 2 + sizeof(struct vring_used_elem)),
+	.ring_bytes = RING_BYTES,
 	.hdr_size = HDR_SIZE,
 	.open = vio_open,
 	.close = vio_close,
@@ -387,4 +524,18 @@ const struct port_ops vio_ops = {
 	.rx_take = vio_rx_take,
 	.rx_note = vio_rx_note,
 	.rx_return = vio_rx_return,
+};
+
+const struct port_ops packed_ops = {
+	.kind = "packed",
+	.ring_bytes = RING_BYTES,
+	.hdr_size = HDR_SIZE,
+	.open = packed_open,
+	.close = vio_close,
+	.tx_set = vio_tx_set,
+	.tx_room = packed_tx_room,
+	.tx_post = packed_tx_post,
+	.rx_take = packed_rx_take,
+	.rx_note = vio_rx_note,
+	.rx_return = packed_rx_return,
 };

@@ -14,7 +14,7 @@ from softiov import Daemon
 CLIENT = os.path.join(softiov.BUILD, "bench/client")
 FRAMES = 20000
 LARGE_FRAMES = 2000  # of 64 KiB: 46 segments each
-KINDS = {"vf": "vf-socket", "syn": "syn-socket"}
+KINDS = {"vf": ("vf", "vf-socket"), "syn": ("vio", "syn-socket"), "packed": ("packed", "syn-socket")}
 NO_LOSS = {"damaged": 0, "reordered": 0, "lost": 0, "undelivered": 0}
 
 
@@ -34,8 +34,8 @@ def ports(tmp_path_factory):
 def run_client(daemon, pair, *options):
     arguments = []
     for name, kind in zip("ab", pair.split("-")):
-        path = daemon.show("vport", name)[KINDS[kind]]
-        arguments.append(("vf:" if kind == "vf" else "vio:") + path)
+        prefix, socket = KINDS[kind]
+        arguments.append(f"{prefix}:{daemon.show('vport', name)[socket]}")
     done = subprocess.run([CLIENT, "--verify", "--warm", "0", "--seconds", "60", "--nap", "50",
                            *options, *arguments],
                           capture_output=True, text=True, check=False, timeout=90)
@@ -60,7 +60,7 @@ def kinds():
     yield "mix", 65536
 
 
-@pytest.mark.parametrize("pair", ["vf-vf", "vf-syn", "syn-vf", "syn-syn"])
+@pytest.mark.parametrize("pair", ["vf-vf", "vf-syn", "syn-vf", "syn-syn", "vf-packed", "packed-vf", "packed-packed"])
 @pytest.mark.parametrize("offload, size", kinds())
 def test_all_arrive(ports, pair, offload, size):
     n = FRAMES if size <= 1518 else LARGE_FRAMES
@@ -70,7 +70,7 @@ def test_all_arrive(ports, pair, offload, size):
 
 
 @pytest.mark.parametrize("takes", ["finished", "csum"])
-@pytest.mark.parametrize("pair", ["vf-syn", "syn-syn"])
+@pytest.mark.parametrize("pair", ["vf-syn", "syn-syn", "syn-packed"])
 @pytest.mark.parametrize("offload, size", [("csum", 1518), ("mix", 1518), ("mix", 65536)])
 def test_receivers_that_take_less(ports, pair, takes, offload, size):
     """A virtio driver without GUEST_CSUM or GUEST_TSO gets checksums finished and large sends cut."""
