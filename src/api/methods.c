@@ -246,6 +246,7 @@ static int vm_text(const struct call *call, char *(*make)(const struct vm_nic *n
 		nic.memory = obj_uint(call->params, "memory");
 		nic.slot = (unsigned int)obj_uint(call->params, "slot");
 		nic.queues = (unsigned int)obj_uint(obj, "queues");
+		nic.mtu = (unsigned int)obj_uint(obj, "mtu");
 		text = make(&nic);
 		*call->result = json_string(text);
 		free(text);

@@ -117,6 +117,18 @@ static const char *syn_state_word(const struct rt_port *port)
 	return port->syn == NULL ? "off" : words[vhost_state(port->syn)];
 }
 
+static json_t *syn_features(const struct rt_port *port)
+{
+	json_t *names = json_array();
+	struct vhost_info info;
+	const char *name;
+
+	vhost_get_info(port->syn, &info);
+	for (unsigned int i = 0; (name = vhost_feature_name(info.features, i)) != NULL; i++)
+		json_array_append_new(names, json_string(name));
+	return names;
+}
+
 static unsigned int n_queues(const struct rt_port *port)
 {
 	struct endpoint *const *ep = port->sw->port[port->idx].endpoint;
@@ -157,8 +169,10 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 	}
 	json_object_set_new(out, "reasons", reasons);
 	put_str(out, "syn-state", syn_state_word(port));
-	if (port->syn != NULL)
+	if (port->syn != NULL) {
 		put_str(out, "syn-socket", port->syn_path);
+		json_object_set_new(out, "syn-features", syn_features(port));
+	}
 	put_uint(out, "queues-in-use", n_queues(port));
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);

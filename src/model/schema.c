@@ -128,6 +128,8 @@ static const struct field vport_fields[] = {
 	{ "vf-state", TYPE_ENUM, STAT, .words = words_vf_state, .help = "state of its VF" },
 	{ "vf-api", TYPE_STRING, STAT, .help = "mailbox version that the VM's driver agreed to" },
 	{ "syn-state", TYPE_ENUM, STAT, .words = words_syn_state, .help = "state of its virtio-net adapter" },
+	{ "syn-features", TYPE_LIST, STAT,
+	  .help = "features of its virtio-net adapter that the VM's driver agreed to" },
 	{ "vf-socket", TYPE_PATH, STAT, .help = "vfio-user socket of the VF" },
 	{ "syn-socket", TYPE_PATH, STAT, .help = "vhost-user socket of the virtio-net adapter" },
 	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },

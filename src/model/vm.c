@@ -8,7 +8,8 @@
  * 3. A failover pair has the virtio-net adapter as standby; the VF names it and has its MAC.
  * 4. Several pairs of queues: `queues` of the netdev and `mq` of the device, with a vector for each
  *    queue, one for the control queue and one for changes of the configuration.
- * 5. `reconnect-ms` (since QEMU 9.2; `reconnect` is gone from later ones), so that the virtio-net
+ * 5. An MTU other than 1500 is told by `host_mtu`, so that the driver has it at once and takes no larger.
+ * 6. `reconnect-ms` (since QEMU 9.2; `reconnect` is gone from later ones), so that the virtio-net
  *    adapter comes back when softiovd has been restarted.
  *
  * libvirt has no element for vfio-user, so the VF goes in as QEMU arguments.
@@ -20,6 +21,7 @@
 
 #include <assert.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,9 +109,15 @@ static void put_root_port(struct writer *w, const struct vm_nic *nic, const char
 			 slot));
 }
 
+/* 1500 is what a driver assumes by itself. */
+static bool tells_mtu(const struct vm_nic *nic)
+{
+	return nic->mtu != 0 && nic->mtu != 1500;
+}
+
 static void put_synthetic(struct writer *w, const struct vm_nic *nic)
 {
-	char *path = double_commas(nic->syn_socket), *queues = NULL, *mq = NULL;
+	char *path = double_commas(nic->syn_socket), *queues = NULL, *mq = NULL, *mtu = NULL;
 
 	put_root_port(w, nic, "syn", nic->slot + 1);
 	put_arg(w, "-chardev",
@@ -118,13 +126,16 @@ static void put_synthetic(struct writer *w, const struct vm_nic *nic)
 		queues = text_new(",queues=%u", nic->queues);
 		mq = text_new("mq=on,vectors=%u,", 2 * nic->queues + 2);
 	}
+	if (tells_mtu(nic))
+		mtu = text_new("host_mtu=%u,", nic->mtu);
 	put_arg(w, "-netdev",
 		text_new("vhost-user,id=net-%s,chardev=char-%s%s", nic->name, nic->name,
 			 queues ? queues : ""));
 	put_arg(w, "-device",
-		text_new("virtio-net-pci,netdev=net-%s,mac=%s,%s%sid=syn-%s,bus=rp-syn-%s",
-			 nic->name, nic->mac, mq ? mq : "", nic->vf_socket ? "failover=on," : "",
-			 nic->name, nic->name));
+		text_new("virtio-net-pci,netdev=net-%s,mac=%s,%s%s%sid=syn-%s,bus=rp-syn-%s",
+			 nic->name, nic->mac, mq ? mq : "", mtu ? mtu : "",
+			 nic->vf_socket ? "failover=on," : "", nic->name, nic->name));
+	free(mtu);
 	free(mq);
 	free(queues);
 	free(path);
@@ -203,6 +214,8 @@ static void put_xml_interface(FILE *out, const struct vm_nic *nic)
 		  "  <model type='virtio'/>\n");
 	if (nic->queues > 1)
 		emit(out, "  <driver name='vhost' queues='%u'/>\n", nic->queues);
+	if (tells_mtu(nic))
+		emit(out, "  <mtu size='%u'/>\n", nic->mtu);
 	if (nic->vf_socket)
 		emit(out, "  <teaming type='persistent'/>\n");
 	emit(out, "  <alias name='ua-%s'/>\n</interface>\n", nic->name);

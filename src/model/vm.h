@@ -13,6 +13,7 @@ struct vm_nic {
 	uint64_t memory;        /* bytes; 0: the VM's memory is described elsewhere */
 	unsigned int slot;      /* the first of two PCIe slots */
 	unsigned int queues;    /* pairs of queues of the virtio-net adapter */
+	unsigned int mtu;       /* what the virtio-net adapter tells its driver; 0: as usual */
 };
 
 /* One argument a line, quoted for a shell, lines joined by backslashes. malloc'd. */

@@ -16,8 +16,9 @@ static const char mac[] = "02:00:00:00:00:01";
 
 static void test_qemu_pair(void **state)
 {
-	const struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", "/r/syn/web1.sock", 1ull << 30,
-				    1,      1 };
+	const struct vm_nic nic = {
+		"web1", mac, "/r/vf/web1.sock", "/r/syn/web1.sock", 1ull << 30, 1, 1, 1500
+	};
 	char *text = vm_qemu_args(&nic);
 
 	assert_string_equal(
@@ -39,7 +40,7 @@ static void test_qemu_pair(void **state)
 
 static void test_qemu_single(void **state)
 {
-	struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", NULL, 0, 3, 1 };
+	struct vm_nic nic = { "web1", mac, "/r/vf/web1.sock", NULL, 0, 3, 1, 1500 };
 	char *text = vm_qemu_args(&nic);
 
 	assert_string_equal(text, "-device pcie-root-port,id=rp-vf-web1,chassis=3,slot=3 \\\n"
@@ -60,6 +61,11 @@ static void test_qemu_single(void **state)
 	text = vm_qemu_args(&nic);
 	assert_non_null(strstr(text, "-netdev vhost-user,id=net-web1,chardev=char-web1,queues=4 "));
 	assert_non_null(strstr(text, ",mq=on,vectors=10,"));
+	assert_null(strstr(text, "mtu"));
+	free(text);
+	nic.mtu = 9000;
+	text = vm_qemu_args(&nic);
+	assert_non_null(strstr(text, ",host_mtu=9000,"));
 	free(text);
 }
 
@@ -67,7 +73,7 @@ static void test_qemu_single(void **state)
 static void test_quoting(void **state)
 {
 	static const char path[] = "/it's $HOME, \"a\\b\"/*;x";
-	const struct vm_nic nic = { "w", mac, path, path, 0, 1, 1 };
+	const struct vm_nic nic = { "w", mac, path, path, 0, 1, 1, 1500 };
 	char *text = vm_qemu_args(&nic), *command, line[1024];
 	unsigned int n = 0;
 	FILE *shell;
@@ -97,7 +103,7 @@ static void test_quoting(void **state)
 
 static void test_libvirt(void **state)
 {
-	struct vm_nic nic = { "web1", mac, "/r/<&'>.sock", "/r/syn.sock", 1ull << 30, 1, 1 };
+	struct vm_nic nic = { "web1", mac, "/r/<&'>.sock", "/r/syn.sock", 1ull << 30, 1, 1, 1500 };
 	char *text = vm_libvirt_xml(&nic);
 
 	assert_non_null(strstr(text, "<source type='memfd'/>"));
@@ -119,6 +125,11 @@ static void test_libvirt(void **state)
 	nic.queues = 4;
 	text = vm_libvirt_xml(&nic);
 	assert_non_null(strstr(text, "<driver name='vhost' queues='4'/>"));
+	assert_null(strstr(text, "mtu"));
+	free(text);
+	nic.mtu = 9000;
+	text = vm_libvirt_xml(&nic);
+	assert_non_null(strstr(text, "<mtu size='9000'/>"));
 	free(text);
 }
 

@@ -150,6 +150,12 @@ def pair(lab, trio):
     return pair
 
 
+def test_standby(pair):
+    """VIRTIO_NET_F_STANDBY (virtio 1.2, 5.1.3), by which the guest knows what to do with the two."""
+    pci = next(row["pci"] for row in pair.node.host.netdevs() if row["driver"] == "virtio_net")
+    assert pair.node.run(f"cat /sys/bus/pci/devices/{pci}/virtio*/features")[62] == "1"
+
+
 def test_failover_path(trio, pair):
     """The VF carries the traffic while its driver is bound, the synthetic otherwise."""
     node = pair.node

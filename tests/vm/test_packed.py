@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A synthetic with packed rings (`packed=on` in QEMU), beside one with split rings.
+"""A synthetic with packed rings (`packed=on` in QEMU), beside one with split rings; with both, buffers used in
+order are agreed upon, as far as the kernel knows of that.
 
     packed, split -- switch -- outside
 """
@@ -12,7 +13,7 @@ import pytest
 from guest import syn_args
 from stage import in_parallel, make_data, transfer
 
-PACKED = 34  # VIRTIO_F_RING_PACKED, virtio 1.2, 6
+PACKED, IN_ORDER = 34, 35  # VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER; virtio 1.2, 6
 PAIRS = list(itertools.permutations(["packed", "split", "outside"], 2))
 TOGGLES = ["tso off", "tx off", "gro off", "tx off rx off tso off gso off gro off sg off"]
 MIB = 8
@@ -20,11 +21,11 @@ MIB = 8
 
 @pytest.fixture(scope="module")
 def pair(lab, bare_stage):
-    for name, extra in (("packed", "packed=on"), ("split", "packed=off")):
+    for name, extra in (("packed", "packed=on,in_order=on"), ("split", "packed=off,in_order=on")):
         bare_stage.add_vport(name, iov=False, synthetic=True)
         vport = bare_stage.vport(name)
         bare_stage.start(name, syn_args(vport["syn-socket"], vport["mac"], extra=extra),
-                         kernel=lab.kernels[0], mem=512)
+                         kernel=lab.kernels[-1], mem=512)
     bare_stage.ready()
     in_parallel(lambda name: make_data(bare_stage[name], MIB), ["packed", "split", "outside"])
     return bare_stage
@@ -34,6 +35,7 @@ def test_negotiated(pair):
     for name in ("packed", "split"):
         bits = pair[name].run(f"cat $(readlink -f /sys/class/net/{pair[name].device}/device)/features")
         assert int(bits[PACKED]) == (name == "packed"), bits
+        assert bits[IN_ORDER] == "1" and "in-order" in pair.vport(name)["syn-features"], bits
 
 
 @pytest.mark.parametrize("source,target", PAIRS)

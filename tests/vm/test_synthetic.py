@@ -52,6 +52,8 @@ def test_agreed(pair):
         for feature, bit in NOT_PASSED.items():
             assert bits[bit] == "0", (feature, bits)
         assert int(bits[PACKED]) == (name == "two"), bits
+        names = pair.vport(name)["syn-features"]
+        assert "mq" in names and ("packed" in names) == (name == "two"), names
 
 
 @pytest.mark.parametrize("name", QUEUES)
@@ -137,6 +139,25 @@ def test_mtu_and_speed(pair):
     assert "Speed: 25000Mb/s" in text and "Duplex: Full" in text, text
     assert node.call(f"ip link set {node.device} mtu 1401")[0] != 0
     assert node.ping(pair["outside"], "-s 1372 -M do", count=1) == (1, 1)
+
+
+def test_printed_mtu(pair):
+    """An MTU of its own is in the arguments that are printed for QEMU."""
+    for name, mtu in (("four", 9000), ("two", 1500)):
+        pair.set(name, mtu=mtu)
+        text = pair.softiov("vport", "qemu-args", name)
+        assert ("host_mtu=9000" in text) == (name == "four"), text
+        assert f"queues={QUEUES[name]}" in text and f"mq=on,vectors={2 * QUEUES[name] + 2}," in text, text
+    pair.set("four", mtu=1500)
+
+
+def test_announce(pair):
+    """QEMU asks the guest to make itself known, as after a migration; its ARP reaches the others."""
+    node, other = pair["two"], pair["four"]
+    capture = other.spawn(f"timeout 20 tcpdump -n -c 1 -i {other.device} arp and ether src {node.mac}")
+    other.run("while [ ! -e /proc/$(pidof tcpdump)/fd ]; do usleep 20000; done; sleep 0.5")
+    node.host.qmp.command("announce-self", initial=50, max=550, rounds=3, step=50)
+    assert node.address in capture.wait()
 
 
 def test_control_queue(pair):
