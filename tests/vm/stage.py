@@ -26,11 +26,13 @@ from labfetch import tool
 from softiov import SOFTIOV, SOFTIOVD, Daemon, sanitizer_env
 
 KERNELS = ("6.", "7.")  # Debian's stable kernel and the one of its backports
-# What a kernel says when an adapter or its driver does wrong. Not "rcu: ... stall" and "soft lockup":
-# those come when a test machine is slow.
+# What a kernel says when an adapter or its driver does wrong. Not "rcu: ... stall" and "soft lockup", nor the call traces
+# that come with them: those come when a test machine is slow. And then igbvf_close may warn that the driver's own reset
+# task runs, for which it does not wait (Linux 6.12).
 COMPLAINTS = re.compile(
     r"NETDEV WATCHDOG|transmit queue .* timed out|hw csum failure|Tx Unit Hang|Resetting adapter|"
-    r"Detected Tx|BUG:|WARNING:|\bOops|Call Trace|general protection|page allocation failure|"
+    r"Detected Tx|(?<!watchdog: )BUG:|WARNING:(?!.* igbvf_close)|\bOops|general protection|page allocation failure|"
+    r"blocked for more than|"
     r"(ixgbevf|igbvf|virtio_net).*(fail(?!over)|error|timed out|unable)|PF still in reset|DMAR|MBX", re.I)
 SHORT = 0.05
 
