@@ -139,6 +139,15 @@ def test_identity(ports):
         assert ports.stage.vport(name)["path"] == "vf"
 
 
+def test_speed(ports):
+    """As the administrator says; 2.5 Gbit/s is the X550's."""
+    port, name = len(ports.names) - 1, ports.names[-1]
+    speeds = {"1gbit": "1 Gbps", "2.5gbit": "2.5 Gbps"} if name == "x550" else {"100mbit": "100 Mbps"}
+    for speed, said in {**speeds, None: SETS[ports.family][3]}.items():
+        ports.stage.set(name, speed=speed)
+        assert wait_for(lambda: re.search(rf"^{port}\s.*\sup\s+{said}$", ports.pmd.run("show port summary all"), re.M))
+
+
 def test_macswap(ports):
     """Every frame comes back, and every byte is right."""
     ports.forward("macswap")
