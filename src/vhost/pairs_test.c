@@ -108,11 +108,16 @@ static void enable_pairs(struct side *s, unsigned int n)
 	wait_for(n_queues(s) == n);
 }
 
-static void start_pairs(struct side *s)
+static void start_rings(struct side *s)
 {
 	driver_reset(s, 0);
 	post_others(s);
 	side_run(s, FEATURES | MQ);
+}
+
+static void start_pairs(struct side *s)
+{
+	start_rings(s);
 	wait_for(n_queues(s) == SIDE_PAIRS);
 }
 
@@ -196,6 +201,24 @@ static void test_some_enabled(void **state)
 	}
 }
 
+/* More rings than were offered: those that were are served, the others are never looked at. */
+static void test_too_many(void **state)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct side *s = &sides[i];
+
+		front_fini(&s->front);
+		front_init(&s->front, SIDE_PAIRS);
+		start_rings(s);
+		wait_for(n_queues(s) == 1);
+	}
+	guest_single(&sides[0].front.guest.ring[rx_ring(1) + VIRTIO_NET_TX], 0, sides[0].tx_iova,
+		     HDR_SIZE + FRAME_SIZE, 0);
+	both_ways(100);
+	assert_int_equal(guest_n_used(&sides[0].front.guest.ring[rx_ring(1) + VIRTIO_NET_TX]), 0);
+	assert_int_equal(guest_n_used(&sides[1].front.guest.ring[rx_ring(1)]), 0);
+}
+
 /* All rings stop where they are, and go on there. */
 static void test_stop(void **state)
 {
@@ -220,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_queue_num, setup_pairs, teardown),
 		cmocka_unit_test_setup_teardown(test_pairs, setup_pairs, teardown),
 		cmocka_unit_test_setup_teardown(test_some_enabled, setup_pairs, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup_pairs, teardown),
 	};
 

@@ -464,7 +464,7 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 	}
 }
 
-static void push_pair(struct virtio_net *net, struct virtio_pair *pair,
+static void push_pair(struct virtio_net *net, struct virtio_pair *pair, struct ahead *ahead,
 		      const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
 		      struct endpoint_stats *stats)
 {
@@ -483,11 +483,11 @@ static void push_pair(struct virtio_net *net, struct virtio_pair *pair,
 	if (ring->packed) {
 		push_frames(&p, frame, n, true);
 		packed_publish(net, ring, stats);
-		packed_ahead(ring, &net->endpoint.ahead);
+		packed_ahead(ring, ahead);
 	} else {
 		push_frames(&p, frame, n, false);
 		ring_publish(net, ring, stats);
-		ring_ahead(ring, &net->endpoint.ahead);
+		ring_ahead(ring, ahead);
 	}
 	spin_unlock(&pair->rx_lock);
 }
@@ -505,11 +505,14 @@ static void spread(struct virtio_net *net, unsigned int n_rx, const struct frame
 	for (unsigned int i = 0; i < n; i++) {
 		unsigned int q = (unsigned int)((uint64_t)rss[i].hash * n_rx >> 32);
 
+		if (n_sorted[q] == 0)
+			ahead_prefetch(&net->pair[q].ahead);
 		sorted[q][n_sorted[q]++] = frame[i];
 	}
 	for (unsigned int q = 0; q < n_rx; q++)
 		if (n_sorted[q] > 0)
-			push_pair(net, &net->pair[q], sorted[q], n_sorted[q], untagged_vid, stats);
+			push_pair(net, &net->pair[q], &net->pair[q].ahead, sorted[q], n_sorted[q],
+				  untagged_vid, stats);
 }
 
 static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
@@ -519,7 +522,7 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	unsigned int n_rx = atomic_load_explicit(&net->n_rx, memory_order_relaxed);
 
 	if (likely(n_rx <= 1)) {
-		push_pair(net, &net->pair[0], frame, n, untagged_vid, stats);
+		push_pair(net, &net->pair[0], &ep->ahead, frame, n, untagged_vid, stats);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i += BURST_MAX)

@@ -127,6 +127,7 @@ struct virtio_pair {
 	struct virtio_ring tx;
 	struct spinlock rx_lock __attribute__((aligned(CACHE_LINE)));
 	struct virtio_ring rx;
+	struct ahead ahead; /* for the next push that is spread */
 };
 
 struct virtio_net {
