@@ -87,13 +87,28 @@ def ratio_rows(data):
     return lines
 
 
+def guest_rows(data):
+    lines = [["between guests", "adapter", "Gbit/s", "kpps", "over igb", "CPU s/Gbit", "over igb", "of it the switch",
+              "messages/s", "interrupts/s"]]
+    for r in data.get("guests", []):
+        lines.append([r["traffic"], r["adapter"], number(r["gbit_s"], 3), number(r.get("kpps")),
+                      number(r["gbit_s_over_igb"], 2), number(r["cpu_s_per_gbit"], 2),
+                      number(r["cpu_s_per_gbit_over_igb"], 2), f"{r['switch_cpu_pct']:.0f} %",
+                      number(r.get("traps_per_s"), 0), number(r.get("irqs_per_s"), 0)])
+    return lines if len(lines) > 1 else []
+
+
 def table(lines):
+    if not lines:
+        return ""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
                      for line in lines)
 
 
 def markdown_table(lines):
+    if not lines:
+        return ""
     out = ["| " + " | ".join(lines[0]) + " |", "|" + " --- |" * len(lines[0])]
     return "\n".join(out + ["| " + " | ".join(line) + " |" for line in lines[1:]])
 
@@ -110,7 +125,7 @@ def idle_text(data):
 
 
 def text(data):
-    parts = [table(rows(data)), table(ratio_rows(data)), idle_text(data)]
+    parts = [table(rows(data)), table(ratio_rows(data)), idle_text(data), table(guest_rows(data))]
     parts.append("\n".join(f"left out: {line}" for line in data["left_out"]))
     return "\n\n".join(part for part in parts if part)
 
@@ -121,7 +136,8 @@ def markdown(data):
     return "\n\n".join(part for part in (
         f"Measured {data['date']}, {data['seconds_a_block']} s a block.",
         markdown_table(lines), markdown_table(rows(data)), markdown_table(ratio_rows(data)),
-        idle_text(data), "\n".join(f"- left out: {line}" for line in data["left_out"])) if part)
+        idle_text(data), markdown_table(guest_rows(data)),
+        "\n".join(f"- left out: {line}" for line in data["left_out"])) if part)
 
 
 # --- drawing ---
