@@ -315,7 +315,7 @@ unsigned int frame_verify(const struct frame *f, const struct rss_result *r,
 			  const struct seg_out *out, unsigned int copy_flags, unsigned int known)
 {
 	uint32_t shift = (copy_flags & COPY_TAG) != 0 ? 4 : 0;
-	uint32_t l3 = FRAME_SIZE_MIN + shift, end = f->size + shift, l4 = l3 + r->l3_size;
+	uint32_t l3 = FRAME_SIZE_MIN + shift, l4 = l3 + r->l3_size, end;
 	unsigned int found = 0;
 	uint64_t seed;
 	uint8_t ip[40];

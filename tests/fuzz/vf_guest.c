@@ -355,33 +355,28 @@ static struct desc_words *desc_at(struct vf_guest *g, uint64_t ring, unsigned in
 	return (struct desc_words *)(void *)vf_guest_va(g, ring + 16ull * i, 16);
 }
 
-static void line_store(uint32_t *word, uint32_t v)
-{
-	__atomic_store_n(word, htole32(v), __ATOMIC_RELEASE);
-}
-
 static void queue_up(struct vf_guest *g)
 {
 	for (unsigned int i = 0; i < VF_N_DESC; i++)
 		*desc_at(g, VF_RX_RING(0), i) =
 			(struct desc_words){ VF_BUFS + (uint64_t)i * VF_BUF_SIZE, 0 };
-	line_store(vf_guest_rx_word(g, 0, RDBAL), (uint32_t)VF_RX_RING(0));
-	line_store(vf_guest_rx_word(g, 0, RDBAH), (uint32_t)(VF_RX_RING(0) >> 32));
-	line_store(vf_guest_rx_word(g, 0, RDLEN), VF_N_DESC * 16);
-	line_store(vf_guest_rx_word(g, 0, RDH), 0);
-	line_store(vf_guest_rx_word(g, 0, RDT), 0);
-	line_store(vf_guest_rx_word(g, 0, 4u * g->dev->family->srrctl_word),
-		   SRRCTL_DESCTYPE_ADV | VF_BUF_SIZE >> 10);
-	line_store(vf_guest_rx_word(g, 0, RXDCTL), RXDCTL_ENABLE);
-	line_store(vf_guest_tx_word(g, 0, TDBAL), (uint32_t)VF_TX_RING(0));
-	line_store(vf_guest_tx_word(g, 0, TDBAH), (uint32_t)(VF_TX_RING(0) >> 32));
-	line_store(vf_guest_tx_word(g, 0, TDLEN), VF_N_DESC * 16);
-	line_store(vf_guest_tx_word(g, 0, TDH), 0);
-	line_store(vf_guest_tx_word(g, 0, TDT), 0);
-	line_store(vf_guest_tx_word(g, 0, TDWBAL), 0);
-	line_store(vf_guest_tx_word(g, 0, TXDCTL), TXDCTL_ENABLE);
+	shared_store(vf_guest_rx_word(g, 0, RDBAL), (uint32_t)VF_RX_RING(0));
+	shared_store(vf_guest_rx_word(g, 0, RDBAH), (uint32_t)(VF_RX_RING(0) >> 32));
+	shared_store(vf_guest_rx_word(g, 0, RDLEN), VF_N_DESC * 16);
+	shared_store(vf_guest_rx_word(g, 0, RDH), 0);
+	shared_store(vf_guest_rx_word(g, 0, RDT), 0);
+	shared_store(vf_guest_rx_word(g, 0, 4u * g->dev->family->srrctl_word),
+		     SRRCTL_DESCTYPE_ADV | VF_BUF_SIZE >> 10);
+	shared_store(vf_guest_rx_word(g, 0, RXDCTL), RXDCTL_ENABLE);
+	shared_store(vf_guest_tx_word(g, 0, TDBAL), (uint32_t)VF_TX_RING(0));
+	shared_store(vf_guest_tx_word(g, 0, TDBAH), (uint32_t)(VF_TX_RING(0) >> 32));
+	shared_store(vf_guest_tx_word(g, 0, TDLEN), VF_N_DESC * 16);
+	shared_store(vf_guest_tx_word(g, 0, TDH), 0);
+	shared_store(vf_guest_tx_word(g, 0, TDT), 0);
+	shared_store(vf_guest_tx_word(g, 0, TDWBAL), 0);
+	shared_store(vf_guest_tx_word(g, 0, TXDCTL), TXDCTL_ENABLE);
 	vf_guest_read(g, 0x0008); /* STATUS: a trap */
-	line_store(vf_guest_rx_word(g, 0, RDT), VF_N_DESC - 1);
+	shared_store(vf_guest_rx_word(g, 0, RDT), VF_N_DESC - 1);
 	g->tx_at = g->rx_at = 0;
 }
 
@@ -404,7 +399,7 @@ void vf_guest_send(struct vf_guest *g, const uint8_t *bytes, uint32_t size)
 						      TXD_CMD_RS |
 						      (uint64_t)size << (32 + TXD_PAYLEN_SHIFT) };
 	g->tx_at = (g->tx_at + 1) % VF_N_DESC;
-	line_store(vf_guest_tx_word(g, 0, TDT), g->tx_at);
+	shared_store(vf_guest_tx_word(g, 0, TDT), g->tx_at);
 }
 
 uint32_t vf_guest_receive(struct vf_guest *g, uint8_t *buf)
@@ -417,7 +412,7 @@ uint32_t vf_guest_receive(struct vf_guest *g, uint8_t *buf)
 	FUZZ_CHECK((d->hi & RXD_STAT_EOP) != 0 && size > 0 && size <= VF_BUF_SIZE);
 	memcpy(buf, vf_guest_va(g, VF_BUFS + (uint64_t)g->rx_at * VF_BUF_SIZE, size), size);
 	*d = (struct desc_words){ VF_BUFS + (uint64_t)g->rx_at * VF_BUF_SIZE, 0 };
-	line_store(vf_guest_rx_word(g, 0, RDT), g->rx_at);
+	shared_store(vf_guest_rx_word(g, 0, RDT), g->rx_at);
 	g->rx_at = (g->rx_at + 1) % VF_N_DESC;
 	return size;
 }

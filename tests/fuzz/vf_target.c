@@ -5,11 +5,6 @@
 
 #define OPS_MAX 200 /* of one input: what is found in more is found in less */
 
-static void store(uint32_t *word, uint32_t v)
-{
-	__atomic_store_n(word, htole32(v), __ATOMIC_RELEASE);
-}
-
 /* An address: mostly in memory, often at its end. */
 static uint64_t pick_iova(struct vf_target *t, struct input *in)
 {
@@ -57,7 +52,7 @@ static void put_desc(struct vf_target *t, uint64_t lo, uint32_t cmd, uint32_t st
 
 static void show_tail(struct vf_target *t)
 {
-	store(vf_guest_tx_word(&t->g, t->q, TDT), t->tx_at[t->q] % VF_N_DESC);
+	shared_store(vf_guest_tx_word(&t->g, t->q, TDT), t->tx_at[t->q] % VF_N_DESC);
 }
 
 /* --- frames and rings --- */
@@ -88,18 +83,20 @@ void vf_op_queue(struct vf_target *t, struct input *in)
 	tx = (how & 0x20) != 0 ? window_place[WINDOW_MSG].iova + 0x1000 : VF_TX_RING(q);
 	if ((how & 0x40) != 0)
 		tx = pick_iova(t, in);
-	store(vf_guest_rx_word(g, q, RDBAL), (uint32_t)rx);
-	store(vf_guest_rx_word(g, q, RDBAH), (uint32_t)(rx >> 32));
-	store(vf_guest_rx_word(g, q, RDLEN), VF_N_DESC * 16);
-	store(vf_guest_rx_word(g, q, 4u * g->dev->family->srrctl_word),
-	      types[kind & 3] | (kind >> 2 & 7) << 8 | (kind >> 5));
-	store(vf_guest_tx_word(g, q, TDBAL), (uint32_t)tx);
-	store(vf_guest_tx_word(g, q, TDBAH), (uint32_t)(tx >> 32));
-	store(vf_guest_tx_word(g, q, TDLEN), (how & 0x80) != 0 ? 128 * in8(in) : VF_N_DESC * 16);
-	store(vf_guest_tx_word(g, q, TDWBAL), in_below(in, 4) == 3 ? (uint32_t)VF_DATA | 1 : 0);
-	store(vf_guest_tx_word(g, q, TDWBAH), 0);
-	store(vf_guest_rx_word(g, q, RXDCTL), RXDCTL_ENABLE | (uint32_t)in16(in) << 16);
-	store(vf_guest_tx_word(g, q, TXDCTL), TXDCTL_ENABLE);
+	shared_store(vf_guest_rx_word(g, q, RDBAL), (uint32_t)rx);
+	shared_store(vf_guest_rx_word(g, q, RDBAH), (uint32_t)(rx >> 32));
+	shared_store(vf_guest_rx_word(g, q, RDLEN), VF_N_DESC * 16);
+	shared_store(vf_guest_rx_word(g, q, 4u * g->dev->family->srrctl_word),
+		     types[kind & 3] | (kind >> 2 & 7) << 8 | (kind >> 5));
+	shared_store(vf_guest_tx_word(g, q, TDBAL), (uint32_t)tx);
+	shared_store(vf_guest_tx_word(g, q, TDBAH), (uint32_t)(tx >> 32));
+	shared_store(vf_guest_tx_word(g, q, TDLEN),
+		     (how & 0x80) != 0 ? 128 * in8(in) : VF_N_DESC * 16);
+	shared_store(vf_guest_tx_word(g, q, TDWBAL),
+		     in_below(in, 4) == 3 ? (uint32_t)VF_DATA | 1 : 0);
+	shared_store(vf_guest_tx_word(g, q, TDWBAH), 0);
+	shared_store(vf_guest_rx_word(g, q, RXDCTL), RXDCTL_ENABLE | (uint32_t)in16(in) << 16);
+	shared_store(vf_guest_tx_word(g, q, TXDCTL), TXDCTL_ENABLE);
 	t->tx_at[q] = 0;
 }
 
@@ -237,9 +234,9 @@ void vf_op_tail(struct vf_target *t, struct input *in)
 	uint32_t value = (how & 2) != 0 ? in32(in) : in8(in) % (VF_N_DESC + 1);
 
 	if ((how & 1) != 0)
-		store(vf_guest_rx_word(&t->g, t->q, RDT), value);
+		shared_store(vf_guest_rx_word(&t->g, t->q, RDT), value);
 	else
-		store(vf_guest_tx_word(&t->g, t->q, TDT), value);
+		shared_store(vf_guest_tx_word(&t->g, t->q, TDT), value);
 }
 
 void vf_op_post(struct vf_target *t, struct input *in)
@@ -253,7 +250,7 @@ void vf_op_post(struct vf_target *t, struct input *in)
 
 		d[0] = htole64(lo);
 		d[1] = htole64(hi);
-		store(vf_guest_rx_word(&t->g, t->q, RDT), (i + 1) % VF_N_DESC);
+		shared_store(vf_guest_rx_word(&t->g, t->q, RDT), (i + 1) % VF_N_DESC);
 	}
 }
 
@@ -265,7 +262,7 @@ void vf_op_line(struct vf_target *t, struct input *in)
 					 : vf_guest_tx_word(&t->g, t->q, offset);
 	uint32_t value = (how & 32) != 0 ? in32(in) : (uint32_t)in8(in) << (how >> 6) * 8;
 
-	store(word, (how & 64) != 0 ? value ^ le32toh(*word) : value);
+	shared_store(word, (how & 64) != 0 ? value ^ le32toh(*word) : value);
 }
 
 void vf_op_serve(struct vf_target *t, struct input *in)
@@ -460,6 +457,7 @@ void vf_target_run(struct input *in, vf_op *const *ops, unsigned int n_ops,
 	choose_policy(&t.policy, in);
 	t.frame_at = VF_DATA;
 	vf_guest_new(&t.g, vf_model_at(model % 5)->name, 1 + start % 8, &t.policy);
+	FUZZ_CHECK(t.g.vf != NULL);
 	t.w = world_start(&t.g.vf->endpoint);
 	tell_switch(&t);
 	if ((start & 0x80) == 0)

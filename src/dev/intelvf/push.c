@@ -8,12 +8,14 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 	struct intelvf *dev =
 		container_of(container_of(ep, struct vf, endpoint), struct intelvf, vf);
 	const struct rx_spread *spread = __atomic_load_n(&dev->spread, __ATOMIC_ACQUIRE);
-
 	struct rx_burst burst;
 
-	if (unlikely(spread != NULL))
+	if (unlikely(spread != NULL)) {
 		spread_push(dev, spread, frame, n, untagged_vid, stats);
-	else if (rx_open(&burst, dev, 0, n, untagged_vid, false, stats))
+		return;
+	}
+	spin_lock(&dev->rxq[0].lock);
+	if (rx_open(&burst, dev, 0, n, untagged_vid, false, stats))
 		rx_run(&burst, frame, NULL, n, &ep->ahead, stats);
 }
 

@@ -566,8 +566,8 @@ static inline void push_one(struct rx_burst *b, const struct frame *f, const str
 	sums->group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
 }
 
-/* Takes queue q for n frames and fetches what they will be written to. False: the queue is down, and they are
- * lost. `verifies` needs what rx_run is told of them. */
+/* Makes queue q, whose lock is held, ready for n frames and fetches what they will be written to. False: the queue
+ * is down, they are lost, and the lock is given back. `verifies` needs what rx_run is told of them. */
 static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int q, unsigned int n,
 			   uint16_t untagged_vid, bool verifies, struct endpoint_stats *stats)
 {
@@ -575,7 +575,6 @@ static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int
 
 	b->untagged_vid = untagged_vid;
 	b->table = ring_table(dev);
-	spin_lock(&dev->rxq[q].lock);
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
 		     !ring_rx_ready(dev, q, b->table, &desc))) {
 		spin_unlock(&dev->rxq[q].lock);

@@ -53,33 +53,51 @@ static void sort(struct intelvf *dev, const struct rx_spread *spread,
 	}
 }
 
-/* All queues are taken before the first is written to, in one order for all workers: so the lines of each that
- * the guest wrote last come together, and not one queue's after the other's. */
+/* One burst of sorted frames. Queues are taken before the first of them is written to, in one order for all
+ * workers: so the lines of each that the guest wrote last come together, and not one queue's after the other's.
+ * Where another worker has the next one, those taken so far are written to meanwhile. */
+static void push_sorted(struct intelvf *dev, const struct rx_spread *spread,
+			const struct sorted *sorted, uint16_t untagged_vid,
+			struct endpoint_stats *stats)
+{
+	struct rx_burst burst[INTELVF_QUEUES_MAX];
+	unsigned int q = 0;
+
+	while (q < INTELVF_QUEUES_MAX) {
+		unsigned int n_open = 0;
+
+		for (; q < INTELVF_QUEUES_MAX; q++) {
+			if (sorted->n[q] == 0)
+				continue;
+			if (unlikely(q >= dev->st->n_queues)) {
+				stats->drop[DROP_DOWN] += sorted->n[q];
+				continue;
+			}
+			if (n_open == 0)
+				spin_lock(&dev->rxq[q].lock);
+			else if (!spin_trylock(&dev->rxq[q].lock))
+				break;
+			if (rx_open(&burst[n_open], dev, q, sorted->n[q], untagged_vid,
+				    spread->verifies, stats))
+				n_open++;
+		}
+		for (unsigned int k = 0; k < n_open; k++) {
+			unsigned int of = burst[k].q;
+
+			rx_run(&burst[k], sorted->frame[of], sorted->rss[of], sorted->n[of],
+			       &dev->rxq[of].ahead, stats);
+		}
+	}
+}
+
 void spread_push(struct intelvf *dev, const struct rx_spread *spread,
 		 const struct frame *const frame[], unsigned int n, uint16_t untagged_vid,
 		 struct endpoint_stats *stats)
 {
-	struct rx_burst burst[INTELVF_QUEUES_MAX];
 	struct sorted sorted;
 
 	for (unsigned int i = 0; i < n; i += BURST_MAX) {
-		unsigned int n_open = 0;
-
 		sort(dev, spread, frame + i, n - i < BURST_MAX ? n - i : BURST_MAX, &sorted);
-		for (unsigned int q = 0; q < INTELVF_QUEUES_MAX; q++) {
-			if (sorted.n[q] == 0)
-				continue;
-			if (unlikely(q >= dev->st->n_queues))
-				stats->drop[DROP_DOWN] += sorted.n[q];
-			else if (rx_open(&burst[n_open], dev, q, sorted.n[q], untagged_vid,
-					 spread->verifies, stats))
-				n_open++;
-		}
-		for (unsigned int k = 0; k < n_open; k++) {
-			unsigned int q = burst[k].q;
-
-			rx_run(&burst[k], sorted.frame[q], sorted.rss[q], sorted.n[q],
-			       &dev->rxq[q].ahead, stats);
-		}
+		push_sorted(dev, spread, &sorted, untagged_vid, stats);
 	}
 }

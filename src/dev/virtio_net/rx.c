@@ -228,6 +228,7 @@ static enum drop_reason deliver(struct rx_pass *p, const struct frame *f,
 	hdr->num_buffers = htole16((uint16_t)b.n_chains);
 	memcpy(out, b.va, b.n * sizeof(out[0]));
 	while (left > 0) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): gather filled it */
 		uint32_t n = out[i].size < left ? out[i].size : left;
 
 		memcpy(out[i].va, from, n);
@@ -409,6 +410,7 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 	if (n > ahead->n - ahead->at)
 		n = ahead->n - ahead->at;
 	for (i = 0; i < n; i++, slot++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): spread filled n of them */
 		const struct frame *f = frame[i];
 		uint32_t f_size = f->size;
 		uint8_t flags = (f->flags & FRAME_L4_VALID) != 0 ? l4_valid_flag : 0;
@@ -457,6 +459,7 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 		 * says what is wrong. */
 		if (i == n || (ahead.at == ahead.n && ahead.n > 0))
 			continue;
+		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): the same */
 		push_slow(p, frame[i++]);
 		ahead.at += p->n_taken;
 		if (ahead.at > ahead.n)
