@@ -156,6 +156,7 @@ static inline void take(struct flow *flow, const struct frame *f, uint8_t packet
 	} else {
 		flow->n = 0;
 		flow->l3_size = 0;
+		memset(flow->tuple, 0, sizeof(flow->tuple));
 		take_slow(flow, f);
 	}
 }

@@ -65,7 +65,7 @@ void guest_reset(struct guest *g, uint16_t idx)
 		r->avail_idx = at;
 		r->seen = at;
 		/* As the laps before have left it. */
-		for (uint16_t k = 0; k < ring_size; k++)
+		for (uint32_t k = 0; k < ring_size; k++)
 			slot_at(r, k)->flags = guest_slot_flags(
 				(uint16_t)((at & WRAP) ^ (k < (at & ~WRAP) ? 0 : WRAP)), true);
 	}
