@@ -43,7 +43,7 @@ def groups(quick):
 
 PORT_COUNTS = (2, 16, 64, 256)
 PORTS_RING = 256  # entries: memory of 256 ports must not be what is measured
-RSS_QUEUES = (0, 1, 2, 4)  # 0: one, and no RSS
+RSS_QUEUES = {"rss": (1, 2, 4), "rss-vf": (0, 1, 2, 4)}  # 0: one, and no RSS
 RSS_FLOWS = 1000
 IDLE_VFS = 64
 WORKERS_RING = 4096  # room for what a worker does while the client, on the same core, sleeps

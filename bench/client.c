@@ -32,7 +32,7 @@ static const char usage[] =
 	"  --warm S        how long to run before (0.2)\n"
 	"  --frames N      stop after so many from each sender (0: by time)\n"
 	"  --flows N       UDP flows of each sender (1)\n"
-	"  --queues N      receive queues of an X550's VF, by RSS, among which a ring's entries are\n"
+	"  --queues N      receive queues of an X550's VF or of virtio-net, by RSS, among which a ring's entries are\n"
 	"                  divided (0: one, and no RSS)\n"
 	"  --ring N        entries of each ring, a power of two from 128 on (1024)\n"
 	"  --batch N       frames posted and returned at once, up to an eighth of a ring (32)\n"

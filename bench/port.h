@@ -74,8 +74,8 @@ struct port_setup {
 	uint32_t
 		n_descs; /* VF: descriptors of a slot that has requests, a power of 2; the first is a
 			     context, the frame is cut into as many pieces as are left */
-	uint32_t n_queues; /* VF: receive queues, a power of 2, that share n_ring's entries, */
-	bool rss;          /* by hash; otherwise there is one */
+	uint32_t n_queues; /* receive queues, a power of 2, that share n_ring's entries, */
+	bool rss;          /* VF: by hash, otherwise there is one; virtio: if there are several */
 	uint16_t vid; /* VF: to be joined, with the tag taken out of received frames; 0: none */
 	enum guest_takes takes;
 };
@@ -116,7 +116,6 @@ struct port {
 	uint32_t tx_all;    /* what tx_room says when the device holds nothing */
 	uint32_t tx_grain;  /* frames that the device gives back at once */
 	uint32_t tx_next;   /* the slot that is sent next */
-	uint32_t rx_next;   /* and the one that is filled next */
 	uint32_t n_taken;   /* by the last rx_take */
 	uint32_t rx_waited; /* looks that found fewer than wanted */
 	size_t tx_slots, rx_slots;

@@ -23,10 +23,10 @@
 #include "bench/port.h"
 
 #define HDR_SIZE 12 /* struct virtio_net_hdr_v1 */
-#define N_RINGS  2
-#define RX       0 /* virtio 1.2, 5.1.2 */
-#define TX       1
-#define RX_WAIT  16 /* looks before a short batch is taken */
+#define N_RINGS  (2 * RX_QUEUES_MAX)
+#define RX(q)    (2 * (q)) /* virtio 1.2, 5.1.2 */
+#define TX       1u        /* frames are sent by the first pair */
+#define RX_WAIT  16        /* looks before a short batch is taken */
 #define RING_BYTES \
 	(2 * (sizeof(struct vring_desc) + 2 + sizeof(struct vring_used_elem) + sizeof(uint32_t)))
 
@@ -40,6 +40,7 @@
 	(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 | \
 	 1ull << VIRTIO_NET_F_HOST_TSO6)
 #define WHOLE_FEATURES     (1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6)
+#define PROTOCOL_MQ        0
 #define PROTOCOL_REPLY_ACK 3
 
 /* vhost-user, "Front-end message types" */
@@ -78,6 +79,8 @@ struct vio_ring {
 	};
 	void *used;
 	uint32_t *len;      /* packed: of each slot, since the device writes over them */
+	uint32_t n;         /* entries; 0: the ring is not there */
+	uint32_t first;     /* slot of memory of the first entry */
 	uint16_t avail_idx; /* free running */
 	uint16_t seen;      /* of the used index */
 	int kick, call;
@@ -86,12 +89,19 @@ struct vio_ring {
 struct vio_port {
 	struct vio_ring ring[N_RINGS];
 	bool packed;
-	uint16_t n_left; /* buffers that are still to come of a frame: rx_note */
+	unsigned int rx_now; /* the pair of the last rx_take */
+	uint16_t n_left;     /* buffers that are still to come of a frame: rx_note */
 };
 
 static struct vio_ring *ring_of(const struct port *p, unsigned int idx)
 {
 	return &((struct vio_port *)p->priv)->ring[idx];
+}
+
+/* Of the last rx_take. */
+static struct vio_ring *rx_ring(const struct port *p)
+{
+	return ring_of(p, RX(((struct vio_port *)p->priv)->rx_now));
 }
 
 static bool is_packed(const struct port *p)
@@ -166,7 +176,7 @@ static int set_ring(struct port *p, unsigned int idx)
 					    .desc_user_addr = (uintptr_t)r->desc,
 					    .used_user_addr = (uintptr_t)r->used,
 					    .avail_user_addr = (uintptr_t)r->avail };
-	int ret = set_state(p, SET_VRING_NUM, idx, p->n_ring);
+	int ret = set_state(p, SET_VRING_NUM, idx, r->n);
 
 	/* A packed ring begins with both wrap counters 1. */
 	if (ret == 0)
@@ -186,6 +196,8 @@ static uint64_t wanted(const struct port *p)
 
 	if (is_packed(p))
 		features |= 1ull << VIRTIO_F_RING_PACKED;
+	if (p->setup.n_queues > 1)
+		features |= 1ull << VIRTIO_NET_F_MQ;
 	if (p->setup.offload)
 		features |= SEND_FEATURES;
 	if (p->setup.takes >= GUEST_CSUM)
@@ -204,7 +216,7 @@ static int negotiate(struct port *p)
 		ret = -EOPNOTSUPP;
 	if (ret == 0)
 		ret = get_u64(p, GET_PROTOCOL_FEATURES, &protocol);
-	protocol &= 1ull << PROTOCOL_REPLY_ACK;
+	protocol &= 1ull << PROTOCOL_REPLY_ACK | 1ull << PROTOCOL_MQ;
 	if (ret == 0)
 		ret = set_u64(p, SET_PROTOCOL_FEATURES, protocol, -1);
 	if (ret == 0)
@@ -212,11 +224,11 @@ static int negotiate(struct port *p)
 	if (ret == 0)
 		ret = set_u64(p, SET_FEATURES, wanted(p), -1);
 	if (ret == 0)
-		ret = set_memory(p, protocol != 0);
+		ret = set_memory(p, (protocol & 1ull << PROTOCOL_REPLY_ACK) != 0);
 	for (unsigned int i = 0; i < N_RINGS && ret == 0; i++)
-		ret = set_ring(p, i);
+		ret = ring_of(p, i)->n > 0 ? set_ring(p, i) : 0;
 	for (unsigned int i = 0; i < N_RINGS && ret == 0; i++)
-		ret = set_state(p, SET_VRING_ENABLE, i, 1);
+		ret = ring_of(p, i)->n > 0 ? set_state(p, SET_VRING_ENABLE, i, 1) : 0;
 	/* The answer comes when everything before it has been done. */
 	return ret < 0 ? ret : get_u64(p, GET_FEATURES, &features);
 }
@@ -231,38 +243,55 @@ static void *take_bytes(struct port *p, size_t *at, size_t size)
 	return va;
 }
 
+static void add_ring(struct port *p, unsigned int idx, uint32_t n, uint32_t first, size_t *at)
+{
+	struct vio_ring *r = ring_of(p, idx);
+
+	r->n = n;
+	r->first = first;
+	r->desc = take_bytes(p, at, n * sizeof(*r->desc));
+	r->avail = take_bytes(p, at, 6 + n * sizeof(r->avail->ring[0]));
+	r->used = take_bytes(p, at, 6 + n * sizeof(struct vring_used_elem));
+	r->len = take_bytes(p, at, n * sizeof(*r->len));
+	r->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	r->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (is_packed(p)) {
+		r->driver_event->flags = htole16(VRING_PACKED_EVENT_FLAG_DISABLE);
+		return;
+	}
+	r->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
+	for (uint32_t k = 0; k < n; k++)
+		r->avail->ring[k] = htole16((uint16_t)k);
+}
+
+static uint8_t *rx_slot(const struct port *p, const struct vio_ring *r, uint32_t idx)
+{
+	return p->memory.va + p->rx_slots + (size_t)(r->first + idx) * SLOT_SIZE;
+}
+
+/* Receive rings share n_ring's entries, and the slots. */
 static void lay_out(struct port *p)
 {
-	bool packed = is_packed(p);
+	uint32_t share = p->n_ring / p->setup.n_queues;
 	size_t at = 0;
 
-	for (unsigned int i = 0; i < N_RINGS; i++) {
-		struct vio_ring *r = ring_of(p, i);
+	add_ring(p, TX, p->n_ring, 0, &at);
+	for (unsigned int q = 0; q < p->setup.n_queues; q++) {
+		struct vio_ring *r = ring_of(p, RX(q));
 
-		r->desc = take_bytes(p, &at, p->n_ring * sizeof(*r->desc));
-		r->avail = take_bytes(p, &at, 6 + p->n_ring * sizeof(r->avail->ring[0]));
-		r->used = take_bytes(p, &at, 6 + p->n_ring * sizeof(struct vring_used_elem));
-		r->len = take_bytes(p, &at, p->n_ring * sizeof(*r->len));
-		r->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		r->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (packed)
-			r->driver_event->flags = htole16(VRING_PACKED_EVENT_FLAG_DISABLE);
-		else
-			r->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
-		for (uint32_t k = 0; k < p->n_ring && !packed; k++)
-			r->avail->ring[k] = htole16((uint16_t)k);
-	}
-	for (uint32_t i = 0; i < p->n_ring; i++) {
-		uint64_t iova = port_iova(p, p->rx_slots + (size_t)i * SLOT_SIZE);
-		struct vio_ring *r = ring_of(p, RX);
+		add_ring(p, RX(q), share, q * share, &at);
+		for (uint32_t i = 0; i < share; i++) {
+			uint64_t iova = port_iova(p, (size_t)(rx_slot(p, r, i) - p->memory.va));
 
-		r->len[i] = HDR_SIZE + BUFFER_SIZE;
-		if (packed)
-			r->slot[i].addr = htole64(iova);
-		else
-			r->desc[i] = (struct vring_desc){ .addr = htole64(iova),
-							  .len = htole32(r->len[i]),
-							  .flags = htole16(VRING_DESC_F_WRITE) };
+			r->len[i] = HDR_SIZE + BUFFER_SIZE;
+			if (is_packed(p))
+				r->slot[i].addr = htole64(iova);
+			else
+				r->desc[i] =
+					(struct vring_desc){ .addr = htole64(iova),
+							     .len = htole32(r->len[i]),
+							     .flags = htole16(VRING_DESC_F_WRITE) };
+		}
 	}
 }
 
@@ -282,36 +311,33 @@ static uint16_t used_idx(const struct vio_ring *r)
 /* --- packed: virtio 1.2, 2.8 --- */
 
 /* The AVAIL and USED bits of a slot at this free running index: available, or used. */
-static uint16_t lap_flags(const struct port *p, uint16_t idx, bool used)
+static uint16_t lap_flags(const struct vio_ring *r, uint16_t idx, bool used)
 {
-	bool wrap = idx / p->n_ring % 2 == 0;
+	bool wrap = idx / r->n % 2 == 0;
 
 	return (uint16_t)((wrap ? 1u << VRING_PACKED_DESC_F_AVAIL : 0) |
 			  (wrap == used ? 1u << VRING_PACKED_DESC_F_USED : 0));
 }
 
-static void publish_packed(struct port *p, unsigned int ring, uint32_t n)
+static void publish_packed(struct vio_ring *r, uint32_t n, uint16_t write)
 {
-	struct vio_ring *r = ring_of(p, ring);
-
 	for (uint32_t i = 0; i < n; i++, r->avail_idx++) {
-		uint32_t at = r->avail_idx & (p->n_ring - 1);
-		uint16_t flags = lap_flags(p, r->avail_idx, false);
+		uint32_t at = r->avail_idx & (r->n - 1);
+		uint16_t flags = lap_flags(r, r->avail_idx, false) | write;
 
 		r->slot[at].len = htole32(r->len[at]);
 		r->slot[at].id = htole16((uint16_t)at);
-		flags |= ring == RX ? VRING_DESC_F_WRITE : 0;
 		__atomic_store_n(&r->slot[at].flags, htole16(flags), __ATOMIC_RELEASE);
 	}
 }
 
-static bool is_used(const struct port *p, const struct vio_ring *r, uint16_t idx)
+static bool is_used(const struct vio_ring *r, uint16_t idx)
 {
 	const uint16_t mask = 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
 	uint16_t flags =
-		le16toh(__atomic_load_n(&r->slot[idx & (p->n_ring - 1)].flags, __ATOMIC_ACQUIRE));
+		le16toh(__atomic_load_n(&r->slot[idx & (r->n - 1)].flags, __ATOMIC_ACQUIRE));
 
-	return idx != r->avail_idx && (flags & mask) == lap_flags(p, idx, true);
+	return idx != r->avail_idx && (flags & mask) == lap_flags(r, idx, true);
 }
 
 static uint32_t packed_tx_room(struct port *p, uint32_t want)
@@ -319,7 +345,7 @@ static uint32_t packed_tx_room(struct port *p, uint32_t want)
 	struct vio_ring *r = ring_of(p, TX);
 
 	if (p->n_ring - (uint16_t)(r->avail_idx - r->seen) < want)
-		while (is_used(p, r, r->seen))
+		while (is_used(r, r->seen))
 			r->seen++;
 	return p->n_ring - (uint16_t)(r->avail_idx - r->seen);
 }
@@ -327,26 +353,36 @@ static uint32_t packed_tx_room(struct port *p, uint32_t want)
 static void packed_tx_post(struct port *p, uint32_t n)
 {
 	p->tx_next = (p->tx_next + n) & (p->n_ring - 1);
-	publish_packed(p, TX, n);
+	publish_packed(ring_of(p, TX), n, 0);
+}
+
+/* Goes on to the next pair. */
+static struct vio_ring *next_rx_ring(struct port *p)
+{
+	struct vio_port *v = p->priv;
+
+	if (++v->rx_now == p->setup.n_queues)
+		v->rx_now = 0;
+	return rx_ring(p);
 }
 
 static uint32_t packed_rx_take(struct port *p, struct port_frame *frame, uint32_t want,
 			       uint32_t max)
 {
-	struct vio_ring *r = ring_of(p, RX);
+	struct vio_ring *r = next_rx_ring(p);
 	uint32_t n = 0;
 
-	while (n < max && n < p->n_ring && is_used(p, r, (uint16_t)(r->seen + n)))
+	while (n < max && n < r->n && is_used(r, (uint16_t)(r->seen + n)))
 		n++;
 	if (n < want && ++p->rx_waited < RX_WAIT)
 		n = 0;
 	else
 		p->rx_waited = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t idx = (p->rx_next + i) & (p->n_ring - 1);
+		uint32_t idx = (r->seen + i) & (r->n - 1);
 
 		p->out_of_order |= le16toh(r->slot[idx].id) != idx;
-		frame[i].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE + HDR_SIZE;
+		frame[i].va = rx_slot(p, r, idx) + HDR_SIZE;
 		frame[i].size = le32toh(r->slot[idx].len) - HDR_SIZE;
 	}
 	p->n_taken = n;
@@ -357,9 +393,8 @@ static void packed_rx_return(struct port *p)
 {
 	if (p->n_taken == 0)
 		return;
-	p->rx_next = (p->rx_next + p->n_taken) & (p->n_ring - 1);
-	ring_of(p, RX)->seen += (uint16_t)p->n_taken;
-	publish_packed(p, RX, p->n_taken);
+	rx_ring(p)->seen += (uint16_t)p->n_taken;
+	publish_packed(rx_ring(p), p->n_taken, VRING_DESC_F_WRITE);
 	p->n_taken = 0;
 }
 
@@ -375,10 +410,14 @@ static int open_rings(struct port *p, const char *path, bool packed)
 	v->packed = packed;
 	p->priv = v;
 	lay_out(p);
-	if (packed)
-		publish_packed(p, RX, p->n_ring);
-	else
-		publish(ring_of(p, RX), p->n_ring);
+	for (unsigned int q = 0; q < p->setup.n_queues; q++) {
+		struct vio_ring *r = ring_of(p, RX(q));
+
+		if (packed)
+			publish_packed(r, r->n, VRING_DESC_F_WRITE);
+		else
+			publish(r, r->n);
+	}
 	p->sock = sock_connect(path);
 	ret = p->sock < 0 ? p->sock : negotiate(p);
 	if (ret < 0)
@@ -400,6 +439,8 @@ static void vio_close(struct port *p)
 {
 	/* The back end leaves the rings when the socket closes, and the memory is its own mapping. */
 	for (unsigned int i = 0; i < N_RINGS && p->priv != NULL; i++) {
+		if (ring_of(p, i)->n == 0)
+			continue;
 		close(ring_of(p, i)->kick);
 		close(ring_of(p, i)->call);
 	}
@@ -450,8 +491,7 @@ static void vio_tx_post(struct port *p, uint32_t n)
 
 static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t want, uint32_t max)
 {
-	struct vio_ring *r = ring_of(p, RX);
-	uint32_t mask = p->n_ring - 1;
+	struct vio_ring *r = next_rx_ring(p);
 	uint32_t n = (uint16_t)(used_idx(r) - r->seen);
 
 	if (n < want && ++p->rx_waited < RX_WAIT) {
@@ -462,11 +502,11 @@ static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t w
 	if (n > max)
 		n = max;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t idx = (p->rx_next + i) & mask;
+		uint32_t idx = (r->seen + i) & (r->n - 1);
 		const struct vring_used_elem *e = &((const struct vring_used *)r->used)->ring[idx];
 
 		p->out_of_order |= le32toh(e->id) != idx;
-		frame[i].va = p->memory.va + p->rx_slots + (size_t)idx * SLOT_SIZE + HDR_SIZE;
+		frame[i].va = rx_slot(p, r, idx) + HDR_SIZE;
 		frame[i].size = le32toh(e->len) - HDR_SIZE;
 	}
 	p->n_taken = n;
@@ -502,11 +542,10 @@ static void vio_rx_note(struct port *p, uint32_t i, const struct port_frame *fra
 
 static void vio_rx_return(struct port *p)
 {
-	struct vio_ring *r = ring_of(p, RX);
+	struct vio_ring *r = rx_ring(p);
 
 	if (p->n_taken == 0)
 		return;
-	p->rx_next = (p->rx_next + p->n_taken) & (p->n_ring - 1);
 	r->seen += (uint16_t)p->n_taken;
 	publish(r, p->n_taken);
 	p->n_taken = 0;

@@ -90,7 +90,8 @@ def test_loss_is_seen(ports):
         ports.call("vport.set", name="b", mtu=1504)
 
 
-def test_flows_keep_their_order_over_queues(ports):
+@pytest.mark.parametrize("pair", ["vf-vf", "vf-syn", "syn-packed"])
+def test_flows_keep_their_order_over_queues(ports, pair):
     """By RSS over four queues, of which the client looks at each in turn."""
-    result = client(ports, "vf-vf", "--queues", "4", "--flows", "100", "--frames", str(FRAMES))
+    result = client(ports, pair, "--queues", "4", "--flows", "100", "--frames", str(FRAMES))
     assert result["good"] >= FRAMES
