@@ -45,6 +45,8 @@ struct ahead {
 	_Atomic(const void *) read[2], write[2];
 };
 
+/* Fewer than four lines: one of them more than once. To fetch what NULL points to costs a walk through the page
+ * tables. */
 static inline void ahead_set(struct ahead *a, const void *read0, const void *read1,
 			     const void *write0, const void *write1)
 {

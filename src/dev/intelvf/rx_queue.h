@@ -607,7 +607,6 @@ static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
 	b->ring->frames += sums.frames;
 	b->ring->bytes += sums.bytes + sums.frames * FCS_SIZE;
 	b->ring->group_frames += sums.group;
-	/* The line twice: to fetch what NULL points to costs a walk through the page tables. */
 	ahead_set(ahead, rx_line(dev, b->q), rx_line(dev, b->q), &b->desc[b->ring->head],
 		  &b->desc[b->ring->head] + CACHE_LINE / DESC_SIZE);
 	if (b->avail == 0 || ((b->ring->head ^ b->ring->head_shown) & ~63u) != 0)

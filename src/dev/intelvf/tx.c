@@ -416,7 +416,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	}
 	q->desc = p.desc;
 	take_packets(&p, ring);
-	ahead_set(&txq->ahead, tx_line(dev, txq->idx), NULL,
+	ahead_set(&txq->ahead, tx_line(dev, txq->idx), tx_line(dev, txq->idx),
 		  p.desc + (size_t)ring->head * DESC_SIZE, NULL);
 	count(ring, burst);
 	stats->bad_tx_desc += p.n_bad;

@@ -118,7 +118,7 @@ static inline void packed_ahead(const struct virtio_ring *ring, struct ahead *ah
 {
 	const struct vring_packed_desc *slot = &ring->slot[ring->avail_idx & PACKED_IDX];
 
-	ahead_set(ahead, NULL, NULL, slot, slot + CACHE_LINE / sizeof(*slot));
+	ahead_set(ahead, slot, slot, slot, slot + CACHE_LINE / sizeof(*slot));
 }
 
 #endif
