@@ -34,7 +34,16 @@ COMPLAINTS = re.compile(
     r"Detected Tx|(?<!watchdog: )BUG:|WARNING:(?!.* igbvf_close)|\bOops|general protection|page allocation failure|"
     r"blocked for more than|"
     r"(ixgbevf|igbvf|virtio_net).*(fail(?!over)|error|timed out|unable)|PF still in reset|DMAR|MBX", re.I)
+HANG = re.compile(r"Detected Tx Unit Hang.*?time_stamp\s+<(\w+)>.*?jiffies\s+<(\w+)>", re.S)
+HZ = 250  # of Debian's kernels
 SHORT = 0.05
+
+
+def is_brief_hang(lines):
+    """Drivers look for hangs every two seconds, two looks make one, and each interrupt of the mailbox is a look: so a busy
+    machine that runs no worker for a while is found guilty when the link changes. A second is too long for any."""
+    found = HANG.match("\n".join(lines)[lines[0].find("Detected"):])
+    return found is not None and (int(found[2], 16) - int(found[1], 16)) % 2**32 < HZ
 
 
 class Outside:
@@ -309,7 +318,7 @@ class Stage:
     def complaints(self, name):
         """What a guest's kernel has to say against its adapter since the last call, and what it says next."""
         lines = self.guests[name].run("dmesg -c").splitlines()
-        found = [i for i, line in enumerate(lines) if COMPLAINTS.search(line)]
+        found = [i for i, line in enumerate(lines) if COMPLAINTS.search(line) and not is_brief_hang(lines[i:i + 12])]
         return lines[found[0]:found[0] + 40] if found else []
 
     def check(self):
