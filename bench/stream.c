@@ -193,10 +193,13 @@ static void stamp_batch(const struct stream *s, const struct lane *l, uint32_t n
 static bool send_batch(struct stream *s, struct lane *l)
 {
 	uint32_t batch = s->plan->batch;
-	/* Whoever takes no large send whole gets it in many buffers; a queue may get more than its share. */
-	uint32_t window = s->plan->n_ring / (s->plan->n_queues > 1 ? 2 : 1) /
-				  offload_buffers(s->plan->offload, s->plan->size) -
-			  2 * batch;
+	/* Whoever takes no large send whole gets it in many buffers. A queue may get more than its share: twice
+	 * that is rare, and where nothing may be lost all of it, since virtio-net's key is random. */
+	uint32_t n_queues = s->plan->n_queues > 1 ? s->plan->n_queues : 1;
+	uint32_t shares = s->plan->verify ? n_queues : n_queues > 1 ? 2 : 1;
+	uint32_t window =
+		s->plan->n_ring / shares / offload_buffers(s->plan->offload, s->plan->size) -
+		2 * batch;
 
 	if (s->plan->n_frames != 0 && l->count >= s->plan->n_frames)
 		return false;
