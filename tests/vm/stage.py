@@ -26,9 +26,9 @@ from labfetch import tool
 from softiov import SOFTIOV, SOFTIOVD, Daemon, sanitizer_env
 
 KERNELS = ("6.", "7.")  # Debian's stable kernel and the one of its backports
-# What a kernel says when an adapter or its driver does wrong. Not "rcu: ... stall" and "soft lockup", nor the call traces
-# that come with them: those come when a test machine is slow. And then igbvf_close may warn that the driver's own reset
-# task runs, for which it does not wait (Linux 6.12).
+# What a kernel says when an adapter or its driver does wrong. Not "rcu: ... stall" and "soft lockup", nor
+# the call traces that come with them: those come when a test machine is slow. And then igbvf_close may warn
+# that the driver's own reset task runs, for which it does not wait (Linux 6.12).
 COMPLAINTS = re.compile(
     r"NETDEV WATCHDOG|transmit queue .* timed out|hw csum failure|Tx Unit Hang|Resetting adapter|"
     r"Detected Tx|(?<!watchdog: )BUG:|WARNING:(?!.* igbvf_close)|\bOops|general protection|page allocation failure|"
@@ -40,8 +40,9 @@ SHORT = 0.05
 
 
 def is_brief_hang(lines):
-    """Drivers look for hangs every two seconds, two looks make one, and each interrupt of the mailbox is a look: so a busy
-    machine that runs no worker for a while is found guilty when the link changes. A second is too long for any."""
+    """Drivers look for hangs every two seconds, two looks make one, and each interrupt of the mailbox is a
+    look: so a busy machine that runs no worker for a while is found guilty when the link changes. A second
+    is too long for any."""
     found = HANG.match("\n".join(lines)[lines[0].find("Detected"):])
     return found is not None and (int(found[2], 16) - int(found[1], 16)) % 2**32 < HZ
 
