@@ -34,7 +34,7 @@ QEMU_IGB = "qemu igb VF"
 # A UDP payload of 18 bytes makes an Ethernet frame of 64.
 TRAFFIC = {"tcp": "", "udp-64": "-u -l 18 -b 0"}
 WAYS = ("", "-R")
-TRIES = 3  # on a busy machine iperf3's own connection may break off under a flood
+TRIES = 3  # on a busy machine iperf3 may break off under a flood, and guests may misjudge their clocks
 FRAME_BITS = 64 * 8
 COUNTERS = ("traps", "irqs", "messages")
 
@@ -43,6 +43,21 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def with_wrong_clock(guests):
+    """Those whose clock does not go as the host's does. A kernel that started while the machine was busy may
+    have measured its processor's frequency wrongly, by a factor even, and all of its rates would be wrong."""
+    def clocks(guest):
+        return time.monotonic(), float(guest.run("cut -d' ' -f1 /proc/uptime"))
+
+    def is_wrong(before, after):
+        host, own = (now - then for now, then in zip(after, before))
+        return abs(own / host - 1) > 0.15
+
+    before = [clocks(guest) for guest in guests]
+    time.sleep(1)
+    return [guest for guest, then in zip(guests, before) if is_wrong(then, clocks(guest))]
 
 
 class Pair:
@@ -55,7 +70,6 @@ class Pair:
         self.address = f"10.{number}.0.2"
         self.devices = []
         for end, guest in enumerate(self.guests, 1):
-            guest.wait_ready(120)
             device = self.find_device(guest, end)
             self.devices.append(device)
             guest.run(f"ip addr add 10.{number}.0.{end}/24 dev {device}; ip link set {device} up")
@@ -196,6 +210,7 @@ class Guests:
         self.pairs = []
         try:
             self.start(processes.folder)
+            self.wait_ready()
             for number, pair in enumerate(self.pairs, 1):
                 pair.prepare(number)
         except BaseException as error:
@@ -221,6 +236,18 @@ class Guests:
         self.pairs.append(IgbPair(QEMU_IGB, guests))
         for end in (1, 2):
             guests.append(self.boot(f"bench-igb-{end}", igb_devices(os.path.join(folder, "igb.sock"), end)))
+
+    def wait_ready(self):
+        guests = [guest for pair in self.pairs for guest in pair.guests]
+        for guest in guests:
+            guest.wait_ready(120)
+        for _ in range(TRIES):
+            guests = with_wrong_clock(guests)
+            if not guests:
+                return
+            for guest in guests:
+                guest.reset(120)
+        raise BenchError("the guests' clocks are wrong: the machine is too busy")
 
     def measure(self, rounds, seconds, say):
         """[{"traffic", "adapter", medians, "blocks"}] and [{"traffic", "adapter", ratios to QEMU's igb}]"""
