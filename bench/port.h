@@ -112,12 +112,11 @@ struct port {
 	int sock;
 	struct memory memory;
 	struct port_setup setup;
-	uint32_t n_ring;    /* entries in each ring, a power of 2 */
-	uint32_t tx_all;    /* what tx_room says when the device holds nothing */
-	uint32_t tx_grain;  /* frames that the device gives back at once */
-	uint32_t tx_next;   /* the slot that is sent next */
-	uint32_t n_taken;   /* by the last rx_take */
-	uint32_t rx_waited; /* looks that found fewer than wanted */
+	uint32_t n_ring;   /* entries in each ring, a power of 2 */
+	uint32_t tx_all;   /* what tx_room says when the device holds nothing */
+	uint32_t tx_grain; /* frames that the device gives back at once */
+	uint32_t tx_next;  /* the slot that is sent next */
+	uint32_t n_taken;  /* by the last rx_take */
 	size_t tx_slots, rx_slots;
 	bool out_of_order; /* the device gave buffers back in another order: no replay possible */
 	void *priv;

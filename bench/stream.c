@@ -19,7 +19,7 @@
 #define CLOCK_ROUNDS 32    /* rounds between two looks at the clock */
 #define SIDE_ROUNDS  256   /* between two looks at what nobody waits for */
 #define STUCK_S      20e-6 /* without progress, before frames are suspected to be lost */
-#define EMPTY_ROUNDS 64    /* looks: more than rx_take lets pass */
+#define EMPTY_ROUNDS 64    /* looks at a queue: more than rx_take lets pass */
 #define DRAIN_S      1.0
 #define QUIET_S      0.01
 
@@ -290,6 +290,8 @@ static bool round_of(struct stream *s, bool sends)
  * are lost if the sender's ring has been empty for some looks at the receiver's. */
 static void forgive(struct stream *s)
 {
+	uint32_t n_queues = s->plan->n_queues > 1 ? s->plan->n_queues : 1;
+
 	for (unsigned int i = 0; i < s->n_lanes; i++) {
 		struct lane *l = &s->lane[i];
 		struct port *p = l->from;
@@ -299,7 +301,7 @@ static void forgive(struct stream *s)
 
 		if ((int64_t)n <= 0 || p->ops->tx_room(p, p->tx_all) + slack < p->tx_all)
 			l->empty_rounds = 0;
-		else if (++l->empty_rounds > EMPTY_ROUNDS)
+		else if (++l->empty_rounds > EMPTY_ROUNDS * n_queues)
 			l->forgiven += n;
 	}
 }

@@ -65,6 +65,7 @@ struct vf_port {
 	uint32_t n_rx; /* entries of each */
 	struct {
 		uint32_t next, tail;
+		uint32_t waited; /* looks that found fewer than wanted */
 	} rxq[RX_QUEUES_MAX];
 	uint32_t rx_now; /* the queue of the last rx_take */
 	uint16_t msg_id;
@@ -485,11 +486,12 @@ static uint32_t vf_rx_take(struct port *p, struct port_frame *frame, uint32_t wa
 
 	if (++v->rx_now == p->setup.n_queues)
 		v->rx_now = 0;
-	if (want > 1 && !rx_is_done(v, rx_entry(v, want - 1)) && ++p->rx_waited < RX_WAIT) {
+	if (want > 1 && !rx_is_done(v, rx_entry(v, want - 1)) &&
+	    ++v->rxq[v->rx_now].waited < RX_WAIT) {
 		p->n_taken = 0;
 		return 0;
 	}
-	p->rx_waited = 0;
+	v->rxq[v->rx_now].waited = 0;
 	for (n = 0; n < max; n++) {
 		uint32_t idx = rx_entry(v, n);
 		uint64_t hi = le64toh(__atomic_load_n(&v->rx[idx].hi, __ATOMIC_ACQUIRE));

@@ -83,6 +83,7 @@ struct vio_ring {
 	uint32_t first;     /* slot of memory of the first entry */
 	uint16_t avail_idx; /* free running */
 	uint16_t seen;      /* of the used index */
+	uint32_t waited;    /* looks that found fewer than wanted */
 	int kick, call;
 };
 
@@ -374,10 +375,10 @@ static uint32_t packed_rx_take(struct port *p, struct port_frame *frame, uint32_
 
 	while (n < max && n < r->n && is_used(r, (uint16_t)(r->seen + n)))
 		n++;
-	if (n < want && ++p->rx_waited < RX_WAIT)
+	if (n < want && ++r->waited < RX_WAIT)
 		n = 0;
 	else
-		p->rx_waited = 0;
+		r->waited = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t idx = (r->seen + i) & (r->n - 1);
 
@@ -494,11 +495,11 @@ static uint32_t vio_rx_take(struct port *p, struct port_frame *frame, uint32_t w
 	struct vio_ring *r = next_rx_ring(p);
 	uint32_t n = (uint16_t)(used_idx(r) - r->seen);
 
-	if (n < want && ++p->rx_waited < RX_WAIT) {
+	if (n < want && ++r->waited < RX_WAIT) {
 		p->n_taken = 0;
 		return 0;
 	}
-	p->rx_waited = 0;
+	r->waited = 0;
 	if (n > max)
 		n = max;
 	for (uint32_t i = 0; i < n; i++) {
