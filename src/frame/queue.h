@@ -40,7 +40,7 @@ struct txq;
 
 /* Cache lines that the next visit will want first, and that a guest's CPU has probably written since the
  * last one: fetching such a line takes longer than serving several frames. Only for prefetching: stale
- * or NULL does no harm. */
+ * ones do no harm. */
 struct ahead {
 	_Atomic(const void *) read[2], write[2];
 };
