@@ -100,7 +100,7 @@ static const struct field vport_fields[] = {
 		  "I350 one, the others two at least" },
 	{ "doorbell", TYPE_ENUM, 0, .def = "mapped", .words = words_doorbell,
 	  .help = "how the VM reaches the VF's queue registers: mapped, in memory shared with the switch; trap, "
-		  "by messages, slower by far, each checked as a controller does. For the next attachment of a VM" },
+		  "by messages, for those who test drivers, each checked as a controller does. For the next attachment of a VM" },
 	{ "synthetic", TYPE_BOOL, 0, .def = "on", .help = "offers a virtio-net adapter" },
 	{ "mac-spoofing", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may send from other MAC addresses" },
