@@ -63,18 +63,29 @@ static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t size)
 	memcpy(dst, src, size);
 }
 
+/* Whether it lies in one segment, with no tag inside it. */
+static inline bool frame_is_plain(const struct frame *f)
+{
+	return f->n_segs == 1 && f->body == ETH_ADDRS_SIZE;
+}
+
+/* A plain one of which nothing is to be computed. */
+static inline void frame_copy_plain(const struct frame *f, uint8_t *va)
+{
+	copy_bytes(va, f->va, f->size);
+	/* What was decided on, not what the sender may have put there since: with another ethertype the frame
+	 * would have a VLAN tag that nobody checked. */
+	memcpy(va, f->mac, ETH_ADDRS_SIZE);
+	store_be16(va + ETH_ADDRS_SIZE, f->ethertype);
+}
+
 /* The fast path inline: one segment in, one out, nothing to do on the way. */
 static inline void frame_copy(const struct frame *f, const struct seg_out *out, unsigned int n_out,
 			      unsigned int copy_flags)
 {
-	if (likely(f->n_segs == 1 && n_out == 1 && f->body == ETH_ADDRS_SIZE &&
-		   ((copy_flags & COPY_TAG) == 0) &&
+	if (likely(frame_is_plain(f) && n_out == 1 && (copy_flags & COPY_TAG) == 0 &&
 		   (f->flags & (FRAME_L4_CSUM | FRAME_IP4_CSUM)) == 0)) {
-		copy_bytes(out->va, f->va, f->size);
-		/* What was decided on, not what the sender may have put there since: with another
-		 * ethertype the frame would have a VLAN tag that nobody checked. */
-		memcpy(out->va, f->mac, ETH_ADDRS_SIZE);
-		store_be16(out->va + ETH_ADDRS_SIZE, f->ethertype);
+		frame_copy_plain(f, out->va);
 		return;
 	}
 	frame_copy_slow(f, out, n_out, copy_flags);

@@ -305,6 +305,32 @@ static void headers_are_told(void **state)
 	}
 }
 
+/* In one push each packet's type is its own, whatever came before; pairs of all kinds, and some twice. */
+static void headers_in_bursts(void **state)
+{
+	uint32_t seed = 1;
+
+	for (unsigned int round = 0; round < 400; round++) {
+		unsigned int which[BURST_MAX];
+		struct frame f[BURST_MAX];
+
+		restart(ADV | 2);
+		for (unsigned int i = 0; i < BURST_MAX; i++) {
+			uint32_t size;
+
+			seed = seed * 1664525 + 1013904223;
+			which[i] = i % 3 == 2 ? which[i - 1] : (seed >> 8) % ARRAY_SIZE(packets);
+			size = make(data[i], &packets[which[i]].p);
+			f[i] = guest_frame(data[i], size, GUEST_MAC, load_be16(data[i] + 12));
+		}
+		guest_push(&g, f, BURST_MAX, 0);
+		for (unsigned int i = 0; i < BURST_MAX; i++)
+			if (guest_rx_desc(&g, i)->lo != (uint64_t)packets[which[i]].packet << 4)
+				fail_msg("packet %u behind %u: %lx", which[i],
+					 i > 0 ? which[i - 1] : 0, guest_rx_desc(&g, i)->lo);
+	}
+}
+
 /* Legacy descriptors have errors in a byte of their own. */
 static void legacy_errors(void **state)
 {
@@ -634,14 +660,9 @@ static void split_and_verified(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(headers_are_told),
-		BOTH(legacy_errors),
-		TEST(known_and_hashed),
-		TEST(header_buffers),
-		TEST(header_buffers_and_offloads),
-		TEST(checksums),
-		BOTH(headers_are_split),
-		TEST(split_and_verified),
+		BOTH(headers_are_told), BOTH(headers_in_bursts), BOTH(legacy_errors),
+		TEST(known_and_hashed), TEST(header_buffers),    TEST(header_buffers_and_offloads),
+		TEST(checksums),        BOTH(headers_are_split), TEST(split_and_verified),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,23 +157,28 @@ status_of(const struct rx_burst *b, const struct frame *f, const struct rss_resu
 
 /* Hands one descriptor back. Two 8-byte stores and not one of 16: only the former are promised to
  * become visible whole and in order on every x86-64, and they cost the same. */
+static inline void write_back_advanced(struct rx_desc *d, uint64_t packet_info,
+				       uint32_t status_error, uint32_t size, uint16_t tci)
+{
+	__atomic_store_n(&d->lo, htole64(packet_info), __ATOMIC_RELAXED);
+	/* After the frame's bytes: the driver reads them once it sees DD. */
+	__atomic_store_n(&d->hi, htole64(status_error | (uint64_t)size << 32 | (uint64_t)tci << 48),
+			 __ATOMIC_RELEASE);
+}
+
+/* The same in the format that the driver chose. */
 static inline void write_back(const struct rx_burst *b, struct rx_desc *d, uint64_t packet_info,
 			      uint32_t status_error, uint32_t size, uint16_t tci)
 {
-	uint64_t hi;
+	/* DS 7.1.5: the address stays; length, no fragment checksum, status, errors, tag. */
+	uint64_t error = status_error >> RXD_LEGACY_ERR_SHIFT;
+	uint64_t hi = size | (uint64_t)(status_error & 0xff) << 32 | error << 40 |
+		      (uint64_t)tci << 48;
 
-	if (unlikely(b->legacy)) {
-		/* DS 7.1.5: the address stays; length, no fragment checksum, status, errors, tag. */
-		uint64_t error = status_error >> RXD_LEGACY_ERR_SHIFT;
-
-		hi = size | (uint64_t)(status_error & 0xff) << 32 | error << 40 |
-		     (uint64_t)tci << 48;
-	} else {
-		__atomic_store_n(&d->lo, htole64(packet_info), __ATOMIC_RELAXED);
-		hi = status_error | (uint64_t)size << 32 | (uint64_t)tci << 48;
-	}
-	/* After the frame's bytes: the driver reads them once it sees DD. */
-	__atomic_store_n(&d->hi, htole64(hi), __ATOMIC_RELEASE);
+	if (likely(!b->legacy))
+		write_back_advanced(d, packet_info, status_error, size, tci);
+	else
+		__atomic_store_n(&d->hi, htole64(hi), __ATOMIC_RELEASE);
 }
 
 static inline uint32_t next_idx(const struct ring_state *ring, uint32_t idx)
@@ -203,6 +208,36 @@ static inline __attribute__((always_inline)) uint64_t packet_info(const struct f
 	if (unlikely(packet == 0))
 		packet = rss_packet_slow(f);
 	return (uint32_t)packet << RXD_PKT_SHIFT;
+}
+
+/* The last plain IPv4 frame's, for the next one with the same header size and protocol: packet types must cost next
+ * to nothing, since few drivers look at them. */
+struct info_memo {
+	uint32_t type, proto;
+	uint64_t info;
+};
+
+/* Frames of which rss_packet_plain needs no more than the first bytes; they have no tag inside. */
+#define INFO_SIZE_MIN (FRAME_SIZE_MIN + 4 + 28)
+static inline __attribute__((always_inline)) uint64_t packet_info_quick(struct info_memo *memo,
+									const struct frame *f)
+{
+	const uint8_t *at = f->va + ETH_ADDRS_SIZE;
+	uint32_t type, proto;
+
+	/* Type, version and header size; fragment, protocol. Not TOS and TTL. */
+	memcpy(&type, at, sizeof(type));
+	memcpy(&proto, at + 2 + 6, sizeof(proto));
+	type &= htobe32(0xffffff00);
+	proto &= htobe32(0x3fff00ff);
+	if (unlikely(((type ^ memo->type) | (proto ^ memo->proto)) != 0)) {
+		uint64_t info = packet_info(f, NULL);
+
+		if ((rss_packet_plain(f) & PACKET_IPV4) != 0)
+			*memo = (struct info_memo){ type, proto, info };
+		return info;
+	}
+	return memo->info;
 }
 
 static inline uint8_t *translate(const struct rx_burst *b, uint32_t idx)
@@ -517,25 +552,31 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	const uint16_t vid = b->untagged_vid;
 	struct rx_desc *desc = b->desc;
 	uint32_t idx = b->ring->head;
+	struct info_memo memo = { 0 };
 	uint64_t bytes = 0;
 	unsigned int i;
 
 	size_max = size_max < FCS_SIZE ? 0 : size_max - FCS_SIZE;
 	if (size_max > b->buf_size)
 		size_max = b->buf_size;
+	if (size_max < INFO_SIZE_MIN)
+		return 0;
 	if (n > n_ahead)
 		n = n_ahead;
 	for (i = 0; i < n; i++) {
 		const struct frame *f = frame[i];
 		const uint32_t size = f->size;
-		struct seg_out out = { buf[i], size };
+		uint8_t *va = buf[i];
 
-		if (unlikely(out.va == NULL || mac_load(f->mac) != mac || f->vid != vid ||
-			     size > size_max || (f->flags & (FRAME_WORK | FRAME_L4_VALID)) != 0))
+		if (unlikely(va == NULL || mac_load(f->mac) != mac || f->vid != vid ||
+			     size - INFO_SIZE_MIN > size_max - INFO_SIZE_MIN ||
+			     !frame_is_plain(f) || (f->flags & (FRAME_WORK | FRAME_L4_VALID)) != 0))
 			break;
-		frame_copy(f, &out, 1, 0);
-		write_back(b, &desc[idx], packet_info(f, rss != NULL ? &rss[i] : NULL),
-			   RXD_STAT_DD | RXD_STAT_EOP, size, 0);
+		frame_copy_plain(f, va);
+		write_back_advanced(&desc[idx],
+				    rss != NULL ? packet_info(f, &rss[i])
+						: packet_info_quick(&memo, f),
+				    RXD_STAT_DD | RXD_STAT_EOP, size, 0);
 		if (++idx == n_desc)
 			idx = 0;
 		bytes += size;
