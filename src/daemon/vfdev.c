@@ -209,6 +209,7 @@ static void describe_vfu(struct vfdev *dev, struct vfu_dev_desc *desc)
 		.config = &dev->config,
 		.layout = &dev->layout,
 		.mem = dev->mem,
+		.no_maps = dev->trap,
 	};
 	for (unsigned int i = 0; i < model->n_bars; i++) {
 		const struct vf_bar *bar = &model->bar[i];
@@ -260,11 +261,11 @@ int vfdev_new(struct vfdev **devp, const struct vfdev_options *o, struct err *er
 	dev->vf->controller = o->controller;
 	LIST_INSERT_HEAD(&o->controller->vfs, dev->vf, entry);
 	vfu_unlock(o->loop);
+	dev->trap = dev->trap_now = o->trap;
 	describe_vfu(dev, &desc);
 	ret = vfu_dev_new(&dev->vfu, o->loop, o->path, &o->access, &desc, dev, err);
 	if (ret < 0)
 		goto fail;
-	vfdev_set_trap(dev, o->trap);
 	*devp = dev;
 	return 0;
 no_memory:

@@ -97,7 +97,8 @@ static struct reader reader_at(const struct seg_out *out, uint32_t offset)
 {
 	struct reader r = { out, 0, offset };
 
-	while (r.offset >= r.out[r.idx].size)
+	/* An empty range may begin at the end. */
+	while (r.offset > 0 && r.offset >= r.out[r.idx].size)
 		r.offset -= r.out[r.idx++].size;
 	return r;
 }

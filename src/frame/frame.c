@@ -34,16 +34,14 @@ static bool refuse(struct frame *f, enum drop_reason reason)
 	return false;
 }
 
-/* Whether csum_start is right behind the IP header that starts at l3_start. */
-static bool tso_is_plain(const struct frame *f)
+bool frame_tso_is_plain(const struct frame *f, const uint8_t ip[20])
 {
-	uint8_t ip[40];
+	uint8_t l4 = (f->flags & FRAME_USO) != 0 ? IP_PROTO_UDP : IP_PROTO_TCP;
+	int size = f->csum_start - f->l3_start;
 
-	frame_read(f, f->l3_start + f->body - ETH_ADDRS_SIZE, ip, 20);
 	if ((f->flags & FRAME_TSO4) != 0)
-		return f->csum_start - f->l3_start == (ip[0] & 0xf) * 4;
-	return ip[6] == ((f->flags & FRAME_USO) != 0 ? IP_PROTO_UDP : IP_PROTO_TCP) &&
-	       f->csum_start - f->l3_start == 40;
+		return ip[9] == l4 && size == (ip[0] & 0xf) * 4;
+	return ip[6] == l4 && size == 40;
 }
 
 bool frame_parse_offloads(struct frame *f)
@@ -68,8 +66,13 @@ bool frame_parse_offloads(struct frame *f)
 	if ((f->flags & (FRAME_IP4_CSUM | FRAME_TSO)) != 0 &&
 	    (f->l3_start < FRAME_SIZE_MIN || (uint32_t)f->l3_start + 20 > f->size))
 		return refuse(f, DROP_BAD_OFFLOAD);
-	if ((f->flags & FRAME_TSO) != 0 && !tso_is_plain(f))
-		f->flags |= FRAME_TUNNEL;
+	if ((f->flags & FRAME_TSO) != 0) {
+		uint8_t ip[20];
+
+		frame_read(f, f->l3_start + f->body - ETH_ADDRS_SIZE, ip, sizeof(ip));
+		if (!frame_tso_is_plain(f, ip))
+			f->flags |= FRAME_TUNNEL;
+	}
 	return true;
 }
 

@@ -128,6 +128,8 @@ static inline void mac_store(uint8_t *mac, uint64_t v)
  * the frame. Sets f->drop and returns false for what cannot be a frame. */
 bool frame_parse_slow(struct frame *f);
 bool frame_parse_offloads(struct frame *f);
+/* Whether the L4 header of a large send is right behind the IP header `ip`, and the one that is named there. */
+bool frame_tso_is_plain(const struct frame *f, const uint8_t ip[20]);
 /* With the addresses as numbers, from registers: reading them back from f->mac so soon would wait for
  * the stores, which are not cut where the addresses are. */
 static inline bool frame_parse_macs(struct frame *f, uint64_t *dest, uint64_t *source)

@@ -264,11 +264,12 @@ static void test_tunnel(void **state)
 		uint16_t csum_start;
 		bool tunnel;
 	} cases[] = {
-		{ FRAME_TSO4, 0x45, 0, 34, false },
-		{ FRAME_TSO4, 0x46, 0, 38, false },
-		{ FRAME_TSO4, 0x4f, 0, 74, false },
-		{ FRAME_TSO4, 0x45, 0, 38, true },
-		{ FRAME_TSO4, 0x46, 0, 34, true },
+		{ FRAME_TSO4, 0x45, 6, 34, false },
+		{ FRAME_TSO4, 0x46, 6, 38, false },
+		{ FRAME_TSO4, 0x4f, 6, 74, false },
+		{ FRAME_TSO4, 0x45, 6, 38, true },
+		{ FRAME_TSO4, 0x46, 6, 34, true },
+		{ FRAME_TSO4, 0x45, 17, 34, true },
 		{ FRAME_TSO6, 0x60, 6, 54, false },
 		{ FRAME_TSO6, 0x60, 0, 54, true },  /* an extension header, says the header */
 		{ FRAME_TSO6, 0x60, 6, 62, true },
@@ -282,7 +283,7 @@ static void test_tunnel(void **state)
 
 		flat_make(flat, sizeof(flat), (const uint8_t[]){ 8, 0 }, 2);
 		flat[14] = cases[i].first;
-		flat[20] = cases[i].next_header;
+		flat[cases[i].first >> 4 == 4 ? 23 : 20] = cases[i].next_header;
 		ref_cut(&r, flat, sizeof(flat), 1 + ref_random(FRAME_SEGS));
 		r.f.flags = cases[i].flags;
 		r.f.l3_start = 14;

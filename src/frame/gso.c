@@ -63,6 +63,9 @@ bool gso_start(struct gso *gso, struct frame *f)
 		f->drop = DROP_BAD_OFFLOAD;
 		return false;
 	}
+	/* The snapshot counts, whatever was there before: it passes whole only if this holds of it. */
+	if (!frame_tso_is_plain(f, gso->hdr + f->l3_start))
+		f->flags |= FRAME_TUNNEL;
 	while (seg_at(gso, gso->seg_idx, &size), skip >= size) {
 		skip -= size;
 		gso->seg_idx++;

@@ -12,9 +12,10 @@
 #define MAC_RESERVED      0x00000000c28001ull
 #define MAC_RESERVED_MASK 0xf0ffffffffffull
 
-/* Pieces that a large-send frame may become for all ports that it goes to, if these are several. Each may
- * have to cut it, so what one port can bear (GSO_PIECES_MAX), so often, would stop a worker for long. */
-#define FLOOD_PIECES_MAX 256u
+/* Pieces that the large sends of a burst may become for all ports, where they go to several: as many as a burst of
+ * other frames does in a switch of 256 ports. Each port may have to cut them, so what one can bear (GSO_PIECES_MAX), so
+ * often, would stop a worker for long. */
+#define FLOOD_PIECES_MAX 8192u
 
 struct forwarder *forwarder_new(void)
 {
@@ -83,20 +84,22 @@ static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot
 			      uint16_t in_port, const struct frame *f, bool unicast)
 {
 	bool from_uplink = s->port[in_port].uplink;
-	unsigned int max = s->n_ports, n = 0;
+	unsigned int n = 0, n_pieces;
 	uint16_t to[SWITCH_PORTS_MAX];
 
-	if (unlikely((f->flags & FRAME_TSO) != 0))
-		max = FLOOD_PIECES_MAX / (f->size / f->mss + 1);
 	for (unsigned int i = 0; i < s->n_ports; i++) {
 		const struct port_config *p = &s->port[i];
 
 		if (!p->used || i == in_port || (from_uplink && p->uplink) ||
 		    (unicast && !p->unknown_unicast) || !may_leave(p, f))
 			continue;
-		if (unlikely(n >= max && n > 0))
-			return DROP_BAD_OFFLOAD;
 		to[n++] = (uint16_t)i;
+	}
+	if (unlikely((f->flags & FRAME_TSO) != 0 && n > 1)) {
+		n_pieces = (f->size / f->mss + 1) * n;
+		if (n_pieces > fw->flood_left)
+			return DROP_BAD_OFFLOAD;
+		fw->flood_left -= n_pieces;
 	}
 	for (unsigned int i = 0; i < n; i++)
 		group_add(fw, to[i], f);
@@ -242,6 +245,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		return;
 	}
 	fw->n_groups = 0;
+	fw->flood_left = FLOOD_PIECES_MAX;
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
 		enum drop_reason reason = decide(fw, s, in_port, f, &last);

@@ -83,6 +83,7 @@ struct forwarder {
 	uint16_t group_port[SWITCH_PORTS_MAX];
 	uint16_t group_of[SWITCH_PORTS_MAX];
 	uint16_t group_n[SWITCH_PORTS_MAX];
+	unsigned int flood_left; /* pieces of large sends to several ports, in this burst */
 	const struct frame *group[SWITCH_PORTS_MAX][BURST_MAX];
 	struct gso gso;
 	struct frame gso_frame[BURST_MAX];

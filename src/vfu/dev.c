@@ -125,7 +125,7 @@ int vfu_dev_new(struct vfu_dev **devp, struct vfu_loop *loop, const char *path,
 	dev->desc = *desc;
 	dev->priv = priv;
 	dev->listen_fd = -1;
-	dev->offers_maps = true;
+	dev->offers_maps = !desc->no_maps;
 	dev->listen_watch = (struct vfu_watch){ accept_ready, dev };
 	dev->conn_watch = (struct vfu_watch){ vfu_conn_ready, dev };
 	vfu_conn_init(&dev->conn);

@@ -131,6 +131,7 @@ struct vfu_dev_desc {
 	struct pci_config *config;
 	const struct pci_layout *layout;
 	struct mem *mem; /* where DMA mappings go: borrowed, must outlive the device */
+	bool no_maps;    /* vfu_dev_offer_maps(false), from the first client on */
 };
 
 /* Who may connect: the socket's mode and owner, -1 leaves the owner or group as it is. */
@@ -192,7 +193,7 @@ void vfu_dev_free(struct vfu_dev *dev);
 bool vfu_dev_attached(const struct vfu_dev *dev);
 
 /**
- * Whether clients that attach from now on may map the regions' areas; they may, to begin with. One that is
+ * Whether clients that attach from now on may map the regions' areas. One that is
  * attached goes on as it began. Holders of vfu_lock().
  */
 void vfu_dev_offer_maps(struct vfu_dev *dev, bool offer);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Clients that do what none should. A does it; each time B goes on, with the next A. */
+#include <dirent.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "vhost/test_sides.h"
@@ -75,6 +77,50 @@ static void test_bad_rings(void **state)
 	for (struct vhost_info info = { 0 }; !info.broken;)
 		vhost_get_info(sides[0].vhost, &info);
 	after_nonsense();
+}
+
+static unsigned int n_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Descriptors with requests that have none. */
+static void test_needless_descriptors(void **state)
+{
+	static const uint32_t requests[] = { FRONT_GET_FEATURES, FRONT_GET_QUEUE_NUM,
+					     FRONT_GET_PROTOCOL_FEATURES };
+	struct front *a = &sides[0].front;
+	int fds[8];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = eventfd(0, 0);
+	side_run(&sides[0], FEATURES);
+	side_run(&sides[1], FEATURES);
+	after_nonsense();
+	for (unsigned int k = 0; k < ARRAY_SIZE(requests); k++) {
+		unsigned int before;
+		uint64_t value;
+
+		/* Once more, for what a first session leaves behind. */
+		for (unsigned int round = 0; round < 2; round++) {
+			before = n_fds();
+			for (unsigned int i = 0; i < 20; i++)
+				if (front_send(a, requests[k], 0, NULL, 0, fds, 8) < 0 ||
+				    front_reply(a, &value, 8) <= 0)
+					break;
+			after_nonsense();
+		}
+		assert_true(n_fds() <= before);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
 }
 
 /* Packed rings: what a client may say of where they are and stand. */
@@ -261,7 +307,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_sides(test_bad_rings),     with_sides(test_bad_packed_rings),
 		with_sides(test_bad_memory),    with_sides(test_cut_sessions),
-		with_sides(test_half_messages), with_sides(test_noise),
+		with_sides(test_half_messages), with_sides(test_needless_descriptors),
+		with_sides(test_noise),
 	};
 
 	return run_sides(tests, ARRAY_SIZE(tests));

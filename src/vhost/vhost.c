@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <rte_version.h>
 #include <rte_vhost.h>
 
 #include "base/log.h"
@@ -300,10 +301,30 @@ struct message {
 	uint64_t payload[2];
 } __attribute__((packed));
 
+/* What the library hands to us is a message with its descriptors (22.11, lib/vhost/vhost_user.h, struct
+ * vhu_msg_context). Where the size of its messages is not known, it answers by itself, and what it does not know is
+ * not offered. */
+#if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
+#define LIB_MESSAGE_SIZE 644
+#else
+#define LIB_MESSAGE_SIZE 0
+#endif
+#define LIB_FDS 8
+struct lib_context {
+	uint8_t message[LIB_MESSAGE_SIZE];
+	int fds[LIB_FDS];
+	int n_fds;
+} __attribute__((packed));
+
+/* Descriptors that come with a request are closed, which the library does only when it answers itself. */
 static enum rte_vhost_msg_result answer(void *msg, uint64_t value)
 {
+	struct lib_context *context = msg;
 	struct message m;
 
+	for (int i = 0; i < context->n_fds && i < LIB_FDS; i++)
+		close(context->fds[i]);
+	context->n_fds = 0;
 	memcpy(&m, msg, offsetof(struct message, payload));
 	m.size = sizeof(m.payload[0]);
 	m.payload[0] = value;
@@ -332,11 +353,11 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 	if (v == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	memcpy(&request, msg, sizeof(request));
-	if (request == GET_FEATURES)
+	if (LIB_MESSAGE_SIZE > 0 && request == GET_FEATURES)
 		return answer(msg, FEATURES);
 	/* The library would answer with its own limit (22.11, vhost_user_get_queue_num), and a guest with
 	 * more queues than are served would send into some that nobody looks at. */
-	if (request == GET_QUEUE_NUM)
+	if (LIB_MESSAGE_SIZE > 0 && request == GET_QUEUE_NUM)
 		return answer(msg, v->net.endpoint.n_txq);
 	if (request == SET_FEATURES)
 		take_features(v, vid, msg);

@@ -220,6 +220,7 @@ static const struct {
 	{ { 4, UDP, 0, 100, 3, LONG_UDP },         IP4 | PACKET_UDP, IPCS, 0, 0 },
 	{ { 4, UDP, 0, 100, 3, TINY_UDP },         IP4 | PACKET_UDP, IPCS, 0, 0 },
 	{ { 4, UDP, EXT_FRAGMENT, 100, 0, 0 },     IP4, IPCS, 0, 0 },
+	{ { 4, SCTP, 0, 0, 0, 0 },                 IP4 | PACKET_SCTP, IPCS | L4CS, 0, 0 },
 	{ { 4, SCTP, 0, 16, 0, 0 },                IP4 | PACKET_SCTP, IPCS | L4CS, 0, 0 },
 	{ { 4, SCTP, 0, 1200, 2, 0 },              IP4 | PACKET_SCTP, IPCS | L4CS, 0, 0 },
 	{ { 4, SCTP, 0, 1200, 2, BAD_L4 },         IP4 | PACKET_SCTP, IPCS | L4CS, 0, 1 },
@@ -631,7 +632,15 @@ static void headers_are_split(void **state)
 /* TCP headers of every length, also beyond the packet; with checksums in both pieces. */
 static void split_and_verified(void **state)
 {
+	uint32_t all = make(data[0], &(struct packet){ 4, SCTP, 0, 0, 0, RIGHT });
+	struct frame sctp = guest_frame(data[0], all, GUEST_MAC, ETH_TYPE_IPV4);
+
 	verify(true);
+	/* All of it in the header buffer, and nothing behind its last header. */
+	restart(SRRCTL_DESCTYPE_ALWAYS | 256 << 2 | 1);
+	*guest_rx_desc(&g, 0) = (struct guest_desc){ GUEST_BUFS, HDR(0) };
+	assert_int_equal(push1(&sctp, 0), 1);
+	assert_int_equal(status_of(0), 3 | IPCS | L4CS);
 	for (uint32_t words = 0; words < 16; words++) {
 		uint32_t size = make(data[0], &(struct packet){ 4, TCP, 0, 30, 0, RIGHT });
 		struct frame f = guest_frame(data[0], size, GUEST_MAC, ETH_TYPE_IPV4);

@@ -330,9 +330,9 @@ static enum drop_reason deliver_tso(struct rx_pass *p, const struct frame *f)
 		gso.n_ids = max / f->mss;
 		if ((f->flags & FRAME_USO) != 0 && gso.n_ids > UDP_PIECES_MAX)
 			gso.n_ids = UDP_PIECES_MAX;
+		if (gso.n_ids == 0)
+			gso.n_ids = 1; /* gso_start has seen that it fits */
 		whole.mss = (uint16_t)(gso.n_ids * f->mss);
-		if (whole.mss == 0)
-			return DROP_BAD_OFFLOAD;
 	}
 	while (gso_next(&gso, &piece, &memory)) {
 		enum drop_reason drop;
