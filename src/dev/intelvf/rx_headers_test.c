@@ -312,7 +312,7 @@ static void headers_in_bursts(void **state)
 	uint32_t seed = 1;
 
 	for (unsigned int round = 0; round < 400; round++) {
-		unsigned int which[BURST_MAX];
+		unsigned int which[BURST_MAX], last = 0;
 		struct frame f[BURST_MAX];
 
 		restart(ADV | 2);
@@ -320,7 +320,9 @@ static void headers_in_bursts(void **state)
 			uint32_t size;
 
 			seed = seed * 1664525 + 1013904223;
-			which[i] = i % 3 == 2 ? which[i - 1] : (seed >> 8) % ARRAY_SIZE(packets);
+			if (i % 3 != 2)
+				last = (seed >> 8) % ARRAY_SIZE(packets);
+			which[i] = last;
 			size = make(data[i], &packets[which[i]].p);
 			f[i] = guest_frame(data[i], size, GUEST_MAC, load_be16(data[i] + 12));
 		}
