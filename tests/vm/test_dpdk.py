@@ -103,8 +103,8 @@ def machine(lab, bare_stage, tmp_path_factory):
     """(stage, guest, its testpmd's serial port, {MAC: PCI address})"""
     stage, devices = bare_stage, []
     stage.set_uplink_mtu(9000)
-    # Frames are counted, so nobody may send any by himself.
-    stage["outside"].run("echo 1 >/proc/sys/net/ipv6/conf/out0/disable_ipv6")
+    # Frames are counted, so nobody may send any by himself, nor ask who sent what he got.
+    stage["outside"].run("echo 1 >/proc/sys/net/ipv6/conf/out0/disable_ipv6; ip address flush dev out0")
     for slot, name in enumerate(MODELS, 1):
         queues = {"82599": {"queues": 8}, "x540": {"queues": 4}, "x550": {"queues": 4}}.get(name, {})
         stage.add_vport(name, model=name, mac=MACS[name], trust=True, mtu=9000,

@@ -44,16 +44,25 @@ def test_indirection_table(pair, name):
     assert len(re.search(r"hash key:\s*([0-9a-f:]+)", text)[1].split(":")) == 40
 
 
+# The key is random and the hash linear: ports that differ in all of their bits, so that no few bits of it
+# can put all flows into one queue.
+PORTS = [2003, 4099, 8231, 9901, 13007, 16603, 21001, 24989, 33791, 36007, 41017, 45007, 50021, 55009, 60013, 65003]
+
+
 @pytest.mark.parametrize("source, target", [ALL, ALL[::-1]])
 def test_flows_are_spread(pair, source, target):
     """Sixteen connections land on both receive queues of the target, and go out by both of the source."""
     before = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
     irqs = interrupts(pair[target])
-    server = pair[target].spawn("iperf3 -s -1 -p 5199")
-    text = pair[source].run(
-        f"until iperf3 -P 16 -n 2M -p 5199 -c {pair[target].address}; do usleep 50000; done", timeout=60)
-    server.wait()
-    assert "receiver" in text
+    server = pair[target].spawn("iperf3 -s -p 5199")
+    try:
+        text = pair[source].run(
+            f"for port in {' '.join(map(str, PORTS))}; do "
+            f"until iperf3 -n 500K --cport $port -p 5199 -c {pair[target].address}; do usleep 50000; done; done",
+            timeout=120)
+    finally:
+        server.kill()
+    assert text.count("receiver") == len(PORTS)
     after = queue_packets(pair[target], "rx"), queue_packets(pair[source], "tx")
     for old, new in zip(before, after):
         assert all(now - then > 100 for then, now in zip(old, new)), (before, after)
@@ -101,7 +110,7 @@ def test_moderation(pair, name):
     rates = [(now - then) / took for then, now in zip(before, after)]
     # What passes between the two readings of the clock is the guest's.
     assert max(rates) < 1000 * 1.25, rates
-    assert max(rates) > 100, rates
+    assert max(rates) > 10, rates
 
 
 @pytest.mark.parametrize("name", ALL)
