@@ -50,6 +50,15 @@ def wait_for(condition, what, seconds=START_SECONDS):
         time.sleep(0.05)
 
 
+def stop_daemon(processes, daemon):
+    process = daemon.process
+    try:
+        daemon.stop()
+    finally:
+        processes.stop(process)
+        daemon.remove_run_dir()
+
+
 class Softiov:
     """softiovd with as many vports as there are ports, each with a VF and a synthetic. `fields`: of each."""
 
@@ -128,12 +137,7 @@ class Softiov:
 
     def close(self):
         self.signal(signal.SIGCONT)
-        process = self.daemon.process
-        try:
-            self.daemon.stop()
-        finally:
-            self.processes.stop(process)
-            self.daemon.remove_run_dir()
+        stop_daemon(self.processes, self.daemon)
 
 
 class Ovs:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+import contenders
 import softiov
 from machine import BenchError
 
@@ -176,12 +177,7 @@ class Daemon:
         return cpu_seconds(self.daemon.pid)
 
     def close(self):
-        process = self.daemon.process
-        try:
-            self.daemon.stop()
-        finally:
-            self.processes.stop(process)
-            self.daemon.remove_run_dir()
+        contenders.stop_daemon(self.processes, self.daemon)
 
 
 def igb_devices(path, end):

@@ -105,9 +105,9 @@ static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const j
 	return port;
 }
 
-/* The port is whole. Not before: making room for it publishes its switch, and it may yet be refused. */
-static void port_open(struct rt_port *port)
+void port_open(struct rt_port *port)
 {
+	port->removed = false;
 	port->sw->port[port->idx].used = true;
 	port->sw->changed = true;
 }

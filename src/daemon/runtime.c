@@ -172,9 +172,7 @@ static bool revive(struct runtime *rt, enum port_kind kind, const json_t *config
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->kind != kind || !port->removed || !json_equal(port->config, config))
 			continue;
-		port->removed = false;
-		port->sw->port[port->idx].used = true;
-		port->sw->changed = true;
+		port_open(port);
 		return true;
 	}
 	return false;

@@ -131,7 +131,10 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
 int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config);
-/* Takes the port out of the switch's table; port_free frees it after publishing. */
+/* Puts the port into the switch's table. Not before it is whole: making room for it publishes its switch, and it
+ * may yet be refused. */
+void port_open(struct rt_port *port);
+/* Takes it out of the table; port_free frees it after publishing. */
 void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
 /* Frees VFs and synthetics that their vports do not want any more. */

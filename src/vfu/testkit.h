@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/test_fds.h"
 #include "mem/mem.h"
 #include "pci/pci.h"
 #include "vfu/internal.h"
@@ -65,7 +66,6 @@ int kit_setup(void **state);        /* *state: a struct kit, its client not conn
 int kit_setup_agreed(void **state); /* connected, version negotiated */
 int kit_teardown(void **state);
 
-unsigned int open_fds(void);
 void pump(struct kit *k);
 int new_memfd(size_t size);
 int new_eventfd(void);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Clients that do what none should. A does it; each time B goes on, with the next A. */
-#include <dirent.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "base/test_fds.h"
 #include "vhost/test_sides.h"
 
 static void after_nonsense(void)
@@ -79,18 +79,6 @@ static void test_bad_rings(void **state)
 	after_nonsense();
 }
 
-static unsigned int n_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* Descriptors with requests that have none. */
 static void test_needless_descriptors(void **state)
 {
@@ -110,14 +98,14 @@ static void test_needless_descriptors(void **state)
 
 		/* Once more, for what a first session leaves behind. */
 		for (unsigned int round = 0; round < 2; round++) {
-			before = n_fds();
+			before = open_fds();
 			for (unsigned int i = 0; i < 20; i++)
 				if (front_send(a, requests[k], 0, NULL, 0, fds, 8) < 0 ||
 				    front_reply(a, &value, 8) <= 0)
 					break;
 			after_nonsense();
 		}
-		assert_true(n_fds() <= before);
+		assert_true(open_fds() <= before);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);

@@ -769,38 +769,3 @@ void vhost_get_info(struct vhost *v, struct vhost_info *info)
 	for (unsigned int i = 0; i < virtio_net_n_rings(&v->net); i++)
 		info->broken |= atomic_load(&virtio_net_ring(&v->net, i)->state) == RING_BROKEN;
 }
-
-const char *vhost_feature_name(uint64_t features, unsigned int n)
-{
-	static const struct {
-		unsigned int bit;
-		const char *name;
-	} names[] = {
-		{ VIRTIO_NET_F_CSUM, "csum" },
-		{ VIRTIO_NET_F_GUEST_CSUM, "guest-csum" },
-		{ VIRTIO_NET_F_MTU, "mtu" },
-		{ VIRTIO_NET_F_GUEST_TSO4, "guest-tso4" },
-		{ VIRTIO_NET_F_GUEST_TSO6, "guest-tso6" },
-		{ VIRTIO_NET_F_GUEST_ECN, "guest-ecn" },
-		{ VIRTIO_NET_F_HOST_TSO4, "host-tso4" },
-		{ VIRTIO_NET_F_HOST_TSO6, "host-tso6" },
-		{ VIRTIO_NET_F_HOST_ECN, "host-ecn" },
-		{ VIRTIO_NET_F_MRG_RXBUF, "mrg-rxbuf" },
-		{ VIRTIO_NET_F_GUEST_ANNOUNCE, "guest-announce" },
-		{ VIRTIO_NET_F_MQ, "mq" },
-		{ VHOST_F_LOG_ALL, "dirty-log" },
-		{ VIRTIO_RING_F_INDIRECT_DESC, "indirect" },
-		{ VIRTIO_RING_F_EVENT_IDX, "event-idx" },
-		{ VIRTIO_F_VERSION_1, "version-1" },
-		{ VIRTIO_F_RING_PACKED, "packed" },
-		{ VIRTIO_F_IN_ORDER, "in-order" },
-		{ VIRTIO_NET_F_GUEST_USO4, "guest-uso4" },
-		{ VIRTIO_NET_F_GUEST_USO6, "guest-uso6" },
-		{ VIRTIO_NET_F_HOST_USO, "host-uso" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if ((features & 1ull << names[i].bit) != 0 && n-- == 0)
-			return names[i].name;
-	return NULL;
-}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "dev/virtio_net/virtio_net.h"
 #include "fuzz.h"
 
 static uint32_t put16(uint8_t *bytes, uint32_t at, uint16_t v)
@@ -105,4 +106,21 @@ struct made_frame frame_make(struct input *in, uint8_t *bytes, uint32_t room, ui
 		memset(bytes + n, how, f.size - n);
 	memcpy(bytes, hdr, n < f.size ? n : f.size);
 	return f;
+}
+
+void frame_offloads(const struct made_frame *f, uint8_t how, struct input *in,
+		    struct virtio_net_hdr_v1 *hdr)
+{
+	if ((how & 1) != 0) {
+		hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr->csum_start = htole16((uint16_t)(f->l2 + f->l3));
+		hdr->csum_offset = htole16(f->proto == 17 ? 6 : 16);
+	}
+	if ((how & 2) != 0) {
+		hdr->gso_type = f->proto == 17 ? VIRTIO_NET_HDR_GSO_UDP_L4
+				: f->ip6       ? VIRTIO_NET_HDR_GSO_TCPV6
+					       : VIRTIO_NET_HDR_GSO_TCPV4;
+		hdr->gso_size = htole16(in16(in));
+		hdr->hdr_len = htole16((uint16_t)(f->l2 + f->l3 + f->l4));
+	}
 }

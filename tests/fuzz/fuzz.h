@@ -74,6 +74,10 @@ struct made_frame {
 
 /* Writes a frame, as the input asks, of at most `room` bytes (FUZZ_FRAME_MAX will do). */
 struct made_frame frame_make(struct input *in, uint8_t *bytes, uint32_t room, uint64_t source);
+struct virtio_net_hdr_v1;
+/* What a driver asks for it in the header: bit 0 of `how` its checksum, bit 1 a large send. */
+void frame_offloads(const struct made_frame *f, uint8_t how, struct input *in,
+		    struct virtio_net_hdr_v1 *hdr);
 
 /* One input; the target's. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -87,16 +87,7 @@ static void op_frame(struct target *t, struct input *in)
 	struct made_frame f;
 
 	f = frame_make(in, bytes + t->g.net.hdr_size, FUZZ_FRAME_MAX, MAC_FUZZED);
-	if ((how & 1) != 0) {
-		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		hdr.csum_start = htole16((uint16_t)(f.l2 + f.l3));
-		hdr.csum_offset = htole16(f.proto == 17 ? 6 : 16);
-	}
-	if ((how & 2) != 0) {
-		hdr.gso_type = f.ip6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-		hdr.gso_size = htole16(in16(in));
-		hdr.hdr_len = htole16((uint16_t)(f.l2 + f.l3 + f.l4));
-	}
+	frame_offloads(&f, (uint8_t)how, in, &hdr);
 	if ((how & 0x80) != 0)
 		((uint8_t *)&hdr)[in_below(in, sizeof(hdr))] = in8(in);
 	memcpy(bytes, &hdr, t->g.net.hdr_size);

@@ -250,16 +250,7 @@ void world_honest_sends(struct world *w, struct input *in)
 		struct virtio_net_hdr_v1 hdr = { 0 };
 
 		f = frame_make(in, bytes, sizeof(bytes), MAC_VIRTIO);
-		if ((how & 1) != 0) {
-			hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-			hdr.csum_start = htole16((uint16_t)(f.l2 + f.l3));
-			hdr.csum_offset = htole16(f.proto == 17 ? 6 : 16);
-		}
-		if ((how & 2) != 0) {
-			hdr.gso_type = f.ip6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-			hdr.gso_size = htole16(in16(in));
-			hdr.hdr_len = htole16((uint16_t)(f.l2 + f.l3 + f.l4));
-		}
+		frame_offloads(&f, (uint8_t)how, in, &hdr);
 		if ((how & 4) != 0)
 			hdr.flags |= VIRTIO_NET_HDR_F_DATA_VALID;
 		net_guest_send(&w->net, &hdr, bytes, f.size);

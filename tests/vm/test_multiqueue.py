@@ -110,7 +110,7 @@ def test_moderation(pair, name):
     rates = [(now - then) / took for then, now in zip(before, after)]
     # What passes between the two readings of the clock is the guest's.
     assert max(rates) < 1000 * 1.25, rates
-    assert max(rates) > 10, rates
+    assert max(rates) > 100, rates
 
 
 @pytest.mark.parametrize("name", ALL)
