@@ -244,15 +244,14 @@ static void copy_flat(const struct frame *f, uint8_t *va)
 	sum = (uint16_t)~csum_fold(csum_copy(va + start, f->va + start, f->size - start, 0));
 	sum = sum == 0 ? 0xffff : sum; /* as in finish_csums */
 	memcpy(va + start + f->csum_offset, &sum, sizeof(sum));
-	memcpy(va, f->mac, ETH_ADDRS_SIZE);
-	store_be16(va + ETH_ADDRS_SIZE, f->ethertype);
+	memcpy(va, f->header, FRAME_SIZE_MIN);
 }
 
 unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, unsigned int n_out,
 			     unsigned int copy_flags)
 {
 	struct writer w = { .out = out, .sum_from = SUM_NOTHING };
-	uint8_t tag[4], ethertype[2];
+	uint8_t tag[4];
 	uint32_t shift = (copy_flags & COPY_TAG) != 0 ? 4 : 0;
 
 	if (copy_flags == COPY_CSUM && f->n_segs == 1 && n_out == 1 && f->body == ETH_ADDRS_SIZE &&
@@ -268,8 +267,7 @@ unsigned int frame_copy_slow(const struct frame *f, const struct seg_out *out, u
 		store_be16(tag + 2, f->tci);
 		put(&w, tag, sizeof(tag));
 	}
-	store_be16(ethertype, f->ethertype);
-	put(&w, ethertype, sizeof(ethertype));
+	put(&w, f->header + ETH_ADDRS_SIZE, FRAME_SIZE_MIN - ETH_ADDRS_SIZE);
 	put_body(&w, f);
 	if ((copy_flags & COPY_CSUM) != 0)
 		finish_csums(f, out, shift, &w);

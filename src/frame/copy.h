@@ -75,8 +75,7 @@ static inline void frame_copy_plain(const struct frame *f, uint8_t *va)
 	copy_bytes(va, f->va, f->size);
 	/* What was decided on, not what the sender may have put there since: with another ethertype the frame
 	 * would have a VLAN tag that nobody checked. */
-	memcpy(va, f->mac, ETH_ADDRS_SIZE);
-	store_be16(va + ETH_ADDRS_SIZE, f->ethertype);
+	memcpy(va, f->header, FRAME_SIZE_MIN);
 }
 
 /* The fast path inline: one segment in, one out, nothing to do on the way. */

@@ -112,6 +112,7 @@ bool frame_parse_slow(struct frame *f)
 			f->hdr_size -= 4;
 		}
 	}
+	store_be16(f->header + ETH_ADDRS_SIZE, f->ethertype);
 	return (f->flags & FRAME_WORK) == 0 || frame_parse_offloads(f);
 }
 

@@ -85,23 +85,55 @@ struct frame {
 	uint32_t seg_size;      /* of the first segment */
 	uint32_t size;          /* sum of all segments. After frame_parse: of the untagged frame */
 	const struct seg *more; /* segments after the first, n_segs - 1 of them */
-	uint16_t n_segs;        /* >= 1 */
-	uint16_t flags;         /* enum frame_flag */
-	uint16_t tci;           /* VLAN tag, host order */
-	uint16_t mss;           /* TSO: payload bytes in each piece */
-	uint16_t hdr_size;      /* TSO: bytes of all headers, untagged */
+	union {
+		/* These four at once: frame_has_form(). */
+		uint64_t form;
+		struct {
+			uint16_t n_segs; /* >= 1 */
+			uint16_t flags;  /* enum frame_flag */
+			uint16_t
+				body; /* set by frame_parse: offset, in the sender's bytes, of what follows
+					    addresses and tag: 12 or 16 */
+			uint16_t
+				vid; /* set by the switch: the VLAN that it is in; 0 = untagged domain */
+		};
+	};
+	uint16_t tci;      /* VLAN tag, host order */
+	uint16_t mss;      /* TSO: payload bytes in each piece */
+	uint16_t hdr_size; /* TSO: bytes of all headers, untagged */
 	uint16_t csum_start;
 	uint16_t csum_offset;
 	uint16_t l3_start; /* FRAME_IP4_CSUM, FRAME_TSO */
-	/* Set by frame_parse, host order where numbers. */
-	uint16_t
-		body; /* offset, in the sender's bytes, of what follows addresses and tag: 12 or 16 */
-	uint16_t ethertype; /* of the untagged frame; a length below 1536 */
-	uint16_t vid;       /* the VLAN that the switch put it in; 0 = untagged domain */
+	/* Set by frame_parse. */
+	uint16_t ethertype; /* of the untagged frame, host order; a length below 1536 */
 	uint8_t drop;       /* enum drop_reason */
 	uint8_t pad;
-	uint8_t mac[ETH_ADDRS_SIZE]; /* destination, source: the snapshot */
+	union {
+		uint8_t mac[ETH_ADDRS_SIZE]; /* destination, source: the snapshot */
+		uint8_t header
+			[16]; /* the untagged frame's, FRAME_SIZE_MIN bytes; behind them anything */
+	};
 } __attribute__((aligned(8)));
+
+/* The usual frame: it lies in one segment, has no tag inside, is in VLAN `vid`, and has none of some flags. */
+struct frame_form {
+	uint64_t mask, want;
+};
+
+static inline struct frame_form frame_form(uint16_t vid, uint16_t without_flags)
+{
+	struct frame mask = {
+		.n_segs = UINT16_MAX, .flags = without_flags, .body = UINT16_MAX, .vid = UINT16_MAX
+	};
+	struct frame want = { .n_segs = 1, .body = ETH_ADDRS_SIZE, .vid = vid };
+
+	return (struct frame_form){ mask.form, want.form };
+}
+
+static inline bool frame_has_form(const struct frame *f, struct frame_form form)
+{
+	return (f->form & form.mask) == form.want;
+}
 
 static inline uint64_t mac_load(const uint8_t *mac)
 {
@@ -148,8 +180,8 @@ static inline bool frame_parse_macs(struct frame *f, uint64_t *dest, uint64_t *s
 		goto slow;
 	*dest = lo & 0xffffffffffff;
 	*source = lo >> 48 | (hi & 0xffffffff) << 16;
-	memcpy(f->mac, &(uint64_t){ htole64(lo) }, sizeof(lo));
-	memcpy(f->mac + sizeof(lo), &(uint32_t){ htole32((uint32_t)hi) }, sizeof(uint32_t));
+	memcpy(f->header, &(uint64_t){ htole64(lo) }, sizeof(lo));
+	memcpy(f->header + sizeof(lo), &(uint64_t){ htole64(hi) }, sizeof(hi));
 	f->body = ETH_ADDRS_SIZE;
 	f->tci = 0;
 	f->drop = DROP_NONE;

@@ -52,10 +52,9 @@ bool gso_start(struct gso *gso, struct frame *f)
 	gso->f = f;
 	gso->n_ids = 1;
 	gso->payload = f->size - f->hdr_size;
-	memcpy(gso->hdr, f->mac, ETH_ADDRS_SIZE);
 	frame_read(f, f->body, gso->hdr + ETH_ADDRS_SIZE, f->hdr_size - ETH_ADDRS_SIZE);
-	/* The ethertype that was decided on, not what the sender may have put there since. */
-	store_be16(gso->hdr + ETH_ADDRS_SIZE, f->ethertype);
+	/* What was decided on, not what the sender may have put there since. */
+	memcpy(gso->hdr, f->header, FRAME_SIZE_MIN);
 	size = gso->payload < f->mss ? gso->payload : f->mss;
 	if (f->hdr_size - f->l3_start + size > UINT16_MAX || /* IP's length field */
 	    gso->hdr[f->l3_start] >> 4 != ((f->flags & FRAME_TSO4) != 0 ? 4 : 6) ||

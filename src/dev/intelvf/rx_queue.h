@@ -549,7 +549,7 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	/* Long frames may have taken more than was looked up ahead. */
 	uint32_t n_ahead = b->buf_next < b->n_buf ? b->n_buf - b->buf_next : 0;
 	uint8_t *const *buf = &b->buf[n_ahead > 0 ? b->buf_next : 0];
-	const uint16_t vid = b->untagged_vid;
+	const struct frame_form usual = frame_form(b->untagged_vid, FRAME_WORK | FRAME_L4_VALID);
 	struct rx_desc *desc = b->desc;
 	uint32_t idx = b->ring->head;
 	struct info_memo memo = { 0 };
@@ -568,9 +568,8 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 		const uint32_t size = f->size;
 		uint8_t *va = buf[i];
 
-		if (unlikely(va == NULL || mac_load(f->mac) != mac || f->vid != vid ||
-			     size - INFO_SIZE_MIN > size_max - INFO_SIZE_MIN ||
-			     !frame_is_plain(f) || (f->flags & (FRAME_WORK | FRAME_L4_VALID)) != 0))
+		if (unlikely(va == NULL || mac_load(f->mac) != mac || !frame_has_form(f, usual) ||
+			     size - INFO_SIZE_MIN > size_max - INFO_SIZE_MIN))
 			break;
 		frame_copy_plain(f, va);
 		write_back_advanced(&desc[idx],

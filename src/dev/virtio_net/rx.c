@@ -367,13 +367,6 @@ static void push_slow(struct rx_pass *p, const struct frame *f)
 	p->stats->rx_bytes += f->size;
 }
 
-/* One segment, no tag to write, nothing to compute. */
-static inline bool is_simple(const struct frame *f, uint16_t untagged_vid)
-{
-	return likely(f->n_segs == 1) && likely(f->body == ETH_ADDRS_SIZE) &&
-	       likely(f->vid == untagged_vid) && likely((f->flags & FRAME_WORK) == 0);
-}
-
 /* The header of a frame without work, in two stores. */
 static inline void put_plain_header(uint8_t *va, uint32_t hdr_size, uint8_t flags)
 {
@@ -399,7 +392,7 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 	const uint32_t hdr_size = p->net->hdr_size, max_frame = p->max_frame;
 	const uint8_t l4_valid_flag = p->net->l4_valid_flag;
 	const struct rx_slot *slot = &ahead->slot[ahead->at];
-	const uint16_t untagged_vid = p->untagged_vid;
+	const struct frame_form usual = frame_form(p->untagged_vid, FRAME_WORK);
 	const bool logged = p->net->log.bits != NULL;
 	const struct used_slots slots = used_slots(ring); /* split */
 	struct virtio_served *served = packed ? &ring->served[ring->n_served] : NULL;
@@ -414,13 +407,11 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 		const struct frame *f = frame[i];
 		uint32_t f_size = f->size;
 		uint8_t flags = (f->flags & FRAME_L4_VALID) != 0 ? l4_valid_flag : 0;
-		struct seg_out out;
 
-		if (unlikely(slot->va == NULL || !is_simple(f, untagged_vid) ||
-			     f_size > max_frame || f_size + hdr_size > slot->size))
+		if (unlikely(slot->va == NULL || !frame_has_form(f, usual) || f_size > max_frame ||
+			     f_size + hdr_size > slot->size))
 			break;
-		out = (struct seg_out){ slot->va + hdr_size, f_size };
-		frame_copy(f, &out, 1, 0);
+		frame_copy_plain(f, slot->va + hdr_size);
 		put_plain_header(slot->va, hdr_size, flags);
 		if (packed)
 			served[i] = (struct virtio_served){ f_size + hdr_size, slot->id, 1 };
