@@ -245,6 +245,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 		uplink_close(port->uplink);
 		fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
 	}
+	policy_retire(port);
 	LIST_REMOVE(port, next);
 	port->sw->owner[port->idx] = NULL;
 	free(port->stats);
@@ -499,12 +500,13 @@ static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *conf
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 {
 	struct rt_port *port = port_new(rt, PORT_OF_VPORT, config, why);
-	int ret = 0;
+	int ret;
 
 	if (port == NULL)
 		return why->code;
 	vport_rules(port, config);
-	if (obj_bool(config, "iov"))
+	ret = policy_update(port, config, why);
+	if (ret == 0 && obj_bool(config, "iov"))
 		ret = vf_take(rt, port, config, why);
 	if (ret == 0 && obj_bool(config, "synthetic"))
 		ret = syn_take(rt, port, config, why);
@@ -584,6 +586,8 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 	bool new_pins;
 	int ret = vport_adapters(rt, port, config, why);
 
+	if (ret == 0)
+		ret = policy_update(port, config, why);
 	if (ret < 0)
 		return ret;
 	if (!obj_bool(config, "iov"))

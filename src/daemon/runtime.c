@@ -88,6 +88,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	LIST_REMOVE(sw, next);
 	worker_quiesce(rt->workers);
 	switch_fini(&sw->sw);
+	policies_free(sw->retired);
 	json_decref(sw->config);
 	free(sw);
 }
@@ -97,6 +98,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 {
 	unsigned int n = 0;
+	struct port_policy *retired = sw->retired;
 	struct switch_snapshot *old;
 	int ret = 0;
 
@@ -114,6 +116,8 @@ void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 	sw->changed = false;
 	worker_quiesce(rt->workers);
 	switch_snapshot_free(old);
+	policies_free(retired);
+	sw->retired = NULL;
 }
 
 static void publish_changed(struct runtime *rt)

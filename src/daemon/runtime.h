@@ -46,6 +46,7 @@ struct rt_switch {
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
 	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
 	struct vf_controller controller;  /* whose VFs they are */
+	struct port_policy *retired;      /* no longer in port[], but perhaps in what is published */
 	bool changed;                     /* port[] is to be published */
 	bool removed;                     /* to be freed when the transaction settles */
 };
@@ -67,6 +68,7 @@ struct rt_port {
 	struct endpoint_stats *stats;
 	struct endpoint_stats gone; /* what endpoints counted that the port has no longer */
 	struct rate rate;
+	struct port_policy *policy;
 	/* vport */
 	struct vfdev *vf;
 	unsigned int vf_idx;
@@ -154,6 +156,12 @@ const char *vport_path(const struct rt_port *port);
 void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);
 /* The port's counters: its endpoints', also those that it had, and its own. */
 void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
+
+/* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */
+int policy_update(struct rt_port *port, const json_t *config, struct refusal *why);
+/* Takes it away, to be freed with the next publishing. */
+void policy_retire(struct rt_port *port);
+void policies_free(struct port_policy *policy);
 
 /* status.c */
 void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "frame/frame.h"
 #include "frame/gso.h"
-
-#define IP_PROTO_TCP 6
-#define IP_PROTO_UDP 17
+#include "frame/ip.h"
 
 void frame_read(const struct frame *f, uint32_t offset, void *dst, uint32_t size)
 {
@@ -132,6 +130,9 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_DOWN] = "down",
 		[DROP_BAD_BUFFER] = "bad-buffer",
 		[DROP_UPLINK] = "uplink-full",
+		[DROP_OBSCURE] = "obscure-headers",
+		[DROP_DHCP_GUARD] = "dhcp-guard",
+		[DROP_ROUTER_GUARD] = "router-guard",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

@@ -72,10 +72,13 @@ enum drop_reason {
 	DROP_NO_ROUTE, /* nobody is to get it: to a reserved address, to the ingress port itself, or
 			     no other port is in the VLAN */
 	DROP_FILTERED, /* the receiver's own address and VLAN filters do not want it */
-	DROP_NO_BUFFER,  /* the receiver has posted no buffer */
-	DROP_DOWN,       /* the receiver's queue is not enabled, or its link is down */
-	DROP_BAD_BUFFER, /* the receiver posted a buffer outside its memory */
-	DROP_UPLINK,     /* the uplink's transmit queue took no more */
+	DROP_NO_BUFFER,    /* the receiver has posted no buffer */
+	DROP_DOWN,         /* the receiver's queue is not enabled, or its link is down */
+	DROP_BAD_BUFFER,   /* the receiver posted a buffer outside its memory */
+	DROP_UPLINK,       /* the uplink's transmit queue took no more */
+	DROP_OBSCURE,      /* its headers do not say what it is, and a policy has to know */
+	DROP_DHCP_GUARD,   /* sent as a DHCP server, by a vport that may be none */
+	DROP_ROUTER_GUARD, /* the same of a router */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);

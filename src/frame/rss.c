@@ -2,23 +2,13 @@
 #include <stdatomic.h>
 
 #include "base/cpu.h"
+#include "frame/ip.h"
 #include "frame/rss.h"
 
-#define IP_PROTO_HOPOPTS  0
-#define IP_PROTO_TCP      6
-#define IP_PROTO_UDP      17
-#define IP_PROTO_ROUTING  43
-#define IP_PROTO_FRAGMENT 44
-#define IP_PROTO_AH       51
-#define IP_PROTO_DSTOPTS  60
-#define IP_PROTO_SCTP     132
-
-#define IP4_FRAGMENT    0x3fff /* more fragments, or an offset */
-#define OPT_PAD1        0
-#define OPT_HOME        201
-#define ROUTING_HOME    2
-#define EXT_HEADERS_MAX 8
-#define HEADERS_SIZE    256 /* what of a packet is looked at, from L3 on */
+#define OPT_PAD1     0
+#define OPT_HOME     201
+#define ROUTING_HOME 2
+#define HEADERS_SIZE 256 /* what of a packet is looked at, from L3 on */
 
 /* What is hashed, as it is in the packet: addresses, then ports. */
 struct flow {
@@ -78,14 +68,12 @@ static void take_ip6_ext(struct flow *flow, const uint8_t *l3, uint32_t size)
 	uint8_t proto = l3[6];
 	uint32_t at = 40;
 
-	for (unsigned int i = 0; i < EXT_HEADERS_MAX; i++) {
+	for (unsigned int i = 0; i < IP_EXT_HEADERS_MAX; i++) {
 		const uint8_t *ext = l3 + at;
 		uint32_t len;
 
 		flow->l3_size = (uint16_t)at;
-		if (proto != IP_PROTO_HOPOPTS && proto != IP_PROTO_ROUTING &&
-		    proto != IP_PROTO_AH && proto != IP_PROTO_DSTOPTS &&
-		    proto != IP_PROTO_FRAGMENT) {
+		if (!ip6_is_extension(proto)) {
 			take_l4(flow, l3, at, size, proto);
 			return;
 		}
@@ -95,8 +83,7 @@ static void take_ip6_ext(struct flow *flow, const uint8_t *l3, uint32_t size)
 		}
 		if (proto == IP_PROTO_FRAGMENT || at + 8 > size)
 			return;
-		/* RFC 8200, 4: in units of 8 bytes after the first; RFC 4302, 2.2: of 4 after two. */
-		len = proto == IP_PROTO_AH ? (ext[1] + 2u) * 4 : (ext[1] + 1u) * 8;
+		len = ip6_extension_size(proto, ext);
 		if (at + len > size)
 			return;
 		if (proto == IP_PROTO_ROUTING) {

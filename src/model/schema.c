@@ -106,6 +106,10 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may send from other MAC addresses" },
 	{ "trust", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may change its MAC, add MAC filters and go promiscuous" },
+	{ "dhcp-guard", TYPE_BOOL, 0, .def = "off",
+	  .help = "the VM may not answer as a DHCP server" },
+	{ "router-guard", TYPE_BOOL, 0, .def = "off",
+	  .help = "the VM may not advertise itself as a router, nor send redirects" },
 	{ "verify-checksums", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VF checks the checksums of every frame that the VM receives, as the controller does, "
 		  "and reports bad ones; off: it says what is known without" },

@@ -113,22 +113,29 @@ struct last_way {
 	uint16_t group;
 };
 
-/* Ingress checks and forwarding decision. Anything but DROP_NONE: the frame goes nowhere. */
-static inline enum drop_reason decide(struct forwarder *fw, const struct switch_snapshot *s,
-				      uint16_t in_port, struct frame *f, struct last_way *last)
+/* Ingress checks. Anything but DROP_NONE: the frame goes nowhere. */
+static inline __attribute__((always_inline)) enum drop_reason
+admit(const struct port_config *in, struct frame *f, uint64_t *dest, uint64_t *source)
 {
-	const struct port_config *in = &s->port[in_port];
-	uint64_t source, dest;
-	uint16_t out;
-
-	if (unlikely(!frame_parse_macs(f, &dest, &source)))
+	if (unlikely(!frame_parse_macs(f, dest, source)))
 		return f->drop;
-	if (unlikely((source & MAC_GROUP) != 0))
+	if (unlikely((*source & MAC_GROUP) != 0))
 		return DROP_BAD_SOURCE;
-	if (unlikely(!in->uplink && source != in->mac[0] && !source_allowed_slow(in, source)))
+	if (unlikely(!in->uplink && *source != in->mac[0] && !source_allowed_slow(in, *source)))
 		return DROP_SPOOFED_MAC;
 	if (unlikely(!classify_vlan(in, f)))
 		return DROP_VLAN;
+	return DROP_NONE;
+}
+
+/* The forwarding decision, likewise. */
+static inline __attribute__((always_inline)) enum drop_reason
+route(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port, struct frame *f,
+      uint64_t dest, uint64_t source, struct last_way *last)
+{
+	const struct port_config *in = &s->port[in_port];
+	uint16_t out;
+
 	if (in->uplink && fdb_static_find(s->macs, source) == FDB_NONE)
 		fdb_learn(s->learned, source, f->vid, in_port, fw->now_s);
 	if (unlikely((dest & MAC_GROUP) != 0)) {
@@ -213,14 +220,39 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 		ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
 }
 
+/* Takes those frames out of the group that the port's policies do not let in. Returns how many are left. */
+static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
+						       const struct port_config *port,
+						       const struct frame **frame, unsigned int n,
+						       struct endpoint_stats *stats)
+{
+	struct inspect *inspect = &fw->inspect;
+	uint32_t frames = 0, dropped;
+	unsigned int n_left = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		frames |= 1u << (frame[i] - inspect->burst->frame);
+	dropped = frames & ~policy_in(inspect, port->policy_in, frames);
+	for_each_frame(i, dropped) stats->drop[inspect->reason[i]]++;
+	for (unsigned int i = 0; i < n; i++)
+		if ((dropped >> (frame[i] - inspect->burst->frame) & 1) == 0)
+			frame[n_left++] = frame[i];
+	return n_left;
+}
+
 static inline void deliver(struct forwarder *fw, const struct port_config *port,
-			   const struct frame *const *frame, unsigned int n, unsigned int flags)
+			   const struct frame **frame, unsigned int n, unsigned int flags)
 {
 	struct endpoint *ep = running_endpoint(port);
 
 	if (unlikely(ep == NULL)) {
 		port->stats[worker_self].drop[DROP_DOWN] += n;
 		return;
+	}
+	if (unlikely(port->policy_in != NULL)) {
+		n = group_in(fw, port, frame, n, endpoint_stats_self(ep));
+		if (n == 0)
+			return;
 	}
 	fw->receiver = ep;
 	if (unlikely((flags & FRAME_TSO) != 0))
@@ -229,13 +261,72 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		ep->ops->push(ep, frame, n, port->pvid, endpoint_stats_self(ep));
 }
 
+/* The burst's way through the sender's policies, in three rounds: each looks at all frames. Returns their flags. */
+static __attribute__((noinline)) unsigned int
+decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port,
+		   struct burst *burst, struct endpoint_stats *stats)
+{
+	const struct port_config *in = &s->port[in_port];
+	struct last_way last = { .dest = MAC_BROADCAST };
+	uint32_t admitted = 0, passed, dropped;
+	uint64_t source, dest;
+	unsigned int flags = 0;
+
+	for (unsigned int i = 0; i < burst->n; i++) {
+		enum drop_reason reason = admit(in, &burst->frame[i], &dest, &source);
+
+		stats->tx_bytes += burst->frame[i].size;
+		flags |= burst->frame[i].flags;
+		if (likely(reason == DROP_NONE))
+			admitted |= 1u << i;
+		else
+			stats->drop[reason]++;
+	}
+	passed = policy_out(&fw->inspect, in->policy_out, admitted);
+	dropped = admitted & ~passed;
+	for_each_frame(i, dropped) stats->drop[fw->inspect.reason[i]]++;
+	for_each_frame(i, passed)
+	{
+		struct frame *f = &burst->frame[i];
+		enum drop_reason reason =
+			route(fw, s, in_port, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
+
+		if (unlikely(reason != DROP_NONE))
+			stats->drop[reason]++;
+	}
+	return flags;
+}
+
+static inline unsigned int decide(struct forwarder *fw, const struct switch_snapshot *s,
+				  uint16_t in_port, struct burst *burst,
+				  struct endpoint_stats *stats)
+{
+	const struct port_config *in = &s->port[in_port];
+	struct last_way last = { .dest = MAC_BROADCAST };
+	unsigned int flags = 0;
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < burst->n; i++) {
+		struct frame *f = &burst->frame[i];
+		uint64_t source, dest;
+		enum drop_reason reason = admit(in, f, &dest, &source);
+
+		if (likely(reason == DROP_NONE))
+			reason = route(fw, s, in_port, f, dest, source, &last);
+		bytes += f->size;
+		flags |= f->flags;
+		if (unlikely(reason != DROP_NONE))
+			stats->drop[reason]++;
+	}
+	stats->tx_bytes += bytes;
+	return flags;
+}
+
 void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port,
 		    struct endpoint *in, struct burst *burst)
 {
 	struct endpoint_stats *stats = endpoint_stats_self(in);
-	struct last_way last = { .dest = MAC_BROADCAST };
-	unsigned int flags = 0;
-	uint64_t bytes = 0;
+	unsigned int flags;
 
 	stats->tx_frames += burst->n;
 	fw->receiver = NULL;
@@ -246,16 +337,11 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	}
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
-	for (unsigned int i = 0; i < burst->n; i++) {
-		struct frame *f = &burst->frame[i];
-		enum drop_reason reason = decide(fw, s, in_port, f, &last);
-
-		bytes += f->size;
-		flags |= f->flags;
-		if (unlikely(reason != DROP_NONE))
-			stats->drop[reason]++;
-	}
-	stats->tx_bytes += bytes;
+	inspect_start(&fw->inspect, burst);
+	if (likely(s->port[in_port].policy_out == NULL))
+		flags = decide(fw, s, in_port, burst, stats);
+	else
+		flags = decide_with_policy(fw, s, in_port, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)
 		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);
 }

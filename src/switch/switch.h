@@ -23,6 +23,7 @@
 #include "frame/gso.h"
 #include "frame/queue.h"
 #include "switch/fdb.h"
+#include "switch/policy.h"
 
 #define SWITCH_PORTS_MAX 512
 #define PORT_MACS_MAX    17 /* its own, and 16 that a trusted guest adds */
@@ -47,6 +48,8 @@ struct port_config {
 	/* In the order of preference: the first that runs receives. NULL: none. */
 	struct endpoint *endpoint[PORT_ENDPOINTS];
 	struct endpoint_stats *stats; /* [STATS_SLOTS]: drops that no endpoint can count */
+	/* What frames from the port, and to it, must pass; NULL: nothing. */
+	const struct port_policy *policy_out, *policy_in;
 };
 
 struct switch_snapshot {
@@ -89,6 +92,7 @@ struct forwarder {
 	struct frame gso_frame[BURST_MAX];
 	struct gso_piece gso_piece[BURST_MAX];
 	const struct frame *gso_ptr[BURST_MAX];
+	struct inspect inspect;
 };
 
 struct forwarder *forwarder_new(void); /* free() it */

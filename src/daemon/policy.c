@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From the words of a vport's configuration to what workers go by (src/switch/policy.h). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "daemon/runtime.h"
+#include "model/object.h"
+
+static void guard_of(const json_t *config, struct guard *guard)
+{
+	guard->dhcp = obj_bool(config, "dhcp-guard");
+	guard->router = obj_bool(config, "router-guard");
+}
+
+void policies_free(struct port_policy *policy)
+{
+	while (policy != NULL) {
+		struct port_policy *next = policy->next;
+
+		free(policy);
+		policy = next;
+	}
+}
+
+void policy_retire(struct rt_port *port)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+
+	p->policy_in = p->policy_out = NULL;
+	if (port->policy == NULL)
+		return;
+	port->policy->next = port->sw->retired;
+	port->sw->retired = port->policy;
+	port->policy = NULL;
+	port->sw->changed = true;
+}
+
+int policy_update(struct rt_port *port, const json_t *config, struct refusal *why)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	struct port_policy *policy = calloc(1, sizeof(*policy));
+
+	if (policy == NULL)
+		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+	guard_of(config, &policy->guard);
+	policy_retire(port);
+	port->policy = policy;
+	p->policy_out = policy_has_out(policy) ? policy : NULL;
+	p->policy_in = policy_has_in(policy) ? policy : NULL;
+	port->sw->changed = true;
+	return 0;
+}

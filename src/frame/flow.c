@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "frame/flow.h"
+
+unsigned int flow_pin(struct frame *f, uint8_t *bytes, struct seg *more)
+{
+	uint32_t inside = f->size + f->body - ETH_ADDRS_SIZE; /* with a tag */
+	uint32_t size = inside < FLOW_PIN_SIZE ? inside : FLOW_PIN_SIZE, left = size;
+	unsigned int n = 0, n_old = f->n_segs;
+	struct seg seg = { f->va, f->seg_size };
+
+	frame_read(f, 0, bytes, size);
+	for (unsigned int i = 0; i < n_old; i++) {
+		uint32_t skip = left < seg.size ? left : seg.size;
+
+		left -= skip;
+		if (seg.size > skip)
+			more[n++] = (struct seg){ seg.va + skip, seg.size - skip };
+		if (i + 1 < n_old)
+			seg = f->more[i];
+	}
+	f->va = bytes;
+	f->seg_size = size;
+	f->more = more;
+	f->n_segs = (uint16_t)(n + 1);
+	return n;
+}
+
+/* The L4 header at `at`. */
+static void parse_l4(struct flow *flow, uint32_t at)
+{
+	/* What says where it goes or what it is, and TCP's flags. */
+	uint32_t need = flow->proto == IP_PROTO_TCP                                      ? 20
+			: flow->proto == IP_PROTO_UDP || flow->proto == IP_PROTO_SCTP    ? 8
+			: flow->proto == IP_PROTO_ICMP || flow->proto == IP_PROTO_ICMPV6 ? 4
+											 : 0;
+	const uint8_t *l4 = flow->header + at;
+
+	flow->l4 = (uint16_t)at;
+	if (need == 0)
+		return;
+	if (at + need > flow->size) {
+		flow->flags |= FLOW_OBSCURE;
+		return;
+	}
+	flow->flags |= FLOW_L4;
+	if (need == 4) {
+		flow->sport = htobe16((uint16_t)(l4[0] << 8));
+		flow->dport = htobe16((uint16_t)(l4[1] << 8));
+		return;
+	}
+	memcpy(&flow->sport, l4, sizeof(flow->sport));
+	memcpy(&flow->dport, l4 + 2, sizeof(flow->dport));
+	if (flow->proto == IP_PROTO_TCP)
+		flow->tcp = l4[13];
+}
+
+static void parse_ip4(struct flow *flow)
+{
+	const uint8_t *ip = flow->header + FRAME_SIZE_MIN;
+	uint16_t fragment;
+	uint32_t size;
+
+	if (FRAME_SIZE_MIN + 20 > flow->size || ip[0] >> 4 != 4) {
+		flow->flags |= FLOW_OBSCURE;
+		return;
+	}
+	size = (ip[0] & 0xfu) * 4;
+	if (size < 20 || FRAME_SIZE_MIN + size > flow->size) {
+		flow->flags |= FLOW_OBSCURE;
+		return;
+	}
+	flow->tos = ip[1];
+	flow->proto = ip[9];
+	memcpy(flow->source, ip + 12, 4);
+	memcpy(flow->dest, ip + 16, 4);
+	fragment = load_be16(ip + 6);
+	if ((fragment & IP4_FRAGMENT_OFFSET) != 0) {
+		flow->flags |= FLOW_LATER;
+		/* RFC 3128: one that would write over the first one's TCP flags. */
+		if (flow->proto == IP_PROTO_TCP && (fragment & IP4_FRAGMENT_OFFSET) == 1)
+			flow->flags |= FLOW_OBSCURE;
+		return;
+	}
+	if ((fragment & IP4_FRAGMENT) != 0)
+		flow->flags |= FLOW_FIRST;
+	parse_l4(flow, FRAME_SIZE_MIN + size);
+}
+
+static void parse_ip6(struct flow *flow)
+{
+	const uint8_t *ip = flow->header + FRAME_SIZE_MIN;
+	uint32_t at = FRAME_SIZE_MIN + 40;
+
+	if (at > flow->size || ip[0] >> 4 != 6) {
+		flow->flags |= FLOW_OBSCURE;
+		return;
+	}
+	flow->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+	flow->proto = ip[6];
+	memcpy(flow->source, ip + 8, 16);
+	memcpy(flow->dest, ip + 24, 16);
+	for (unsigned int i = 0; ip6_is_extension(flow->proto); i++) {
+		const uint8_t *ext = flow->header + at;
+
+		if (i == IP_EXT_HEADERS_MAX || at + 8 > flow->size) {
+			flow->flags |= FLOW_OBSCURE;
+			return;
+		}
+		if (flow->proto == IP_PROTO_FRAGMENT) {
+			uint16_t fragment = load_be16(ext + 2);
+
+			if ((fragment & IP6_FRAGMENT_OFFSET) != 0) {
+				flow->proto = ext[0];
+				flow->flags |= FLOW_LATER;
+				return;
+			}
+			if ((fragment & 1) != 0)
+				flow->flags |= FLOW_FIRST;
+		}
+		at += ip6_extension_size(flow->proto, ext);
+		flow->proto = ext[0];
+	}
+	parse_l4(flow, at);
+}
+
+void flow_parse(const struct frame *f, struct flow *flow)
+{
+	uint32_t tag = f->body - ETH_ADDRS_SIZE;
+
+	memset(flow, 0, sizeof(*flow));
+	flow->ethertype = f->ethertype;
+	flow->size = (uint16_t)(f->seg_size - tag);
+	flow->header = f->va + tag;
+	if (f->ethertype == ETH_TYPE_IPV4) {
+		flow->flags = FLOW_IPV4;
+		flow->l3 = FRAME_SIZE_MIN;
+		parse_ip4(flow);
+	} else if (f->ethertype == ETH_TYPE_IPV6) {
+		flow->flags = FLOW_IPV6;
+		flow->l3 = FRAME_SIZE_MIN;
+		parse_ip6(flow);
+	}
+}

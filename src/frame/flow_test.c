@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "frame/copy.h"
+#include "frame/flow.h"
+
+#define SIZE_MAX_TEST 400
+
+static uint8_t bytes[SIZE_MAX_TEST], pinned[FLOW_PIN_SIZE];
+static struct seg more[8];
+
+/* A frame from hexadecimal behind the addresses, filled up with counting bytes to `size`. */
+static struct frame frame_of(const char *hex, uint32_t size)
+{
+	struct frame f = { .va = bytes, .seg_size = size, .size = size, .n_segs = 1 };
+	unsigned int byte;
+	uint32_t n = ETH_ADDRS_SIZE;
+
+	for (uint32_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)i;
+	bytes[0] = bytes[6] = 2;
+	for (; *hex != '\0'; hex++) {
+		if (*hex == ' ')
+			continue;
+		assert_int_equal(sscanf(hex, "%2x", &byte), 1);
+		bytes[n++] = (uint8_t)byte;
+		hex++;
+	}
+	assert_true(n <= size);
+	return f;
+}
+
+#define IP4(ihl, frag, proto) \
+	"0800 " ihl "b8 0000 0000 " frag " 40" proto " 0000 0a000001 0a000002 "
+#define IP6(next)                                                        \
+	"86dd 6 b 8 00000 0040 " next                                    \
+	"40 20010db8000000000000000000000001 20010db8000000000000000000" \
+	"000002 "
+#define UDP "1234 0035 0010 0000 "
+#define TCP "1234 01bb 00000001 00000002 5012 ffff 0000 0000 "
+
+static void test_parse(void **state)
+{
+	static const struct {
+		const char *name, *hex;
+		uint32_t size;
+		unsigned int flags;
+		uint8_t proto;
+		uint16_t sport, dport, l4;
+		uint8_t tcp;
+	} cases[] = {
+		{ "udp", IP4("45", "4000", "11") UDP, 64, FLOW_IPV4 | FLOW_L4, 17, 0x1234, 53, 34,
+		  0 },
+		{ "tcp", IP4("45", "0000", "06") TCP, 64, FLOW_IPV4 | FLOW_L4, 6, 0x1234, 443, 34,
+		  0x12 },
+		{ "icmp", IP4("45", "0000", "01") "0803 0000", 64, FLOW_IPV4 | FLOW_L4, 1, 0x800,
+		  0x300, 34, 0 },
+		{ "gre", IP4("45", "0000", "2f") "0000 0800", 64, FLOW_IPV4, 47, 0, 0, 34, 0 },
+		{ "options", IP4("46", "0000", "11") "01010101 " UDP, 64, FLOW_IPV4 | FLOW_L4, 17,
+		  0x1234, 53, 38, 0 },
+		{ "first fragment", IP4("45", "2000", "11") UDP, 64,
+		  FLOW_IPV4 | FLOW_L4 | FLOW_FIRST, 17, 0x1234, 53, 34, 0 },
+		{ "later fragment", IP4("45", "0002", "11") UDP, 64, FLOW_IPV4 | FLOW_LATER, 17, 0,
+		  0, 0, 0 },
+		{ "fragment over TCP's flags", IP4("45", "0001", "06") UDP, 64,
+		  FLOW_IPV4 | FLOW_LATER | FLOW_OBSCURE, 6, 0, 0, 0, 0 },
+		{ "tiny first fragment", IP4("45", "2000", "06") UDP, 42,
+		  FLOW_IPV4 | FLOW_FIRST | FLOW_OBSCURE, 6, 0, 0, 34, 0 },
+		{ "cut in the header", IP4("45", "0000", "06"), 34, FLOW_IPV4 | FLOW_OBSCURE, 6, 0,
+		  0, 34, 0 },
+		{ "header beyond the end", IP4("4f", "0000", "06") TCP, 64,
+		  FLOW_IPV4 | FLOW_OBSCURE, 0, 0, 0, 0, 0 },
+		{ "header too short", IP4("44", "0000", "06") TCP, 64, FLOW_IPV4 | FLOW_OBSCURE, 0,
+		  0, 0, 0, 0 },
+		{ "version", IP4("65", "0000", "06") TCP, 64, FLOW_IPV4 | FLOW_OBSCURE, 0, 0, 0, 0,
+		  0 },
+		{ "udp6", IP6("11") UDP, 80, FLOW_IPV6 | FLOW_L4, 17, 0x1234, 53, 54, 0 },
+		{ "icmp6", IP6("3a") "8600 0000", 80, FLOW_IPV6 | FLOW_L4, 58, 0x8600, 0, 54, 0 },
+		{ "extensions", IP6("00") "3c00 0502 0000 0104 1100 0104 00000000 " UDP, 90,
+		  FLOW_IPV6 | FLOW_L4, 17, 0x1234, 53, 70, 0 },
+		{ "fragment6, first", IP6("2c") "1100 0001 00000007 " UDP, 90,
+		  FLOW_IPV6 | FLOW_L4 | FLOW_FIRST, 17, 0x1234, 53, 62, 0 },
+		{ "fragment6, only", IP6("2c") "1100 0000 00000007 " UDP, 90, FLOW_IPV6 | FLOW_L4,
+		  17, 0x1234, 53, 62, 0 },
+		{ "fragment6, later", IP6("2c") "1100 0009 00000007 " UDP, 90,
+		  FLOW_IPV6 | FLOW_LATER, 17, 0, 0, 0, 0 },
+		{ "extension beyond what is pinned", IP6("3c") "1120 0104 00000000 " UDP, 400,
+		  FLOW_IPV6 | FLOW_OBSCURE, 17, 0, 0, 318, 0 },
+		{ "many extensions",
+		  IP6("3c") "3c00 0104 00000000 3c00 0104 00000000 3c00 0104 00000000 3c00 0104 00000000 "
+			    "3c00 0104 00000000 3c00 0104 00000000 3c00 0104 00000000 3c00 0104 00000000 "
+			    "1100 0104 00000000 " UDP,
+		  200, FLOW_IPV6 | FLOW_OBSCURE, 60, 0, 0, 0, 0 },
+		{ "arp", "0806 0001 0800 06 04 0001", 60, 0, 0, 0, 0, 0, 0 },
+	};
+
+	for (unsigned int c = 0; c < ARRAY_SIZE(cases); c++) {
+		struct frame f = frame_of(cases[c].hex, cases[c].size);
+		struct flow flow;
+
+		assert_true(frame_parse(&f));
+		flow_pin(&f, pinned, more);
+		flow_parse(&f, &flow);
+		if (flow.flags != cases[c].flags || flow.proto != cases[c].proto ||
+		    be16toh(flow.sport) != cases[c].sport ||
+		    be16toh(flow.dport) != cases[c].dport || flow.l4 != cases[c].l4 ||
+		    flow.tcp != cases[c].tcp)
+			fail_msg("%s: flags %#x, proto %u, ports %#x %#x, at %u, tcp %#x",
+				 cases[c].name, flow.flags, flow.proto, be16toh(flow.sport),
+				 be16toh(flow.dport), flow.l4, flow.tcp);
+		if ((flow.flags & FLOW_L4) != 0)
+			assert_int_equal(flow.tos, 0xb8);
+		if ((flow.flags & FLOW_L4) != 0 && (flow.flags & FLOW_IPV4) != 0)
+			assert_memory_equal(flow.dest, ((uint8_t[16]){ 10, 0, 0, 2 }), 16);
+	}
+}
+
+/* In whichever pieces a frame lies, tagged or not: after pinning it has the same bytes, and its first ones are
+ * those that were there when it was pinned. */
+static void test_pin(void **state)
+{
+	static const uint32_t sizes[] = { 60, FLOW_PIN_SIZE - 1, FLOW_PIN_SIZE, FLOW_PIN_SIZE + 1,
+					  399 };
+
+	for (unsigned int tagged = 0; tagged < 2; tagged++)
+		for (unsigned int s = 0; s < ARRAY_SIZE(sizes); s++)
+			for (uint32_t cut = 1; cut + 1 < sizes[s]; cut++) {
+				struct frame f =
+					frame_of(tagged ? "8100 0064 " IP4("45", "0000", "11") UDP
+							: IP4("45", "0000", "11") UDP,
+						 sizes[s]);
+				const struct seg rest[] = {
+					{ bytes + cut, 1 },
+					{ bytes + cut + 1, sizes[s] - cut - 1 },
+				};
+				uint8_t was[SIZE_MAX_TEST], got[SIZE_MAX_TEST];
+				struct flow flow;
+
+				f.seg_size = cut;
+				f.more = rest;
+				f.n_segs = 3;
+				assert_true(frame_parse(&f));
+				memcpy(was, bytes, sizes[s]);
+				assert_true(flow_pin(&f, pinned, more) <= 3);
+				memset(bytes, 0xff,
+				       sizes[s] < FLOW_PIN_SIZE ? sizes[s] : FLOW_PIN_SIZE);
+				flow_parse(&f, &flow);
+				assert_int_equal(be16toh(flow.dport), 53);
+				assert_int_equal(flow.l4, 34);
+				frame_read(&f, 0, got, sizes[s]);
+				assert_memory_equal(got, was, sizes[s]);
+			}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_pin),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Policies: what a port enforces beyond forwarding.
+ *
+ * A frame passes them twice: when it leaves the sender's port (out, as its VM sees it), before anybody asks where
+ * it goes, and for each receiver when it enters that one's port (in). So it makes no difference by which path
+ * it comes or goes. The order is policy_out's and policy_in's (policy.c), which is Hyper-V's: guards, then
+ * ACLs, then meters.
+ *
+ * Each policy is a stage: a function that takes a set of the burst's frames and returns those that go on; the
+ * others have their reason (inspect_drop). Sets are masks: bit i is burst->frame[i]. A port without
+ * policies costs one branch a burst.
+ *
+ * Control builds a struct port_policy, and never changes it once it is in a snapshot. What stages count lies
+ * in memory that outlives it.
+ */
+#ifndef SOFTIOV_SWITCH_POLICY_H
+#define SOFTIOV_SWITCH_POLICY_H
+
+#include "frame/flow.h"
+#include "frame/queue.h"
+#include "switch/guard.h"
+
+struct port_policy {
+	struct port_policy *next; /* of its owner */
+	struct guard guard;
+};
+
+/* What stages know of a burst. A worker's scratch memory. */
+struct inspect {
+	struct burst *burst;
+	uint32_t parsed; /* the frames whose flow[] is there */
+	unsigned int n_segs;
+	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that a stage did not let on */
+	struct flow flow[BURST_MAX];
+	struct seg seg[BURST_SEGS + 2 * BURST_MAX];
+	uint8_t header[BURST_MAX][FLOW_PIN_SIZE] __attribute__((aligned(CACHE_LINE)));
+};
+
+static inline void inspect_start(struct inspect *inspect, struct burst *burst)
+{
+	inspect->burst = burst;
+	inspect->parsed = 0;
+	inspect->n_segs = 0;
+}
+
+/* The headers of frame i. From now on they are delivered as they were read here. */
+static inline const struct flow *inspect_flow(struct inspect *inspect, unsigned int i)
+{
+	struct frame *f = &inspect->burst->frame[i];
+
+	if ((inspect->parsed >> i & 1) == 0) {
+		inspect->n_segs += flow_pin(f, inspect->header[i], &inspect->seg[inspect->n_segs]);
+		flow_parse(f, &inspect->flow[i]);
+		inspect->parsed |= 1u << i;
+	}
+	return &inspect->flow[i];
+}
+
+/* Frame i does not go on. Returns `frames` without it. */
+static inline uint32_t inspect_drop(struct inspect *inspect, uint32_t frames, unsigned int i,
+				    enum drop_reason reason)
+{
+	inspect->reason[i] = (uint8_t)reason;
+	return frames & ~(1u << i);
+}
+
+/* `i` takes the index of each frame of the set in turn; the set may lose frames meanwhile. */
+#define for_each_frame(i, frames)              \
+	for (uint32_t left_ = (frames), i = 0; \
+	     left_ != 0 && ((i = (uint32_t)__builtin_ctz(left_)), true); left_ &= left_ - 1)
+
+/* The stages that frames pass when they leave their sender's port, and when they enter a receiver's. */
+uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, uint32_t frames);
+uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, uint32_t frames);
+
+/* Whether there is any stage at all for frames from this port, and to it. */
+bool policy_has_out(const struct port_policy *policy);
+bool policy_has_in(const struct port_policy *policy);
+
+#endif
