@@ -38,7 +38,7 @@ static struct frame frame_of(const char *hex, uint32_t size)
 #define IP4(ihl, frag, proto) \
 	"0800 " ihl "b8 0000 0000 " frag " 40" proto " 0000 0a000001 0a000002 "
 #define IP6(next)                                                        \
-	"86dd 6 b 8 00000 0040 " next                                    \
+	"86dd 6b80 0000 0040 " next                                      \
 	"40 20010db8000000000000000000000001 20010db8000000000000000000" \
 	"000002 "
 #define UDP "1234 0035 0010 0000 "

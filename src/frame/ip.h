@@ -3,6 +3,9 @@
 #ifndef SOFTIOV_FRAME_IP_H
 #define SOFTIOV_FRAME_IP_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #define ETH_TYPE_ARP 0x0806
 
 #define IP_PROTO_HOPOPTS  0

@@ -130,10 +130,9 @@ admit(const struct port_config *in, struct frame *f, uint64_t *dest, uint64_t *s
 
 /* The forwarding decision, likewise. */
 static inline __attribute__((always_inline)) enum drop_reason
-route(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port, struct frame *f,
-      uint64_t dest, uint64_t source, struct last_way *last)
+route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
+      uint16_t in_port, struct frame *f, uint64_t dest, uint64_t source, struct last_way *last)
 {
-	const struct port_config *in = &s->port[in_port];
 	uint16_t out;
 
 	if (in->uplink && fdb_static_find(s->macs, source) == FDB_NONE)
@@ -162,6 +161,18 @@ route(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port, s
 	group_add(fw, out, f);
 	*last = (struct last_way){ dest, f->vid, fw->group_of[out] };
 	return DROP_NONE;
+}
+
+static inline __attribute__((always_inline)) enum drop_reason
+admit_and_route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
+		uint16_t in_port, struct frame *f, struct last_way *last)
+{
+	uint64_t dest = 0, source = 0;
+	enum drop_reason reason = admit(in, f, &dest, &source);
+
+	if (unlikely(reason != DROP_NONE))
+		return reason;
+	return route(fw, s, in, in_port, f, dest, source, last);
 }
 
 static struct endpoint *running_endpoint(const struct port_config *port)
@@ -289,7 +300,7 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 	{
 		struct frame *f = &burst->frame[i];
 		enum drop_reason reason =
-			route(fw, s, in_port, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
+			route(fw, s, in, in_port, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
 
 		if (unlikely(reason != DROP_NONE))
 			stats->drop[reason]++;
@@ -297,22 +308,19 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 	return flags;
 }
 
-static inline unsigned int decide(struct forwarder *fw, const struct switch_snapshot *s,
-				  uint16_t in_port, struct burst *burst,
-				  struct endpoint_stats *stats)
+/* Not inlined: the compiler would look `in` up again for each frame. */
+static __attribute__((noinline)) unsigned int
+decide(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
+       uint16_t in_port, struct burst *burst, struct endpoint_stats *stats)
 {
-	const struct port_config *in = &s->port[in_port];
 	struct last_way last = { .dest = MAC_BROADCAST };
 	unsigned int flags = 0;
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
-		uint64_t source, dest;
-		enum drop_reason reason = admit(in, f, &dest, &source);
+		enum drop_reason reason = admit_and_route(fw, s, in, in_port, f, &last);
 
-		if (likely(reason == DROP_NONE))
-			reason = route(fw, s, in_port, f, dest, source, &last);
 		bytes += f->size;
 		flags |= f->flags;
 		if (unlikely(reason != DROP_NONE))
@@ -339,7 +347,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
 	if (likely(s->port[in_port].policy_out == NULL))
-		flags = decide(fw, s, in_port, burst, stats);
+		flags = decide(fw, s, &s->port[in_port], in_port, burst, stats);
 	else
 		flags = decide_with_policy(fw, s, in_port, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)
