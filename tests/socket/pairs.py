@@ -2,7 +2,9 @@
 """One face for all kinds of adapters, for tests of what passes between two of them.
 
     sender.send(Ask(...)): a packet, with its offloads asked for as this adapter's driver asks
+    sender.send_bytes(f):  a frame as it is
     receiver.receive(n):   [Got], with what this adapter says of each frame
+    port.restart(vids):    its driver comes up anew, and wants these VLANs tagged
 
 Models of one family differ here only in what their receive queue does with tags.
 """
@@ -76,15 +78,19 @@ class VfPort:
 
     inserts = True
 
-    def __init__(self, vport, model, vid, strip=False):
+    def __init__(self, vport, model, vids=(), strip=False):
         self.strips = strip
         self.nic = (Igbvf if model in ("82576", "i350") else Ixgbevf)(vport["vf-socket"], memory=2 << 20)
         self.nic.long_at = self.nic.memory.alloc(256 << 10)
-        self.nic.open(strip_vlan=strip)
+        self.restart(vids)
         self.mac = self.nic.mac
+
+    def restart(self, vids=()):
+        self.nic.open(strip_vlan=self.strips)
         # 1500 and what lies around it; igbvf counts the tag as well (igbvf_set_rlpml, Linux 6.12).
         assert self.nic.request(hw.OP_LPE, 1522 if isinstance(self.nic, Igbvf) else 1518)
-        assert vid is None or self.nic.request(hw.OP_VLAN | 1 << 16, vid)
+        for vid in vids:
+            assert self.nic.request(hw.OP_VLAN | 1 << 16, vid)
 
     def close(self):
         self.nic.close()
@@ -108,6 +114,9 @@ class VfPort:
             nic.put_desc(nic.long_at + at, size | command | last | options << 32)
         nic.kick()
         assert nic.sent(), "the frame was not taken"
+
+    def send_bytes(self, frame):
+        self.nic.send(frame)
 
     def receive(self, n, seconds=5):
         got = []
@@ -145,6 +154,12 @@ class SyntheticPort:
             kind = virtio.GSO_ECN | (virtio.GSO_TCPV4 if ask.version == 4 else virtio.GSO_TCPV6)
             header |= {"gso_type": kind if ask.protocol == TCP else virtio.GSO_UDP, "gso_size": ask.mss, "hdr_len": ask.header_size}
         self.nic.send(frame, **header)
+
+    def restart(self, vids=()):
+        """It has no filters that a change of VLANs would empty."""
+
+    def send_bytes(self, frame):
+        self.nic.send(frame)
 
     def receive(self, n, seconds=5):
         return [self.look(one) for one in self.nic.receive(n, seconds)]
@@ -187,6 +202,12 @@ class UplinkPort:
     def send(self, ask):
         frame = ask.frame(self.mac, offload=False)
         self.wire.send(with_ip_sum(frame, ask.l3) if ask.version == 4 else frame)
+
+    def restart(self, vids=()):
+        """A wire takes what comes."""
+
+    def send_bytes(self, frame):
+        self.wire.send(frame)
 
     def receive(self, n, seconds=5):
         return [Got(one.data, one.vlan, False, False, False, 0) for one in self.wire.receive(n, seconds)]

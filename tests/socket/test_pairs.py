@@ -66,7 +66,7 @@ class World:
     def open(self, vport):
         role, kind = vport["name"].split("-", 1)
         if kind in MODELS:
-            return VfPort(vport, kind, None if role == "in" else VID, **MODELS[kind])
+            return VfPort(vport, kind, () if role == "in" else (VID,), **MODELS[kind])
         return SyntheticPort(vport, *SYNTHETICS[kind])
 
     def too_long(self, name):

@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 
+from frames import BROADCAST
 from vfio_user import wait_until
 
 CLONE_NEWNET = 0x40000000
@@ -71,14 +72,14 @@ class Wire:
         self.socket.send(data)
 
     def poll(self, limit=None):
-        """The frames to this end's address that are there."""
+        """The frames to this end's address, or to all, that are there."""
         frames = []
         while limit is None or len(frames) < limit:
             try:
                 data, notes, _, address = self.socket.recvmsg(1 << 16, 256)
             except BlockingIOError:
                 break
-            if address[2] == PACKET_OUTGOING or data[:6] != self.mac:
+            if address[2] == PACKET_OUTGOING or data[:6] not in (self.mac, BROADCAST):
                 continue
             vlan = None
             for level, kind, note in notes:

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every policy over every path: VF to VF, VF to synthetic, VF to uplink, synthetic to uplink, synthetic to VF.
+
+Each path has a switch of its own with two ports: `near`, a vport, and `far`. A case is a row of CASES: what is set,
+what is sent, and what becomes of it. To add one, add a row.
+"""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import struct
+import typing
+
+import pytest
+
+import virtio
+from frames import mac
+from packets import arp, broadcast, icmp, sent_as, tcp, udp, v6
+from packets import ALL_NODES, LINK_LOCAL
+from pairs import A4, B4, SyntheticPort, UplinkPort, VfPort
+from softiov import Daemon
+from vfio_user import wait_until
+from wire import Wires
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
+
+# The kinds of the two ends.
+PATHS = {"vf-to-vf": ("82599", "i350"), "vf-to-synthetic": ("x550", "split"), "vf-to-uplink": ("82576", "uplink"),
+         "synthetic-to-uplink": ("packed", "uplink"), "synthetic-to-vf": ("split", "x540")}
+SYNTHETICS = {"split": False, "packed": True}
+WIRE_MTU = 2000
+
+
+@dataclasses.dataclass
+class Sent:
+    """A frame from near to far, or back where it is `inward`."""
+
+    packet: typing.Callable  # packets.py
+    drop: str = None  # why it does not arrive
+    tag: int = None  # that it is sent with
+    comes: int = None  # the tag that it arrives with
+    becomes: typing.Callable = None  # the packet that arrives, where it is another one
+    inward: bool = False
+    times: int = 1  # so often
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    frames: list
+    near: dict = dataclasses.field(default_factory=dict)  # fields of the vport
+    far: dict = dataclasses.field(default_factory=dict)  # of the other end
+    # {(type, name): fields}, added in this order; in their names and values NEAR and FAR stand for the two ends.
+    objects: dict = dataclasses.field(default_factory=dict)
+    far_is: str = None  # "vport", "uplink": on paths with such an end only
+
+
+def In(packet, *arguments, **fields):
+    return Sent(packet, *arguments, inward=True, **fields)
+
+
+PLAIN = udp(1111, 2222)
+FOREIGN = mac("02:00:00:00:99:99")
+OFFER, ADVERTISE = udp(67, 68), v6(udp, 547, 546)
+ADVERTISEMENT = v6(icmp, 134, source=LINK_LOCAL, to=ALL_NODES)
+
+CASES = [
+    Case("nothing", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN)), In(broadcast(PLAIN)), Sent(OFFER), Sent(ADVERTISE),
+                     Sent(ADVERTISEMENT), Sent(icmp(5))]),
+    # RFC 2131, 4.1; RFC 8415, 7.2: what a server sends from. Clients may ask, and be answered.
+    Case("dhcp-guard", [Sent(OFFER, "dhcp-guard"), Sent(broadcast(OFFER), "dhcp-guard"),
+                        Sent(ADVERTISE, "dhcp-guard"),
+                        Sent(udp(68, 67)), Sent(v6(udp, 546, 547)), Sent(tcp(67, 68)), Sent(ADVERTISEMENT),
+                        In(OFFER), In(ADVERTISE)],
+         near={"dhcp-guard": True}),
+    # RFC 4861, 4.2 and 4.5; RFC 1256; RFC 792
+    Case("router-guard", [Sent(ADVERTISEMENT, "router-guard"), Sent(v6(icmp, 137), "router-guard"),
+                          Sent(icmp(9), "router-guard"), Sent(icmp(5), "router-guard"),
+                          Sent(v6(icmp, 133)), Sent(v6(icmp, 135)), Sent(icmp(8)), Sent(v6(icmp, 128)), Sent(OFFER),
+                          In(ADVERTISEMENT), In(icmp(5))],
+         near={"router-guard": True}),
+    Case("both guards", [Sent(OFFER, "dhcp-guard"), Sent(ADVERTISEMENT, "router-guard"), Sent(PLAIN)],
+         near={"dhcp-guard": True, "router-guard": True}),
+    Case("spoofing", [Sent(sent_as(FOREIGN, PLAIN), "spoofed-mac"), Sent(sent_as(FOREIGN, arp(2, A4, B4)), "spoofed-mac"),
+                      Sent(PLAIN)]),
+    Case("spoofing allowed", [Sent(sent_as(FOREIGN, PLAIN)), Sent(PLAIN)], near={"mac-spoofing": True}),
+    Case("source address", [Sent(sent_as(mac("03:00:00:00:00:01"), PLAIN), "bad-source")], near={"mac-spoofing": True}),
+    Case("access to access", [Sent(PLAIN), In(PLAIN), Sent(PLAIN, "vlan", tag=10), Sent(PLAIN, "vlan", tag=20),
+                              In(PLAIN, "vlan", tag=10)],
+         near={"vlan": 10}, far={"vlan": 10, "trunk": "none"}),
+    Case("access to trunk", [Sent(PLAIN, comes=10), In(PLAIN, tag=10), In(PLAIN, "vlan", tag=20), In(PLAIN, "vlan"),
+                             In(PLAIN, "vlan", tag=30), Sent(broadcast(PLAIN), comes=10)],
+         near={"vlan": 10}, far={"trunk": "10,20"}),
+    Case("trunk to trunk", [Sent(PLAIN, tag=10, comes=10), Sent(PLAIN, tag=20), Sent(PLAIN, comes=30),
+                            Sent(PLAIN, "vlan", tag=40), Sent(broadcast(PLAIN), "no-route", tag=50),
+                            In(PLAIN, comes=20), In(PLAIN, tag=10, comes=10), In(PLAIN, tag=30), In(PLAIN, "vlan", tag=40)],
+         near={"vlan": 30, "trunk": "10,20,50"}, far={"vlan": 20, "trunk": "10,30"}),
+    Case("apart", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan"), Sent(broadcast(PLAIN), "no-route")],
+         near={"vlan": 10}, far={"vlan": 20, "trunk": "none"}),
+]
+
+
+def replaced(value, ends):
+    return value.replace("NEAR", ends.near_name).replace("FAR", ends.far_name) if isinstance(value, str) else value
+
+
+def vids_of(fields):
+    trunk = fields.get("trunk", "none")
+    return [int(vid) for vid in trunk.split(",")] if trunk not in ("none", "all") else []
+
+
+class Ends:
+    """A path: its two ports, what is set on them and what they count."""
+
+    def __init__(self, daemon, path):
+        self.daemon, self.path = daemon, path
+        self.near_name, self.far_name = path + "-near", path + "-far"
+        self.far_type = "uplink" if PATHS[path][1] == "uplink" else "vport"
+        self.names = (("vport", self.near_name), (self.far_type, self.far_name))
+        self.near = self.far = None
+
+    def change(self, case):
+        """Returns what takes it back."""
+        before = []
+        for (kind, name), fields in zip(self.names, (case.near, case.far)):
+            if fields:
+                shown = self.daemon.show(kind, name)
+                before.append((kind, name, {key: shown[key] for key in fields}))
+                self.daemon.call(kind + ".set", name=name, **fields)
+        for (kind, name), fields in case.objects.items():
+            self.daemon.call(kind + ".add", name=replaced(name, self),
+                             **{key: replaced(value, self) for key, value in fields.items()})
+        self.near.restart(vids_of(case.near))
+        self.far.restart(vids_of(case.far))
+        return before
+
+    def undo(self, case, before):
+        for kind, name in reversed(case.objects):
+            self.daemon.call(kind + ".del", name=replaced(name, self))
+        for kind, name, fields in before:
+            self.daemon.call(kind + ".set", name=name, **fields)
+
+    def drops(self):
+        total = {}
+        for kind, name in self.names:
+            for reason, n in self.daemon.show(kind, name)["drop-reasons"].items():
+                total[reason] = total.get(reason, 0) + n
+        return total
+
+    def check(self, sent):
+        """Send a frame; what arrives, and what is counted."""
+        source, target = (self.far, self.near) if sent.inward else (self.near, self.far)
+        before = self.drops()
+        frame = sent.packet(target.mac, source.mac)
+        tag = b"" if sent.tag is None else struct.pack(">HH", 0x8100, sent.tag)
+        for _ in range(sent.times):
+            source.send_bytes(frame[:12] + tag + frame[12:])
+        if sent.drop is None:
+            expected = (sent.becomes or sent.packet)(target.mac, source.mac)
+            got = target.receive(sent.times)
+            assert [(one.data, one.vlan) for one in got] == [(expected, sent.comes)] * sent.times
+        want = {} if sent.drop is None else {sent.drop: sent.times}
+        assert wait_until(lambda: self.gained(before) == want), self.gained(before)
+        assert not target.receive(1, 0), "more arrives than should"
+
+    def gained(self, before):
+        return {reason: n - before.get(reason, 0) for reason, n in self.drops().items() if n != before.get(reason, 0)}
+
+
+class World:
+    def __init__(self, daemon, wires):
+        self.ends = {path: Ends(daemon, path) for path in PATHS}
+        self.ports = {}
+        numbers = itertools.count(1)
+        for path, kinds in PATHS.items():
+            daemon.call("switch.add", name=path)
+            for role, kind in zip(("near", "far"), kinds):
+                address = b"\2\0\0\0\0" + bytes([next(numbers)])
+                self.add(daemon, wires, path, f"{path}-{role}", kind, address)
+        vports = {vport["name"]: vport for vport in daemon.call("vport.show")}
+        # A new connection waits for a second's tick of the vhost library.
+        with concurrent.futures.ThreadPoolExecutor(len(vports)) as pool:
+            self.ports |= zip(vports, pool.map(self.open, vports.values()))
+        for ends in self.ends.values():
+            ends.near, ends.far = self.ports[ends.near_name], self.ports[ends.far_name]
+
+    def add(self, daemon, wires, path, name, kind, address):
+        if kind == "uplink":
+            wire = wires.add(f"w{address[5]}", address, WIRE_MTU)
+            daemon.call("uplink.add", name=name, switch=path, device=wire.device, trunk="none")
+            self.ports[name] = UplinkPort(wire)
+            return
+        fields = {"iov": False} if kind in SYNTHETICS else {"model": kind}
+        daemon.call("vport.add", name=name, switch=path, mac=address.hex(":"), synthetic=kind in SYNTHETICS, **fields)
+
+    def open(self, vport):
+        path, _, role = vport["name"].rpartition("-")
+        kind = PATHS[path][role == "far"]
+        return SyntheticPort(vport, SYNTHETICS[kind], virtio.TAKES_CSUM) if kind in SYNTHETICS else VfPort(vport, kind)
+
+    def close(self):
+        for port in self.ports.values():
+            port.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with Wires() as wires, Daemon(tmp_path_factory.mktemp("daemon"), netns=wires.netns) as daemon:
+        world = World(daemon, wires)
+        yield world
+        world.close()
+
+
+CELLS = [pytest.param(case, path, id=f"{case.name.replace(' ', '-')}-{path}") for case in CASES for path in PATHS
+         if case.far_is in (None, "uplink" if PATHS[path][1] == "uplink" else "vport")]
+
+
+@pytest.mark.parametrize("case, path", CELLS)
+def test_policy(world, case, path):
+    ends = world.ends[path]
+    before = ends.change(case)
+    try:
+        for sent in case.frames:
+            ends.check(sent)
+    finally:
+        ends.undo(case, before)
