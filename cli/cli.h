@@ -20,14 +20,15 @@ enum exit_code {
 struct cli {
 	const struct schema *schema;
 	const char *socket;
-	bool json;       /* --json */
-	bool statistics; /* -s */
-	bool help;       /* -h */
-	bool dry_run;    /* --dry-run */
-	bool markdown;   /* --markdown */
-	bool color;      /* of standard output */
-	double watch;    /* seconds; 0: once */
-	char **args;     /* the words that are no options */
+	bool json;         /* --json */
+	bool statistics;   /* -s */
+	bool help;         /* -h */
+	bool dry_run;      /* --dry-run */
+	bool markdown;     /* --markdown */
+	bool color;        /* of standard output */
+	double watch;      /* seconds; 0: once */
+	const char *write; /* of a capture: a file, or - */
+	char **args;       /* the words that are no options */
 	int n_args;
 };
 
@@ -61,6 +62,9 @@ json_t *client_call(struct client *client, const char *method, json_t *params, j
 /* The next notification, new reference; NULL: the connection ended. Waits without limit. */
 json_t *client_next(struct client *client);
 
+/* The connection's file, for bytes that follow an answer; to be asked before the call. */
+int client_raw(struct client *client);
+
 /* --- output.c --- */
 
 /* One line on standard error (a JSON object with --json), returns `code`. */
@@ -82,6 +86,9 @@ int command_apply(const struct cli *cli);  /* apply.c */
 int command_export(const struct cli *cli);
 int command_help(const struct cli *cli); /* help.c */
 int command_completion(const struct cli *cli);
+
+/* Starts a capture with these parameters and writes it until it ends. */
+int capture_run(const struct cli *cli, json_t *params); /* capture.c */
 
 void help_all(const struct cli *cli, FILE *out);
 void help_object(const struct object_type *type, FILE *out);

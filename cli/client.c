@@ -82,6 +82,12 @@ void client_close(struct client *client)
 	free(client);
 }
 
+int client_raw(struct client *client)
+{
+	(void)setvbuf(client->in, NULL, _IONBF, 0);
+	return client->fd;
+}
+
 static int refuse_lost(struct refusal *why)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)

@@ -59,7 +59,7 @@ static bool has_word(const struct field *field, const char *text)
 	return false;
 }
 
-/* FIELD VALUE pairs. Returns an exit code. */
+/* FIELD VALUE pairs, and what stands alone. Returns an exit code. */
 static int parse_pairs(const struct cli *cli, struct command *cmd, int at, struct refusal *why)
 {
 	for (; at < cli->n_args; at += 2) {
@@ -67,6 +67,10 @@ static int parse_pairs(const struct cli *cli, struct command *cmd, int at, struc
 		const char *text = at + 1 < cli->n_args ? cli->args[at + 1] : NULL;
 		json_t *value;
 
+		if (field && field->flags & FIELD_ALONE) {
+			text = "on";
+			at--;
+		}
 		if (!field)
 			return EXIT_USAGE;
 		if (!text) {
@@ -225,8 +229,14 @@ static int parse_and_run(const struct cli *cli, struct command *cmd)
 	struct client *client = NULL;
 	int code = parse_command(cli, cmd, &why);
 
+	if (!code && cmd->verb->gives == GIVES_BYTES && !cli->write) {
+		refuse(&why, -EINVAL, NULL, NULL, "where to? -w FILE, or -w - for standard output");
+		code = EXIT_USAGE;
+	}
 	if (code) {
 		print_refusal(cli, &why, code);
+	} else if (cmd->verb->gives == GIVES_BYTES) {
+		code = capture_run(cli, cmd->params);
 	} else {
 		client = client_open(cli, &lost);
 		code = client ? run_command(cli, cmd, client)

@@ -14,6 +14,7 @@ static const char options[] =
 	"  --json            print JSON\n"
 	"  -s, --statistics  show counters too\n"
 	"  -w, --watch SEC   repeat every SEC seconds\n"
+	"  -w, --write FILE  of `capture start`: where to, - for standard output\n"
 	"  --socket PATH     the daemon's socket (also SOFTIOV_SOCKET; now %s)\n"
 	"  -h, --help        help on what is named\n"
 	"  -V, --version     print the version\n"
@@ -48,11 +49,12 @@ static void help_usage(const struct object_type *type, const struct verb *verb, 
 {
 	static const char *const names[] = { "", " [NAME]", " NAME" };
 
-	emit(out, "  softiov %s %s%s%s\n      %s\n", type->name, verb->name, names[verb->name_rule],
+	emit(out, "  softiov %s %s%s%s%s\n      %s\n", type->name, verb->name,
+	     names[verb->name_rule],
 	     verb->takes != TAKES_PARAMS ? " [FIELD VALUE]..."
 	     : verb->params              ? " [PARAMETER VALUE]..."
 					 : "",
-	     verb->help);
+	     verb->gives == GIVES_BYTES ? " -w FILE" : "", verb->help);
 }
 
 static void help_field(const struct field *field, FILE *out)

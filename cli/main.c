@@ -70,10 +70,18 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *at, struct 
 		cli->socket = option_value(argc, argv, at, why);
 		return cli->socket;
 	}
+	/* Behind `capture` -w is as tcpdump has it. */
+	if (is_option(arg, "--write") ||
+	    (!strcmp(arg, "-w") && cli->n_args &&
+	     !strncmp(cli->args[0], "capture", strlen(cli->args[0])))) {
+		cli->write = option_value(argc, argv, at, why);
+		return cli->write;
+	}
 	if (is_option(arg, "--watch") || is_option(arg, "-w"))
 		return take_watch(cli, option_value(argc, argv, at, why), why);
 	words_add(&words, "--socket");
 	words_add(&words, "--watch");
+	words_add(&words, "--write");
 	words_add(&words, "--version");
 	refuse_word(why, -EINVAL, arg, NULL, "option", arg, &words);
 	return false;

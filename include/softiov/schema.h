@@ -52,6 +52,8 @@ enum field_flags {
 	FIELD_STATUS = 1 << 3,    /* made by the daemon, read-only */
 	FIELD_COUNTER = 1 << 4,   /* status that only counts up: shown with -s */
 	FIELD_COLUMN = 1 << 5,    /* in the table that `show` prints for many objects */
+	FIELD_ALONE = 1 << 6,     /* a parameter that stands alone on the command line: a switch without a
+				   * value, any other type without its name */
 };
 
 struct field {
@@ -89,6 +91,7 @@ enum verb_gives {
 	GIVES_TEXT,    /* string to be printed as it is */
 	GIVES_STREAM,  /* objects of this type as notifications, until the connection closes */
 	GIVES_JSON,    /* anything */
+	GIVES_BYTES,   /* an object with a `name`, and then, on the same connection, a file's bytes */
 };
 
 struct verb {

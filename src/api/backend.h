@@ -73,6 +73,12 @@ struct backend {
 	 */
 	int (*verb)(void *ctx, const struct object_type *type, const struct verb *verb,
 		    const char *name, const json_t *params, json_t **result, struct refusal *why);
+
+	/*
+	 * After a verb that GIVES_BYTES, whose result has the `name` of what was started, and whose caller has its
+	 * answer: `fd`, the caller's connection, is the backend's now. -1: the caller has gone.
+	 */
+	void (*stream)(void *ctx, const char *name, int fd);
 };
 
 /*

@@ -25,7 +25,7 @@ struct call {
 	const char *name; /* NULL: none was given */
 	json_t *params;   /* TAKES_PARAMS: complete and checked; else without the name */
 	json_t **result;
-	bool *subscribe;
+	struct after *after;
 	struct refusal *why;
 };
 
@@ -281,7 +281,7 @@ static int method_event_show(const struct call *call)
 
 static int method_event_subscribe(const struct call *call)
 {
-	*call->subscribe = true;
+	call->after->subscribe = true;
 	return 0;
 }
 
@@ -312,6 +312,7 @@ static int method_schema_show(const struct call *call)
 static int method_backend(const struct call *call)
 {
 	const struct backend *b = call->mgmt->backend;
+	int rc;
 
 	if (call->type->flags & OBJECT_STORED && call->name &&
 	    !mgmt_get(call->mgmt, call->type->name, call->name))
@@ -319,8 +320,12 @@ static int method_backend(const struct call *call)
 	if (!b->verb)
 		return refuse(call->why, -EOPNOTSUPP, NULL, NULL, "this daemon has no `%s`",
 			      call->verb->name);
-	return b->verb(b->ctx, call->type, call->verb, call->name, call->params, call->result,
-		       call->why);
+	rc = b->verb(b->ctx, call->type, call->verb, call->name, call->params, call->result,
+		     call->why);
+	if (rc == 0 && call->verb->gives == GIVES_BYTES)
+		text_put(call->after->stream, sizeof(call->after->stream), "%s",
+			 obj_name(*call->result));
+	return rc;
 }
 
 /* The first row that fits; NULL fits every type. */
@@ -443,15 +448,15 @@ static int prepare(struct call *call, json_t *given)
 }
 
 int mgmt_call(struct mgmt *mgmt, const struct caller *caller, const char *method, json_t *params,
-	      json_t **result, bool *subscribe, struct refusal *why)
+	      json_t **result, struct after *after, struct refusal *why)
 {
 	struct call call = {
-		.mgmt = mgmt, .caller = caller, .result = result, .subscribe = subscribe, .why = why
+		.mgmt = mgmt, .caller = caller, .result = result, .after = after, .why = why
 	};
 	int rc;
 
 	*result = NULL;
-	*subscribe = false;
+	*after = (struct after){ 0 };
 	rc = find_method(mgmt, method, &call);
 	if (!call.verb)
 		return rc;
@@ -472,4 +477,9 @@ int mgmt_call(struct mgmt *mgmt, const struct caller *caller, const char *method
 	if (!*result)
 		*result = json_object();
 	return 0;
+}
+
+void mgmt_stream(struct mgmt *mgmt, const char *name, int fd)
+{
+	mgmt->backend->stream(mgmt->backend->ctx, name, fd);
 }

@@ -23,6 +23,11 @@ struct caller {
 	long uid;
 	long gid;
 };
+/* What becomes of the caller's connection once it has its answer. */
+struct after {
+	bool subscribe;  /* it gets events from now on */
+	char stream[64]; /* not empty: it becomes the stream of the capture with this name */
+};
 #define CALLER_SELF ((struct caller){ 0, -1, -1 })
 
 /* Borrows all arguments for its life. NULL: no memory. */
@@ -56,11 +61,14 @@ int mgmt_apply(struct mgmt *mgmt, const struct caller *caller, json_t *objects, 
 	       json_t **changes, struct refusal *why);
 
 /*
- * Does a method. *result gets a new reference. `subscribe` is set when the caller is to receive
+ * Does a method. *result gets a new reference. `after->subscribe` is set when the caller is to receive
  * events from now on. Returns 0, or a negative errno: -ENOSYS no such method, -EINVAL something
  * wrong with the parameters, another for a refusal; `why` says it in words.
  */
 int mgmt_call(struct mgmt *mgmt, const struct caller *caller, const char *method, json_t *params,
-	      json_t **result, bool *subscribe, struct refusal *why);
+	      json_t **result, struct after *after, struct refusal *why);
+
+/* The connection whose caller got `after->stream`: from now on its bytes are that object's. -1: it is broken. */
+void mgmt_stream(struct mgmt *mgmt, const char *name, int fd);
 
 #endif

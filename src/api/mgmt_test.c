@@ -69,7 +69,7 @@ static void status(void *ctx, const struct object_type *type, const json_t *obj,
 	json_object_set_new(out, "drops", json_integer(7));
 }
 
-static const struct backend backend = { NULL, change, settled, status, NULL, NULL };
+static const struct backend backend = { .change = change, .settled = settled, .status = status };
 
 /* The linker puts this in front of the real one. */
 int __real_store_commit(struct store *s, struct refusal *why);
@@ -138,8 +138,8 @@ static int call(const char *method, const char *params)
 	const struct caller caller = { 1, 0, 0 };
 	struct refusal why = REFUSAL_INIT;
 	json_t *in = json_loads(params, 0, NULL), *result;
-	bool subscribe;
-	int rc = mgmt_call(mgmt, &caller, method, in, &result, &subscribe, &why);
+	struct after after;
+	int rc = mgmt_call(mgmt, &caller, method, in, &result, &after, &why);
 
 	json_decref(in);
 	json_decref(result);
@@ -170,10 +170,10 @@ static char *show(const char *type, const char *name, const char *field)
 	struct refusal why = REFUSAL_INIT;
 	json_t *in = json_pack("{s:s}", "name", name), *result;
 	char method[32], *text;
-	bool subscribe;
+	struct after after;
 
 	text_put(method, sizeof(method), "%s.show", type);
-	assert_int_equal(mgmt_call(mgmt, &caller, method, in, &result, &subscribe, &why), 0);
+	assert_int_equal(mgmt_call(mgmt, &caller, method, in, &result, &after, &why), 0);
 	text = json_dumps(json_object_get(json_array_get(result, 0), field), JSON_ENCODE_ANY);
 	json_decref(in);
 	json_decref(result);

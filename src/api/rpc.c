@@ -49,7 +49,7 @@ static json_t *refuse_request(int code, json_t *id, const char *text)
 }
 
 static json_t *do_request(struct mgmt *mgmt, const struct caller *caller, json_t *request,
-			  bool *subscribe)
+			  struct after *after)
 {
 	json_t *id = json_object_get(request, "id"), *method = json_object_get(request, "method");
 	const char *version = json_string_value(json_object_get(request, "jsonrpc"));
@@ -67,7 +67,7 @@ static json_t *do_request(struct mgmt *mgmt, const struct caller *caller, json_t
 		return refuse_request(SOFTIOV_E_REQUEST, id, "`jsonrpc` must be \"2.0\"");
 	if (!json_is_string(method))
 		return refuse_request(SOFTIOV_E_REQUEST, id, "`method` must be a string");
-	rc = mgmt_call(mgmt, caller, json_string_value(method), params, &result, subscribe, &why);
+	rc = mgmt_call(mgmt, caller, json_string_value(method), params, &result, after, &why);
 	if (!rc && id)
 		answer = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", id);
 	else if (!rc) {
@@ -80,7 +80,7 @@ static json_t *do_request(struct mgmt *mgmt, const struct caller *caller, json_t
 }
 
 json_t *rpc_answer(struct mgmt *mgmt, const struct caller *caller, const char *line, size_t size,
-		   bool *subscribe)
+		   struct after *after)
 {
 	json_error_t error;
 	json_t *request, *answer;
@@ -96,7 +96,7 @@ json_t *rpc_answer(struct mgmt *mgmt, const struct caller *caller, const char *l
 			 error.text);
 		return refuse_request(SOFTIOV_E_PARSE, NULL, text);
 	}
-	answer = do_request(mgmt, caller, request, subscribe);
+	answer = do_request(mgmt, caller, request, after);
 	json_decref(request);
 	return answer;
 }

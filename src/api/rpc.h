@@ -7,7 +7,7 @@
 
 /* The answer to a line, new reference; NULL where none is due (a notification, an empty line). */
 json_t *rpc_answer(struct mgmt *mgmt, const struct caller *caller, const char *line, size_t size,
-		   bool *subscribe);
+		   struct after *after);
 
 /* An error response; id NULL stands for null. New reference. */
 json_t *rpc_error(int code, const struct refusal *why, json_t *id);

@@ -93,12 +93,17 @@ static void watch(struct api_server *server, struct client *client)
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, client->fd, &ev);
 }
 
-static void close_client(struct client *client)
+static void forget_client(struct client *client)
 {
-	close(client->fd);
 	free(client->in.data);
 	free(client->out.data);
 	*client = (struct client){ .fd = -1 };
+}
+
+static void close_client(struct client *client)
+{
+	close(client->fd);
+	forget_client(client);
 }
 
 static void send_some(struct client *client)
@@ -131,16 +136,35 @@ static void send_json(struct client *client, json_t *message)
 	free(text);
 }
 
+/* The connection is no client's any more but the stream of what the client has started, from behind the answer on. Who
+ * has not fetched its earlier answers, or wants events, gets none. */
+static void give_away(struct api_server *server, struct client *client, const char *name)
+{
+	int fd = client->fd;
+
+	send_some(client);
+	if (client->broken || client->out.size || client->subscribed) {
+		client->broken = true;
+		mgmt_stream(server->mgmt, name, -1);
+		return;
+	}
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	forget_client(client);
+	mgmt_stream(server->mgmt, name, fd);
+}
+
 static void answer_line(struct api_server *server, struct client *client, const char *line,
 			size_t size)
 {
-	bool subscribe = false;
-	json_t *answer = rpc_answer(server->mgmt, &client->caller, line, size, &subscribe);
+	struct after after = { 0 };
+	json_t *answer = rpc_answer(server->mgmt, &client->caller, line, size, &after);
 
 	if (answer)
 		send_json(client, answer);
 	json_decref(answer);
-	client->subscribed |= subscribe;
+	client->subscribed |= after.subscribe;
+	if (after.stream[0] != '\0')
+		give_away(server, client, after.stream);
 }
 
 static void refuse_long_line(struct client *client)
@@ -178,6 +202,8 @@ static void answer_lines(struct api_server *server, struct client *client)
 			break;
 		}
 		answer_line(server, client, start, (size_t)(end - start));
+		if (client->fd < 0)
+			return;
 		at += (size_t)(end - start) + 1;
 	}
 	if (at)
@@ -208,6 +234,8 @@ static void serve(struct api_server *server, struct client *client, uint32_t eve
 	if (events & EPOLLOUT)
 		send_some(client);
 	answer_lines(server, client);
+	if (client->fd < 0)
+		return;
 	send_some(client);
 	if (client->eof && !client->more && !client->stalled && !client->out.size)
 		client->broken = true;

@@ -163,6 +163,7 @@ static void settled(void *ctx, bool committed)
 	LIST_FOREACH(sw, &rt->switches, next)
 		if (vports_take_vfs(rt, sw))
 			sw->changed = true;
+	captures_follow(rt);
 	publish_changed(rt);
 }
 
@@ -264,6 +265,8 @@ static int verb(void *ctx, const struct object_type *type, const struct verb *ve
 		*result = host_check(ctx);
 		return 0;
 	}
+	if (strcmp(type->name, "capture") == 0)
+		return captures_verb(ctx, verb, name, params, result, why);
 	return refuse(why, -ENOSYS, NULL, NULL, "the daemon has no %s %s", type->name, verb->name);
 }
 
@@ -276,6 +279,7 @@ void runtime_backend(struct runtime *rt, struct backend *backend)
 		.status = status_fill,
 		.list = status_list,
 		.verb = verb,
+		.stream = captures_stream,
 	};
 }
 
@@ -370,6 +374,7 @@ void runtime_changed(struct runtime *rt)
 	LIST_FOREACH(port, &rt->ports, next)
 		if (port->kind == PORT_OF_VPORT && !port->removed)
 			look_at_vport(rt, port);
+	captures_look(rt);
 	publish_changed(rt);
 }
 
@@ -507,6 +512,7 @@ int runtime_start(struct runtime *rt, const struct options *options, struct even
 	rt->events = events;
 	LIST_INIT(&rt->switches);
 	LIST_INIT(&rt->ports);
+	TAILQ_INIT(&rt->captures);
 	rt->started_ns = clock_ns();
 	rt->tick_ns = rt->started_ns;
 	rt->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -530,6 +536,7 @@ void runtime_stop(struct runtime *rt)
 	struct rt_port *port;
 	struct rt_switch *sw;
 
+	captures_free(rt);
 	LIST_FOREACH(port, &rt->ports, next)
 		if (!port->removed)
 			port_remove(port);

@@ -84,6 +84,7 @@ struct rt_port {
 
 LIST_HEAD(rt_switches, rt_switch);
 LIST_HEAD(rt_ports, rt_port);
+TAILQ_HEAD(rt_captures, rt_capture);
 
 struct runtime {
 	const struct options *options;
@@ -94,6 +95,8 @@ struct runtime {
 	int wake_fd; /* eventfd: something changed below control */
 	struct rt_switches switches;
 	struct rt_ports ports;
+	struct rt_captures captures; /* the last ones that ended, too; oldest first */
+	unsigned int n_captures;     /* ever started */
 	uint64_t started_ns;
 	uint64_t tick_ns;
 	struct worker_stats worker_last[WORKERS_MAX];
@@ -162,6 +165,18 @@ int policy_update(struct rt_port *port, const json_t *config, struct refusal *wh
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
+
+/* capture.c */
+int captures_verb(struct runtime *rt, const struct verb *verb, const char *name,
+		  const json_t *params, json_t **result, struct refusal *why);
+void captures_stream(void *ctx, const char *name, int fd);
+/* Ports that have come are taken into the captures that want them. The switches are to be published then. */
+void captures_follow(struct runtime *rt);
+/* What has ended is put away. */
+void captures_look(struct runtime *rt);
+void captures_list(struct runtime *rt, json_t *array);
+/* Ends all, at once. */
+void captures_free(struct runtime *rt);
 
 /* status.c */
 void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);

@@ -62,6 +62,10 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 
 #define END { .name = NULL }
 
+static const char *const words_capture_type[] = { "vswitch", "physical", "both", NULL };
+static const char *const words_capture_drops[] = { "too", "only", NULL };
+static const char *const words_capture_state[] = { "running", "ended", NULL };
+
 static const struct field switch_fields[] = {
 	KEY("name of the switch", 0),
 	{ "vfs", TYPE_UINT, COL, 0, 256, .def = "64",
@@ -242,6 +246,22 @@ static const struct field host_fields[] = {
 	END
 };
 
+static const struct field capture_fields[] = {
+	KEY("number of the capture", STAT),
+	{ "state", TYPE_ENUM, STAT | COL, .words = words_capture_state, .help = "whether it still runs" },
+	{ "ports", TYPE_STRING, STAT | COL, .help = "whose frames it takes" },
+	{ "filter", TYPE_STRING, STAT | COL, .max = 1024, .help = "expression that frames must pass" },
+	{ "drops", TYPE_ENUM, STAT, .words = words_capture_drops, .help = "only frames that were dropped, or these too" },
+	{ "snaplen", TYPE_UINT, STAT, .unit = "B", .help = "bytes of each frame that are kept" },
+	{ "file", TYPE_STRING, STAT | COL, .help = "where its reader writes it, by its own word" },
+	{ "started", TYPE_TIME, STAT, .help = "when it was started" },
+	{ "frames", TYPE_UINT, STAT | COL, .unit = "frames", .help = "frames that went to the reader" },
+	{ "bytes", TYPE_UINT, STAT, .unit = "B", .help = "bytes that went to the reader" },
+	{ "lost", TYPE_UINT, STAT | COL, .unit = "frames", .help = "frames for which there was no room, since the reader was too slow" },
+	{ "end", TYPE_STRING, STAT | COL, .help = "why it ended" },
+	END
+};
+
 static const struct field event_fields[] = {
 	KEY("number of the event, counting from the daemon's start", STAT),
 	{ "time", TYPE_TIME, STAT | COL, .help = "when it happened" },
@@ -266,6 +286,26 @@ static const struct field guest_params[] = {
 
 static const struct field queue_params[] = {
 	{ "worker", TYPE_WORKER, REQ, .help = "the worker that shall serve it from now on; auto: where the loads say" },
+	END
+};
+
+static const struct field capture_params[] = {
+	{ "vport", TYPE_REF, 0, .ref = "vport", .help = "only this vport" },
+	{ "uplink", TYPE_REF, 0, .ref = "uplink", .help = "only this uplink" },
+	{ "all", TYPE_BOOL, FIELD_ALONE, .def = "off", .help = "all ports, also those that come; so it is without `vport` and `uplink`" },
+	{ "type", TYPE_ENUM, 0, .def = "both", .words = words_capture_type,
+	  .help = "of all ports those of the virtual switch (vports), the physical ones (uplinks), or both" },
+	{ "filter", TYPE_STRING, 0, .max = 1024, .def = "",
+	  .help = "an expression as tcpdump has it, in one word for the shell: 'tcp port 80' (pcap-filter(7)); names of "
+		  "hosts are looked up by the daemon" },
+	{ "drops", TYPE_ENUM, 0, .def = "too", .words = words_capture_drops, .help = "only frames that are dropped, or these too" },
+	{ "snaplen", TYPE_UINT, 0, 1, 262144, "B", "262144", .help = "bytes of each frame that are kept" },
+	{ "file", TYPE_STRING, 0, .max = 255, .def = "", .help = "what the reader writes to, for `show`; the command line says it by itself" },
+	END
+};
+
+static const struct field capture_stop_params[] = {
+	{ "reason", TYPE_STRING, 0, .max = 127, .def = "", .help = "why, for `show`" },
 	END
 };
 
@@ -310,6 +350,16 @@ static const struct verb host_verbs[] = {
 	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_OBJECTS, .help = "show versions, features and limits" },
 	{ "check", NULL, NAME_NONE, TAKES_PARAMS, GIVES_CHECKS,
 	  .help = "say whether this host can serve VFs and virtio-net adapters, and what to do where not" },
+	END
+};
+
+static const struct verb capture_verbs[] = {
+	{ "start", NULL, NAME_NONE, TAKES_PARAMS, GIVES_BYTES, .params = capture_params,
+	  .help = "write frames to a file (`-w FILE`) or a program (`-w -`) in pcapng, until it is stopped or ended "
+		  "by Ctrl-C; `ring FILES,SIZE` begins a new file after SIZE bytes and keeps the last FILES" },
+	{ "stop", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_NOTHING, .params = capture_stop_params,
+	  .help = "end a capture, or all; what was captured is written first" },
+	SHOW("capture"),
 	END
 };
 
@@ -361,6 +411,11 @@ static const struct object_type softiov_types[] = {
 	  "into the switch. Queues are placed on workers by what serving them costs, and move while they "
 	  "run. `queue set` pins one; the pin is kept in the field `pins` of its vport or uplink. A pin to "
 	  "a worker that is not there has no effect until it is." },
+	{ "capture", "captures", 0, NULL, capture_fields, capture_verbs,
+	  "frames written to a file, with what became of them",
+	  "A capture takes the frames of vports and uplinks where they enter and leave the switch, on the VF path as on "
+	  "the synthetic one, for Wireshark. It belongs to the command that started it and ends with it. In the "
+	  "API its stream follows the answer to `capture.start` on the same connection, which takes no more requests." },
 	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
 	  "this machine and the daemon", "The machine and the daemon that runs on it." },
 	{ "event", "events", 0, NULL, event_fields, event_verbs,

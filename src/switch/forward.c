@@ -117,8 +117,11 @@ struct last_way {
 static inline __attribute__((always_inline)) enum drop_reason
 admit(const struct port_config *in, struct frame *f, uint64_t *dest, uint64_t *source)
 {
-	if (unlikely(!frame_parse_macs(f, dest, source)))
+	if (unlikely(!frame_parse_macs(f, dest, source))) {
+		if (f->drop == DROP_NONE)
+			__builtin_unreachable();
 		return f->drop;
+	}
 	if (unlikely((*source & MAC_GROUP) != 0))
 		return DROP_BAD_SOURCE;
 	if (unlikely(!in->uplink && *source != in->mac[0] && !source_allowed_slow(in, *source)))
@@ -231,12 +234,126 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 		ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
 }
 
+/* --- taps --- */
+
+static void see_dropped(const struct port_config *port, const struct frame *f, enum tap_way way,
+			unsigned int slot, enum drop_reason reason)
+{
+	taps_show(port->tap, &(struct tap_sight){ .frame = f,
+						  .queue = TAP_QUEUE_NONE,
+						  .way = (uint8_t)way,
+						  .drop = (uint8_t)reason,
+						  .slot = (uint8_t)slot,
+						  .tagged = f->vid != port->pvid });
+}
+
+static unsigned int slot_of(const struct port_config *port, const struct endpoint *ep)
+{
+	unsigned int slot = 0;
+
+	while (slot < PORT_ENDPOINTS && port->endpoint[slot] != ep)
+		slot++;
+	return slot;
+}
+
+/* The burst, at the port that it comes from; inspect->reason says what became of its frames. */
+static __attribute__((noinline)) void see_burst(struct forwarder *fw, const struct port_config *in,
+						const struct endpoint *ep)
+{
+	struct inspect *inspect = &fw->inspect;
+	struct tap_sight sight = { .queue = fw->queue,
+				   .way = TAP_OUT,
+				   .slot = (uint8_t)slot_of(in, ep) };
+
+	for (unsigned int i = 0; i < inspect->burst->n; i++) {
+		sight.frame = &inspect->burst->frame[i];
+		if (!tap_is_raw(sight.frame))
+			inspect_pin(inspect, i);
+		sight.drop = inspect->reason[i];
+		sight.tagged = (sight.frame->flags & FRAME_TAGGED) != 0;
+		taps_show(in->tap, &sight);
+	}
+}
+
+/* The reason that was counted since `before`. */
+static enum drop_reason drop_since(const struct endpoint_stats *stats, const uint64_t *before)
+{
+	for (unsigned int i = DROP_NONE + 1; i < DROP_N; i++)
+		if (stats->drop[i] != before[i])
+			return i;
+	return DROP_NONE;
+}
+
+/* Which of the port's taps want the frame: bit i is the i-th. */
+static uint32_t who_wants(const struct port_config *port, const struct tap_sight *sight)
+{
+	uint32_t mask = 0, bit = 1;
+
+	for_each_tap(tap, port->tap)
+	{
+		mask |= tap->wants(tap, sight) ? bit : 0;
+		bit <<= 1;
+	}
+	return mask;
+}
+
+static void push_group(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
+		       unsigned int n, uint16_t pvid, unsigned int flags)
+{
+	if (unlikely((flags & FRAME_TSO) != 0))
+		push_cut(fw, ep, frame, n, pvid);
+	else
+		ep->ops->push(ep, frame, n, pvid, endpoint_stats_self(ep));
+}
+
+/* Pushes a group to a port with taps. Whether a receiver takes a frame only its counters tell, so one that is
+ * to be seen goes alone. */
+static __attribute__((noinline)) void push_seen(struct forwarder *fw,
+						const struct port_config *port, struct endpoint *ep,
+						const struct frame **frame, unsigned int n,
+						unsigned int flags)
+{
+	const struct endpoint_stats *stats = endpoint_stats_self(ep);
+	struct tap_sight sight = { .queue = TAP_QUEUE_NONE,
+				   .way = TAP_IN,
+				   .slot = (uint8_t)slot_of(port, ep) };
+	uint64_t before[DROP_N];
+	unsigned int at = 0; /* the first that is not pushed yet */
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t mask;
+
+		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
+		sight.frame = frame[i];
+		sight.tagged = frame[i]->vid != port->pvid;
+		sight.drop = TAP_DROP_UNKNOWN;
+		mask = who_wants(port, &sight);
+		if (mask == 0)
+			continue;
+		if (at < i)
+			push_group(fw, ep, &frame[at], i - at, port->pvid, flags);
+		memcpy(before, stats->drop, sizeof(before));
+		push_group(fw, ep, &frame[i], 1, port->pvid, flags);
+		at = i + 1;
+		sight.drop = (uint8_t)drop_since(stats, before);
+		for_each_tap(tap, port->tap)
+		{
+			if ((mask & 1) != 0)
+				tap->show(tap, &sight);
+			mask >>= 1;
+		}
+	}
+	if (at < n)
+		push_group(fw, ep, &frame[at], n - at, port->pvid, flags);
+}
+
 /* Takes those frames out of the group that the port's policies do not let in. Returns how many are left. */
 static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 						       const struct port_config *port,
 						       const struct frame **frame, unsigned int n,
-						       struct endpoint_stats *stats)
+						       struct endpoint *ep)
 {
+	struct endpoint_stats *stats = endpoint_stats_self(ep);
 	struct inspect *inspect = &fw->inspect;
 	uint32_t frames = 0, dropped;
 	unsigned int n_left = 0;
@@ -244,11 +361,29 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	for (unsigned int i = 0; i < n; i++)
 		frames |= 1u << (frame[i] - inspect->burst->frame);
 	dropped = frames & ~policy_in(inspect, port->policy_in, frames);
-	for_each_frame(i, dropped) stats->drop[inspect->reason[i]]++;
+	for_each_frame(i, dropped)
+	{
+		stats->drop[inspect->reason[i]]++;
+		if (unlikely(port->tap != NULL))
+			see_dropped(port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
+				    inspect->reason[i]);
+	}
 	for (unsigned int i = 0; i < n; i++)
 		if ((dropped >> (frame[i] - inspect->burst->frame) & 1) == 0)
 			frame[n_left++] = frame[i];
 	return n_left;
+}
+
+/* Nobody is there to take the group. */
+static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
+						      const struct port_config *port,
+						      const struct frame **frame, unsigned int n)
+{
+	port->stats[worker_self].drop[DROP_DOWN] += n;
+	for (unsigned int i = 0; port->tap != NULL && i < n; i++) {
+		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
+		see_dropped(port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
+	}
 }
 
 static inline void deliver(struct forwarder *fw, const struct port_config *port,
@@ -257,54 +392,57 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 	struct endpoint *ep = running_endpoint(port);
 
 	if (unlikely(ep == NULL)) {
-		port->stats[worker_self].drop[DROP_DOWN] += n;
+		deliver_nowhere(fw, port, frame, n);
 		return;
 	}
 	if (unlikely(port->policy_in != NULL)) {
-		n = group_in(fw, port, frame, n, endpoint_stats_self(ep));
+		n = group_in(fw, port, frame, n, ep);
 		if (n == 0)
 			return;
 	}
 	fw->receiver = ep;
-	if (unlikely((flags & FRAME_TSO) != 0))
+	if (unlikely(port->tap != NULL))
+		push_seen(fw, port, ep, frame, n, flags);
+	else if (unlikely((flags & FRAME_TSO) != 0))
 		push_cut(fw, ep, frame, n, port->pvid);
 	else
 		ep->ops->push(ep, frame, n, port->pvid, endpoint_stats_self(ep));
 }
 
-/* The burst's way through the sender's policies, in three rounds: each looks at all frames. Returns their flags. */
+/* The same as decide() where there are policies or taps, in three rounds: each looks at all frames. */
 static __attribute__((noinline)) unsigned int
 decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port,
-		   struct burst *burst, struct endpoint_stats *stats)
+		   struct endpoint *ep, struct burst *burst, struct endpoint_stats *stats)
 {
 	const struct port_config *in = &s->port[in_port];
 	struct last_way last = { .dest = MAC_BROADCAST };
-	uint32_t admitted = 0, passed, dropped;
+	uint8_t *reason = fw->inspect.reason;
+	uint32_t admitted = 0, passed;
 	uint64_t source, dest;
 	unsigned int flags = 0;
 
 	for (unsigned int i = 0; i < burst->n; i++) {
-		enum drop_reason reason = admit(in, &burst->frame[i], &dest, &source);
-
+		reason[i] = (uint8_t)admit(in, &burst->frame[i], &dest, &source);
 		stats->tx_bytes += burst->frame[i].size;
 		flags |= burst->frame[i].flags;
-		if (likely(reason == DROP_NONE))
+		if (likely(reason[i] == DROP_NONE))
 			admitted |= 1u << i;
-		else
-			stats->drop[reason]++;
 	}
-	passed = policy_out(&fw->inspect, in->policy_out, admitted);
-	dropped = admitted & ~passed;
-	for_each_frame(i, dropped) stats->drop[fw->inspect.reason[i]]++;
+	passed = admitted;
+	if (in->policy_out != NULL)
+		passed = policy_out(&fw->inspect, in->policy_out, admitted);
 	for_each_frame(i, passed)
 	{
 		struct frame *f = &burst->frame[i];
-		enum drop_reason reason =
-			route(fw, s, in, in_port, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
 
-		if (unlikely(reason != DROP_NONE))
-			stats->drop[reason]++;
+		reason[i] = (uint8_t)route(fw, s, in, in_port, f, mac_load(f->mac),
+					   mac_load(f->mac + 6), &last);
 	}
+	for (unsigned int i = 0; i < burst->n; i++)
+		if (unlikely(reason[i] != DROP_NONE))
+			stats->drop[reason[i]]++;
+	if (in->tap != NULL)
+		see_burst(fw, in, ep);
 	return flags;
 }
 
@@ -346,10 +484,10 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
-	if (likely(s->port[in_port].policy_out == NULL))
+	if (likely(s->port[in_port].policy_out == NULL && s->port[in_port].tap == NULL))
 		flags = decide(fw, s, &s->port[in_port], in_port, burst, stats);
 	else
-		flags = decide_with_policy(fw, s, in_port, burst, stats);
+		flags = decide_with_policy(fw, s, in_port, in, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)
 		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);
 }

@@ -28,9 +28,10 @@ struct port_policy {
 /* What stages know of a burst. A worker's scratch memory. */
 struct inspect {
 	struct burst *burst;
-	uint32_t parsed; /* the frames whose flow[] is there */
+	uint32_t pinned; /* the frames that begin in header[] */
+	uint32_t parsed; /* those whose flow[] is there */
 	unsigned int n_segs;
-	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that a stage did not let on */
+	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
 	struct flow flow[BURST_MAX];
 	struct seg seg[BURST_SEGS + 2 * BURST_MAX];
 	uint8_t header[BURST_MAX][FLOW_PIN_SIZE] __attribute__((aligned(CACHE_LINE)));
@@ -39,18 +40,28 @@ struct inspect {
 static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 {
 	inspect->burst = burst;
+	inspect->pinned = 0;
 	inspect->parsed = 0;
 	inspect->n_segs = 0;
 }
 
-/* The headers of frame i. From now on they are delivered as they were read here. */
-static inline const struct flow *inspect_flow(struct inspect *inspect, unsigned int i)
+/* From now on the headers of frame i are delivered as they are now. */
+static inline void inspect_pin(struct inspect *inspect, unsigned int i)
 {
 	struct frame *f = &inspect->burst->frame[i];
 
-	if ((inspect->parsed >> i & 1) == 0) {
+	if ((inspect->pinned >> i & 1) == 0) {
 		inspect->n_segs += flow_pin(f, inspect->header[i], &inspect->seg[inspect->n_segs]);
-		flow_parse(f, &inspect->flow[i]);
+		inspect->pinned |= 1u << i;
+	}
+}
+
+/* The headers of frame i, pinned. */
+static inline const struct flow *inspect_flow(struct inspect *inspect, unsigned int i)
+{
+	if ((inspect->parsed >> i & 1) == 0) {
+		inspect_pin(inspect, i);
+		flow_parse(&inspect->burst->frame[i], &inspect->flow[i]);
 		inspect->parsed |= 1u << i;
 	}
 	return &inspect->flow[i];

@@ -24,6 +24,7 @@
 #include "frame/queue.h"
 #include "switch/fdb.h"
 #include "switch/policy.h"
+#include "switch/tap.h"
 
 #define SWITCH_PORTS_MAX 512
 #define PORT_MACS_MAX    17 /* its own, and 16 that a trusted guest adds */
@@ -50,6 +51,7 @@ struct port_config {
 	struct endpoint_stats *stats; /* [STATS_SLOTS]: drops that no endpoint can count */
 	/* What frames from the port, and to it, must pass; NULL: nothing. */
 	const struct port_policy *policy_out, *policy_in;
+	struct tap *tap; /* who looks at them; NULL: nobody */
 };
 
 struct switch_snapshot {
@@ -80,6 +82,7 @@ void switch_snapshot_free(struct switch_snapshot *snapshot);
 /* A worker's scratch memory for forwarding; big, so not on the stack. */
 struct forwarder {
 	uint32_t now_s; /* coarse clock for learning; the worker keeps it */
+	uint16_t queue; /* of the endpoint, that the burst came by; the worker says it */
 	struct endpoint
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	unsigned int n_groups;

@@ -134,6 +134,7 @@ static inline unsigned int serve(struct worker *w, const struct poll_entry *e)
 	if (n == 0)
 		return 0;
 	snapshot = atomic_load_explicit(&e->sw->snapshot, memory_order_acquire);
+	w->fw->queue = (uint16_t)e->txq->idx;
 	switch_forward(w->fw, snapshot, e->port, e->txq->endpoint, burst);
 	e->txq->ops->done(e->txq);
 	if (likely(w->fw->receiver != NULL))

@@ -52,7 +52,7 @@ def test_abbreviations(lab, words):
     ("vport s", "vport: s: could be set, show"),
     ("vport set web1 m 5", "vport 'web1': m: could be mac, model, mac-spoofing, mtu"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
-     "uplink, vport, vf, worker, queue, host, event, apply, export, help, completion"),
+     "uplink, vport, vf, worker, queue, capture, host, event, apply, export, help, completion"),
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
@@ -64,9 +64,9 @@ def test_abbreviations(lab, words):
     ("vport del web1 now", "vport 'web1': now: `del` takes nothing more"),
     ("host show x", "host: x: `show` takes nothing more"),
     ("config export", "config: there is no such object or command: one of switch, uplink, vport, "
-     "vf, worker, queue, host, event, apply, export, help, completion"),
+     "vf, worker, queue, capture, host, event, apply, export, help, completion"),
     ("--jsn vport", "--jsn: there is no such option; did you mean '--json'? one of --json, "
-     "--statistics, --help, --dry-run, --markdown, --socket, --watch, --version"),
+     "--statistics, --help, --dry-run, --markdown, --socket, --watch, --write, --version"),
     ("--watch 0 vport", "--watch: '0' is not allowed: seconds from 0.1 to 86400"),
     ("--socket", "--socket: a value must follow"),
     ("apply", "`apply` needs one file: softiov apply FILE, or - for standard input"),

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* `softiov capture start`: the daemon sends a pcapng stream, which is written here, with this user's rights. A capture
+ * ends with this process, whatever becomes of it. */
+#include "cli.h"
+
+#include "model/text.h"
+#include "model/value.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define READ_SIZE 262144
+
+struct capture {
+	const struct cli *cli;
+	const char *name; /* of the capture */
+	int in;           /* the stream */
+	int out, signals;
+	const char *out_name;
+	char reason[256]; /* why it ends, if that is known here */
+	uint8_t data[READ_SIZE];
+};
+
+/* Asks the daemon to end it: what is under way still comes. */
+static void stop(struct capture *c, const char *reason)
+{
+	struct refusal why = REFUSAL_INIT;
+	struct client *client = client_open(c->cli, &why);
+	json_t *result;
+
+	if (!client)
+		return;
+	result = client_call(client, "capture.stop",
+			     json_pack("{s:s, s:s}", "name", c->name, "reason", reason), NULL,
+			     &why);
+	json_decref(result);
+	client_close(client);
+}
+
+/* Nothing can be written any more. */
+static bool end_here(struct capture *c, int error)
+{
+	text_put(c->reason, sizeof(c->reason), "%s: %s", c->out_name, strerror(error));
+	return false;
+}
+
+static bool write_all(struct capture *c, const uint8_t *data, size_t size)
+{
+	while (size) {
+		ssize_t n = write(c->out, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return end_here(c, n < 0 ? errno : EIO);
+		data += n;
+		size -= (size_t)n;
+	}
+	return true;
+}
+
+/* Waits for something to do. False: the capture is over. */
+static bool turn(struct capture *c, bool *stopping)
+{
+	struct pollfd fds[] = { { .fd = c->in, .events = POLLIN },
+				{ .fd = c->signals, .events = POLLIN },
+				{ .fd = c->out } };
+	struct signalfd_siginfo info;
+	ssize_t n;
+
+	if (poll(fds, 3, -1) < 0)
+		return errno == EINTR || end_here(c, errno);
+	if (fds[1].revents) {
+		(void)!read(c->signals, &info, sizeof(info));
+		if (*stopping)
+			return false;
+		*stopping = true;
+		stop(c, "stopped by its user");
+	}
+	/* A pipe that nobody reads any more. */
+	if (fds[2].revents & (POLLERR | POLLNVAL))
+		return end_here(c, EPIPE);
+	if (!fds[0].revents)
+		return true;
+	n = read(c->in, c->data, sizeof(c->data));
+	if (n <= 0)
+		return n < 0 && (errno == EINTR || errno == EAGAIN);
+	return write_all(c, c->data, (size_t)n);
+}
+
+/* One line on standard error: how it ended. */
+static void report(struct capture *c)
+{
+	struct refusal why = REFUSAL_INIT;
+	struct client *client = client_open(c->cli, &why);
+	json_t *shown = NULL, *obj;
+
+	if (client)
+		shown = client_call(client, "capture.show", json_pack("{s:s}", "name", c->name),
+				    NULL, &why);
+	obj = json_array_get(shown, 0);
+	if (obj)
+		emit(stderr, "softiov: capture %s: %lld frames, %lld lost; %s\n", c->name,
+		     json_integer_value(json_object_get(obj, "frames")),
+		     json_integer_value(json_object_get(obj, "lost")),
+		     c->reason[0] ? c->reason : json_string_value(json_object_get(obj, "end")));
+	else
+		emit(stderr, "softiov: capture %s ended: %s\n", c->name,
+		     c->reason[0] ? c->reason : "softiovd has gone");
+	json_decref(shown);
+	client_close(client);
+}
+
+/* Ctrl-C ends a capture in order; a reader that goes is an error like others. */
+static int signals_open(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL))
+		return -1;
+	return signalfd(-1, &mask, SFD_CLOEXEC);
+}
+
+static int run(struct capture *c)
+{
+	bool stopping = false;
+
+	while (turn(c, &stopping))
+		;
+	if (c->reason[0])
+		stop(c, c->reason);
+	report(c);
+	return c->reason[0] ? EXIT_REFUSED : EXIT_OK;
+}
+
+static int open_file(const char *path, struct refusal *why)
+{
+	int fd = !strcmp(path, "-") ? dup(STDOUT_FILENO)
+				    : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		refusal_about(why, "file", path);
+		refuse(why, -errno, NULL, NULL, "%s", strerror(errno));
+	}
+	return fd;
+}
+
+int capture_run(const struct cli *cli, json_t *params)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	struct refusal why = REFUSAL_INIT;
+	struct client *client = NULL;
+	json_t *result = NULL;
+	int code = EXIT_REFUSED;
+
+	assert(c);
+	c->cli = cli;
+	c->signals = -1;
+	c->out = open_file(cli->write, &why);
+	if (c->out < 0)
+		goto out;
+	c->out_name = !strcmp(cli->write, "-") ? "standard output" : cli->write;
+	json_object_set_new(params, "file", json_string(c->out_name));
+	client = client_open(cli, &why);
+	if (!client)
+		goto out;
+	c->in = client_raw(client);
+	result = client_call(client, "capture.start", json_incref(params), NULL, &why);
+	if (!result)
+		goto out;
+	c->name = json_string_value(json_object_get(result, "name"));
+	c->signals = signals_open();
+	code = run(c);
+out:
+	if (why.code)
+		print_refusal(cli, &why, EXIT_REFUSED);
+	json_decref(result);
+	client_close(client);
+	if (c->out >= 0)
+		close(c->out);
+	if (c->signals >= 0)
+		close(c->signals);
+	free(c);
+	return code;
+}

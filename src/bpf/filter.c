@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bpf/filter.h"
+
+#include <errno.h>
+#include <pcap/pcap.h>
+#include <rte_bpf.h>
+#include <rte_errno.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <stdlib.h>
+
+#include "bpf/where.h"
+
+#define PIECES_MAX 64
+
+struct bpf_filter {
+	struct rte_bpf *program;
+	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
+};
+
+/* libpcap's classic program as DPDK's. */
+static struct rte_bpf *load(const struct bpf_program *classic)
+{
+	struct rte_bpf_prm *prm = rte_bpf_convert(classic);
+	struct rte_bpf *program;
+
+	if (prm == NULL)
+		return NULL;
+	program = rte_bpf_load(prm);
+	rte_free(prm);
+	return program;
+}
+
+int bpf_filter_new(struct bpf_filter **filter, const char *expression, struct err *err)
+{
+	struct bpf_filter *f = calloc(1, sizeof(*f));
+	struct bpf_program classic = { 0 };
+	struct rte_bpf_jit jit;
+	int ret;
+
+	if (f == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	ret = where_compile(expression, &classic, err);
+	if (ret < 0) {
+		free(f);
+		return ret;
+	}
+	f->program = load(&classic);
+	pcap_freecode(&classic);
+	if (f->program == NULL) {
+		free(f);
+		return err_set(err, -EINVAL, "cannot be made a program: %s",
+			       rte_strerror(rte_errno));
+	}
+	if (rte_bpf_get_jit(f->program, &jit) == 0)
+		f->native = jit.func;
+	*filter = f;
+	return 0;
+}
+
+void bpf_filter_free(struct bpf_filter *filter)
+{
+	if (filter == NULL)
+		return;
+	rte_bpf_destroy(filter->program);
+	free(filter);
+}
+
+/* Programs read a frame as an mbuf; of these only where the bytes are counts. */
+static void piece(struct rte_mbuf *m, const uint8_t *va, uint32_t size)
+{
+	m->buf_addr = (void *)(uintptr_t)va;
+	m->data_off = 0;
+	m->data_len = (uint16_t)size;
+	m->next = NULL;
+}
+
+bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint32_t size,
+		      const struct seg *more, unsigned int n_more)
+{
+	static _Thread_local struct rte_mbuf mbuf[PIECES_MAX];
+	unsigned int n = 1;
+
+	piece(&mbuf[0], head, size);
+	mbuf[0].pkt_len = size;
+	for (unsigned int i = 0; i < n_more && n < PIECES_MAX; i++) {
+		uint32_t left = UINT16_MAX - mbuf[0].pkt_len;
+		uint32_t part = more[i].size < left ? more[i].size : left;
+
+		if (part == 0)
+			break;
+		piece(&mbuf[n], more[i].va, part);
+		mbuf[n - 1].next = &mbuf[n];
+		mbuf[0].pkt_len += part;
+		n++;
+	}
+	return (filter->native != NULL ? filter->native(mbuf)
+				       : rte_bpf_exec(filter->program, mbuf)) != 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Taps: who looks at a port's frames and decides nothing (src/capture).
+ *
+ * A frame is seen at the port that it comes from, and at each port that it goes to, once each, when it is known what
+ * became of it there. A port that nobody looks at has no tap and pays nothing for it.
+ *
+ * What is seen is what was decided on: headers are pinned (frame/flow.h) before a tap is asked.
+ */
+#ifndef SOFTIOV_SWITCH_TAP_H
+#define SOFTIOV_SWITCH_TAP_H
+
+#include <stdatomic.h>
+
+#include "frame/frame.h"
+
+enum tap_way {
+	TAP_OUT, /* from the port into the switch */
+	TAP_IN,  /* from the switch to the port */
+};
+
+#define TAP_DROP_UNKNOWN DROP_N     /* it is not known yet what becomes of the frame */
+#define TAP_QUEUE_NONE   UINT16_MAX /* the queue is not known */
+
+/* A frame at a port. */
+struct tap_sight {
+	const struct frame *frame;
+	uint16_t queue;
+	uint8_t way;  /* enum tap_way */
+	uint8_t drop; /* enum drop_reason; DROP_NONE: it went on */
+	uint8_t slot; /* of port_config.endpoint[]; PORT_ENDPOINTS: none */
+	bool tagged;  /* it has its tag at this port */
+};
+
+struct tap {
+	/* Of the same port; its owner, control, may change it: who left is not freed before the workers have passed a
+	 * quiescent point. */
+	struct tap *_Atomic next;
+	/* Whether it wants this frame shown. */
+	bool (*wants)(struct tap *tap, const struct tap_sight *sight);
+	/* Shows one that it wants, with its `drop`. */
+	void (*show)(struct tap *tap, const struct tap_sight *sight);
+};
+
+/* Whether frame_parse refused it: then there are only its bytes. */
+static inline bool tap_is_raw(const struct frame *f)
+{
+	return f->drop != DROP_NONE;
+}
+
+#define for_each_tap(tap, first)                          \
+	for (struct tap * (tap) = (first); (tap) != NULL; \
+	     (tap) = atomic_load_explicit(&(tap)->next, memory_order_acquire))
+
+/* Shows it to those taps that want it. */
+static inline void taps_show(struct tap *first, const struct tap_sight *sight)
+{
+	for_each_tap(tap, first) if (tap->wants(tap, sight)) tap->show(tap, sight);
+}
+
+#endif
