@@ -44,20 +44,6 @@ static void port_config_set(struct rt_port *port, const json_t *config)
 	port->name = obj_name(config);
 }
 
-static void port_vlans(struct rt_port *port, const json_t *config)
-{
-	struct port_config *p = &port->sw->port[port->idx];
-	struct vlan_set vlans;
-
-	obj_vlans(config, "trunk", &vlans);
-	p->pvid = (uint16_t)obj_uint(config, "vlan");
-	memcpy(p->vlans, vlans.word, sizeof(p->vlans));
-	p->trunk = false;
-	for (unsigned int i = 0; i < ARRAY_SIZE(p->vlans); i++)
-		p->trunk |= p->vlans[i] != 0;
-	port->sw->changed = true;
-}
-
 static unsigned int port_free_idx(const struct rt_switch *sw)
 {
 	unsigned int idx = 0;

@@ -29,6 +29,7 @@ static const char *const words_path[] = { "vf", "synthetic", "none", NULL };
 static const char *const words_vf_state[] = { "listening", "attached", "active", NULL };
 static const char *const words_syn_state[] = { "off", "listening", "connected", "active", NULL };
 static const char *const words_driver[] = { "auto", "af-packet", "af-xdp", "ethdev", NULL };
+static const char *const words_private_vlan[] = { "none", "isolated", "community", "promiscuous", NULL };
 static const char *const words_event[] = { "added", "changed", "removed", "attached", "detached",
 	"path", "link", "refused", "warning", NULL };
 static const char *const words_vport_queue[] = { "vf", "synthetic", NULL };
@@ -96,6 +97,13 @@ static const struct field vport_fields[] = {
 	  .help = "VLAN of the VM's untagged frames; 0 for none. With trunk, the native VLAN" },
 	{ "trunk", TYPE_VLANS, 0, .def = "none",
 	  .help = "VLANs that the VM may use tagged" },
+	{ "private-vlan", TYPE_ENUM, 0, .def = "none", .words = words_private_vlan,
+	  .help = "its place in a private VLAN, whose primary VLAN is `vlan`: isolated ones reach promiscuous ones only, "
+		  "community ones also those of their secondary VLAN" },
+	{ "secondary-vlans", TYPE_VLANS, 0, .def = "none",
+	  .help = "secondary VLANs of the private VLAN: the one that the vport is in, or those that a promiscuous one sees" },
+	{ "ieee-priority-tag", TYPE_BOOL, 0, .def = "off",
+	  .help = "802.1p priorities that the VM sends count; off: they are reset to 0" },
 	{ "iov", TYPE_BOOL, 0, .def = "on", .help = "wants a VF" },
 	{ "model", TYPE_ENUM, NEW, .def = "82599", .words = words_model,
 	  .help = "controller that the VF is one of" },

@@ -39,7 +39,9 @@ static inline bool may_leave(const struct port_config *out, const struct frame *
 {
 	if (likely(out->pvid == f->vid))
 		return likely(f->ethertype != ETH_TYPE_VLAN);
-	return out->trunk && bitmap_test(out->vlans, f->vid);
+	if (out->private_vlan && f->ethertype == ETH_TYPE_VLAN)
+		return false;
+	return (out->trunk || out->private_vlan) && bitmap_test(out->vlans, f->vid);
 }
 
 static bool source_allowed_slow(const struct port_config *in, uint64_t source)
@@ -57,9 +59,10 @@ static inline bool classify_vlan(const struct port_config *in, struct frame *f)
 {
 	uint16_t vid = f->tci & 0xfff;
 
+	f->tci &= (uint16_t)~in->tci_clear; /* else priority bits stay (802.1Q 6.9.1) */
 	if (likely(vid == 0)) {
-		f->vid = in->pvid;
-		f->tci |= in->pvid; /* priority bits stay (802.1Q 6.9.1) */
+		f->vid = in->send_vid;
+		f->tci |= in->send_vid;
 		return true;
 	}
 	f->vid = vid;
@@ -106,6 +109,11 @@ static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot
 	return n > 0 ? DROP_NONE : DROP_NO_ROUTE;
 }
 
+static inline uint16_t learned_vid(const struct switch_snapshot *s, uint16_t vid)
+{
+	return likely(s->learned_vid == NULL) ? vid : s->learned_vid[vid];
+}
+
 /* The last frame of this burst that went to one known port: the next one often goes there as well. */
 struct last_way {
 	uint64_t dest; /* a group address: none yet */
@@ -139,7 +147,7 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	uint16_t out;
 
 	if (in->uplink && fdb_static_find(s->macs, source) == FDB_NONE)
-		fdb_learn(s->learned, source, f->vid, in_port, fw->now_s);
+		fdb_learn(s->learned, source, learned_vid(s, f->vid), in_port, fw->now_s);
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
 			return DROP_NO_ROUTE;
@@ -151,7 +159,7 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	}
 	out = fdb_static_find(s->macs, dest);
 	if (unlikely(out == FDB_NONE)) {
-		out = in->uplink ? FDB_NONE : fdb_find(s->learned, dest, f->vid);
+		out = in->uplink ? FDB_NONE : fdb_find(s->learned, dest, learned_vid(s, f->vid));
 		/* A learned port may have gone since, and another one have got its number. */
 		if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used ||
 		    !s->port[out].uplink)
@@ -386,6 +394,22 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 	}
 }
 
+/* For a port that gets several VLANs untagged: frames of all of them as if they were in its own. */
+static __attribute__((noinline)) void into_pvid(struct forwarder *fw, const struct port_config *port,
+						const struct frame **frame, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct frame *f = &fw->in_pvid[i];
+
+		if (frame[i]->vid == port->pvid)
+			continue;
+		*f = *frame[i];
+		f->vid = port->pvid;
+		f->tci = (uint16_t)((f->tci & 0xf000) | port->pvid);
+		frame[i] = f;
+	}
+}
+
 static inline void deliver(struct forwarder *fw, const struct port_config *port,
 			   const struct frame **frame, unsigned int n, unsigned int flags)
 {
@@ -400,6 +424,8 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		if (n == 0)
 			return;
 	}
+	if (unlikely(port->private_vlan))
+		into_pvid(fw, port, frame, n);
 	fw->receiver = ep;
 	if (unlikely(port->tap != NULL))
 		push_seen(fw, port, ep, frame, n, flags);

@@ -29,6 +29,28 @@ void switch_fini(struct vswitch *sw)
 	sw->learned = NULL;
 }
 
+/* Where private VLANs are, or NULL where there are none. -ENOMEM with *vids NULL. */
+static int shared_learning(const struct port_config *port, unsigned int n, uint16_t **vids)
+{
+	*vids = NULL;
+	for (unsigned int i = 0; i < n; i++) {
+		if (!port[i].used || !port[i].private_vlan)
+			continue;
+		if (*vids == NULL) {
+			*vids = calloc(4096, sizeof(**vids));
+			if (*vids == NULL)
+				return -ENOMEM;
+			for (unsigned int v = 0; v < 4096; v++)
+				(*vids)[v] = (uint16_t)v;
+		}
+		(*vids)[port[i].send_vid] = port[i].pvid;
+		for (unsigned int v = 0; v < 4096; v++)
+			if (bitmap_test(port[i].vlans, v))
+				(*vids)[v] = port[i].pvid;
+	}
+	return 0;
+}
+
 struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_config *port,
 				       unsigned int n, int *ret)
 {
@@ -42,14 +64,17 @@ struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_con
 	for (unsigned int i = 0; i < n; i++)
 		n_macs += port[i].used ? port[i].n_macs : 0;
 	s->macs = fdb_static_new(n_macs);
-	if (s->macs == NULL) {
-		free(s);
+	if (s->macs == NULL || shared_learning(port, n, &s->learned_vid) < 0) {
+		switch_snapshot_free(s);
 		return NULL;
 	}
 	s->learned = sw->learned;
 	s->n_ports = n;
 	if (n > 0)
 		memcpy(s->port, port, n * sizeof(*port));
+	for (unsigned int i = 0; i < n; i++)
+		if (!port[i].private_vlan)
+			s->port[i].send_vid = port[i].pvid;
 	/* Each port's own address first, so that an address which a guest adds never takes
 	 * another's away. */
 	for (unsigned int nth = 0; nth < PORT_MACS_MAX; nth++)
@@ -65,5 +90,6 @@ void switch_snapshot_free(struct switch_snapshot *snapshot)
 	if (snapshot == NULL)
 		return;
 	free(snapshot->macs);
+	free(snapshot->learned_vid);
 	free(snapshot);
 }

@@ -16,6 +16,11 @@
  *  5. VLANs: an access port (no trunk) sends and receives untagged in its pvid and nothing else. A
  *     trunk port also sends and receives tagged in its list; its pvid is the native VLAN. A frame
  *     with two tags never leaves without the outer one.
+ *  6. Private VLANs (RFC 5517; NDIS_SWITCH_PORT_PVLAN_MODE): what promiscuous ports send is in the primary
+ *     VLAN, what the others send is in their secondary one. All get the primary VLAN; community ports
+ *     their own secondary one, promiscuous ports all of theirs, everything untagged. On uplinks these are
+ *     VLANs like others. An address is learned in the primary VLAN, for its secondaries as well (802.1Q's
+ *     shared learning), since the two directions of a conversation have different VLANs.
  */
 #ifndef SOFTIOV_SWITCH_SWITCH_H
 #define SOFTIOV_SWITCH_SWITCH_H
@@ -42,10 +47,13 @@ struct port_config {
 	bool spoofing;        /* any source address is good */
 	bool unknown_unicast; /* gets unicast to addresses that nobody has */
 	bool trunk;
-	uint16_t pvid;
+	bool private_vlan; /* gets `vlans` untagged, sends untagged only */
+	uint16_t pvid;     /* of frames that leave without a tag, and of those that come without one, but: */
+	uint16_t send_vid; /* with private_vlan: of those that come; else switch_publish sets it */
+	uint16_t tci_clear; /* bits of tags that come which do not count: the priority's, or 0 */
 	unsigned int n_macs;
 	uint64_t mac[PORT_MACS_MAX];
-	uint64_t vlans[4096 / 64]; /* with trunk */
+	uint64_t vlans[4096 / 64]; /* with trunk: tagged; with private_vlan: what it gets beside pvid */
 	/* In the order of preference: the first that runs receives. NULL: none. */
 	struct endpoint *endpoint[PORT_ENDPOINTS];
 	struct endpoint_stats *stats; /* [STATS_SLOTS]: drops that no endpoint can count */
@@ -57,6 +65,7 @@ struct port_config {
 struct switch_snapshot {
 	struct fdb_static *macs;
 	struct fdb *learned;
+	uint16_t *learned_vid; /* [4096]: in which VLAN addresses are learned; NULL: in the frame's */
 	unsigned int n_ports;
 	struct port_config port[];
 };
@@ -95,6 +104,7 @@ struct forwarder {
 	struct frame gso_frame[BURST_MAX];
 	struct gso_piece gso_piece[BURST_MAX];
 	const struct frame *gso_ptr[BURST_MAX];
+	struct frame in_pvid[BURST_MAX]; /* as they are for a port with a private VLAN */
 	struct inspect inspect;
 };
 

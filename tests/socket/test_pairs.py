@@ -61,7 +61,7 @@ class World:
         is_vf = kind in MODELS
         fields |= {"model": kind} if is_vf else {"iov": False}
         self.daemon.call("vport.add", name=name, switch="lan", mac=self.next_mac().hex(":"), mtu=MTU,
-                         synthetic=not is_vf, **fields)
+                         synthetic=not is_vf, ieee_priority_tag=True, **fields)
 
     def open(self, vport):
         role, kind = vport["name"].split("-", 1)

@@ -60,6 +60,11 @@ def In(packet, *arguments, **fields):
     return Sent(packet, *arguments, inward=True, **fields)
 
 
+def private(mode, secondary):
+    return {"vlan": 10, "private-vlan": mode, "secondary-vlans": str(secondary)}
+
+
+PRIORITY = 5 << 13
 PLAIN = udp(1111, 2222)
 FOREIGN = mac("02:00:00:00:99:99")
 OFFER, ADVERTISE = udp(67, 68), v6(udp, 547, 546)
@@ -96,6 +101,41 @@ CASES = [
                             Sent(PLAIN, "vlan", tag=40), Sent(broadcast(PLAIN), "no-route", tag=50),
                             In(PLAIN, comes=20), In(PLAIN, tag=10, comes=10), In(PLAIN, tag=30), In(PLAIN, "vlan", tag=40)],
          near={"vlan": 30, "trunk": "10,20,50"}, far={"vlan": 20, "trunk": "10,30"}),
+    # IeeePriorityTag of Hyper-V: the priority is reset to 0, or let go.
+    Case("priority reset", [Sent(PLAIN, tag=PRIORITY | 10, comes=10), In(PLAIN, tag=10, comes=10), Sent(PLAIN, tag=PRIORITY),
+                            Sent(PLAIN, tag=PRIORITY | 20, drop="vlan")],
+         near={"trunk": "10"}, far={"trunk": "10"}),
+    Case("priority allowed", [Sent(PLAIN, tag=PRIORITY | 10, comes=PRIORITY | 10), Sent(PLAIN, tag=10, comes=10),
+                              Sent(PLAIN, tag=PRIORITY)],
+         near={"trunk": "10", "ieee-priority-tag": True}, far={"trunk": "10"}),
+    Case("priority of an access port", [Sent(PLAIN, tag=PRIORITY, comes=PRIORITY | 10), Sent(PLAIN, comes=10)],
+         near={"vlan": 10, "ieee-priority-tag": True}, far={"trunk": "10"}),
+    Case("priority from outside", [In(PLAIN, tag=PRIORITY | 10, comes=PRIORITY | 10)],
+         near={"trunk": "10"}, far={"trunk": "10"}, far_is="uplink"),
+    Case("isolated and promiscuous", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN)), In(broadcast(PLAIN)),
+                                      Sent(PLAIN, "vlan", tag=10), In(PLAIN, "vlan", tag=201)],
+         near=private("isolated", 201), far=private("promiscuous", "201-202"), far_is="vport"),
+    Case("community and promiscuous", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN)), In(broadcast(PLAIN))],
+         near=private("community", 202), far=private("promiscuous", "201-202"), far_is="vport"),
+    Case("not its secondary", [Sent(PLAIN, "vlan"), In(PLAIN)],
+         near=private("community", 203), far=private("promiscuous", "201-202"), far_is="vport"),
+    Case("isolated and isolated", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan"), Sent(broadcast(PLAIN), "no-route")],
+         near=private("isolated", 201), far=private("isolated", 201), far_is="vport"),
+    Case("one community", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN))],
+         near=private("community", 202), far=private("community", 202), far_is="vport"),
+    Case("two communities", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan"), Sent(broadcast(PLAIN), "no-route")],
+         near=private("community", 202), far=private("community", 203), far_is="vport"),
+    Case("isolated and community", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan")],
+         near=private("isolated", 201), far=private("community", 202), far_is="vport"),
+    # RFC 5517: to the promiscuous ones with the secondary tag, from them with the primary one.
+    Case("isolated outside", [Sent(PLAIN, comes=201), In(PLAIN, tag=10), In(broadcast(PLAIN), tag=10),
+                              In(PLAIN, "vlan", tag=201), In(PLAIN, "vlan", tag=202)],
+         near=private("isolated", 201), far={"trunk": "10,201-202"}, far_is="uplink"),
+    Case("community outside", [Sent(PLAIN, comes=202), In(PLAIN, tag=10), In(PLAIN, tag=202), In(PLAIN, "vlan", tag=201)],
+         near=private("community", 202), far={"trunk": "10,201-202"}, far_is="uplink"),
+    Case("promiscuous outside", [In(PLAIN, tag=201), Sent(PLAIN, comes=10), In(PLAIN, tag=202), In(PLAIN, tag=10),
+                                 In(broadcast(PLAIN), tag=201), In(PLAIN, "vlan", tag=203)],
+         near=private("promiscuous", "201-202"), far={"trunk": "10,201-203"}, far_is="uplink"),
     Case("apart", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan"), Sent(broadcast(PLAIN), "no-route")],
          near={"vlan": 10}, far={"vlan": 20, "trunk": "none"}),
 ]
@@ -107,7 +147,7 @@ def replaced(value, ends):
 
 def vids_of(fields):
     trunk = fields.get("trunk", "none")
-    return [int(vid) for vid in trunk.split(",")] if trunk not in ("none", "all") else []
+    return [int(vid) for vid in trunk.split(",")] if trunk.replace(",", "").isdigit() else []
 
 
 class Ends:
