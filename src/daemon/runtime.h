@@ -46,9 +46,9 @@ struct rt_switch {
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
 	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
 	struct vf_controller controller;  /* whose VFs they are */
-	struct port_policy *retired;      /* no longer in port[], but perhaps in what is published */
-	bool changed;                     /* port[] is to be published */
-	bool removed;                     /* to be freed when the transaction settles */
+	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
+	bool changed;                /* port[] is to be published */
+	bool removed;                /* to be freed when the transaction settles */
 };
 
 enum port_kind {

@@ -29,16 +29,19 @@ int vport_vlans_check(const json_t *config, struct refusal *why)
 	if (strcmp(mode, "none") == 0) {
 		if (n == 0)
 			return 0;
-		return refuse(why, -EINVAL, "secondary-vlans", text,
-			      "only private VLANs have secondary ones; set private-vlan to isolated, community or "
-			      "promiscuous, or secondary-vlans to none");
+		return refuse(
+			why, -EINVAL, "secondary-vlans", text,
+			"only private VLANs have secondary ones; set private-vlan to isolated, community or "
+			"promiscuous, or secondary-vlans to none");
 	}
 	if (obj_uint(config, "vlan") == 0)
 		return refuse(why, -EINVAL, "vlan", "0",
-			      "a private VLAN needs its primary VLAN here (private-vlan is %s)", mode);
+			      "a private VLAN needs its primary VLAN here (private-vlan is %s)",
+			      mode);
 	if (!obj_is(config, "trunk", "none"))
-		return refuse(why, -EINVAL, "trunk", obj_str(config, "trunk"),
-			      "a vport with a private VLAN is no trunk; set trunk or private-vlan to none");
+		return refuse(
+			why, -EINVAL, "trunk", obj_str(config, "trunk"),
+			"a vport with a private VLAN is no trunk; set trunk or private-vlan to none");
 	if (vlan_set_has(&secondary, (uint16_t)obj_uint(config, "vlan")))
 		return refuse(why, -EINVAL, "secondary-vlans", text,
 			      "%u is the primary VLAN (vlan); it cannot be a secondary one as well",
@@ -47,8 +50,10 @@ int vport_vlans_check(const json_t *config, struct refusal *why)
 		return refuse(why, -EINVAL, "secondary-vlans", text,
 			      "private-vlan %s needs a secondary VLAN here", mode);
 	if (n > 1 && strcmp(mode, "promiscuous") != 0)
-		return refuse(why, -EINVAL, "secondary-vlans", text,
-			      "private-vlan %s is in one secondary VLAN; only promiscuous has several", mode);
+		return refuse(
+			why, -EINVAL, "secondary-vlans", text,
+			"private-vlan %s is in one secondary VLAN; only promiscuous has several",
+			mode);
 	return 0;
 }
 

@@ -54,19 +54,27 @@ static bool source_allowed_slow(const struct port_config *in, uint64_t source)
 	return false;
 }
 
-/* Puts the frame into its VLAN. False: it may not be there. */
-static inline bool classify_vlan(const struct port_config *in, struct frame *f)
+static __attribute__((noinline)) bool classify_tagged(const struct port_config *in, struct frame *f)
 {
 	uint16_t vid = f->tci & 0xfff;
 
 	f->tci &= (uint16_t)~in->tci_clear; /* else priority bits stay (802.1Q 6.9.1) */
-	if (likely(vid == 0)) {
+	if (vid == 0) {
 		f->vid = in->send_vid;
 		f->tci |= in->send_vid;
 		return true;
 	}
 	f->vid = vid;
 	return in->trunk && vlan_member(in, vid);
+}
+
+/* Puts the frame into its VLAN. False: it may not be there. */
+static inline bool classify_vlan(const struct port_config *in, struct frame *f)
+{
+	if (unlikely(f->tci != 0))
+		return classify_tagged(in, f);
+	f->vid = f->tci = in->send_vid;
+	return true;
 }
 
 static inline void group_add(struct forwarder *fw, uint16_t port, const struct frame *f)
@@ -395,7 +403,8 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 }
 
 /* For a port that gets several VLANs untagged: frames of all of them as if they were in its own. */
-static __attribute__((noinline)) void into_pvid(struct forwarder *fw, const struct port_config *port,
+static __attribute__((noinline)) void into_pvid(struct forwarder *fw,
+						const struct port_config *port,
 						const struct frame **frame, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {

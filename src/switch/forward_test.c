@@ -421,6 +421,81 @@ static void test_learning(void **state)
 	assert_string_equal(unicast(0, MAC_OF(1), MAC_OF(0), -1), "1u");
 }
 
+static void port_private(unsigned int i, uint16_t send_vid, const uint16_t *receives)
+{
+	port[i].pvid = 10;
+	port[i].private_vlan = true;
+	port[i].trunk = false;
+	port[i].send_vid = send_vid;
+	memset(port[i].vlans, 0, sizeof(port[i].vlans));
+	for (; *receives != 0; receives++)
+		bitmap_set(port[i].vlans, *receives);
+}
+
+/* Primary VLAN 10. 0: promiscuous; 1, 2: isolated by 201; 3, 7: community 202; 8: community 203. Uplinks have all. */
+static void test_private_vlans(void **state)
+{
+	static const struct {
+		unsigned int in;
+		int tag, second;
+		const char *want;
+	} cases[] = {
+		{ 0, -1, -1, "1u 2u 3u 5ta 6ta 7u 8u" },
+		{ 1, -1, -1, "0u 5tc9 6tc9" },
+		{ 2, 0, -1, "0u 5tc9 6tc9" },
+		{ 3, -1, -1, "0u 5tca 6tca 7u" },
+		{ 8, -1, -1, "0u 5tcb 6tcb" },
+		{ UP1, 10, -1, "0u 1u 2u 3u 7u 8u" },
+		{ UP1, 201, -1, "0u" },
+		{ UP1, 202, -1, "0u 3u 7u" },
+		{ UP1, -1, -1, "" },
+		{ UP1, 10, 1, "" }, /* two tags: the inner one would be taken for the frame's */
+		{ UP1, 202, 1, "" },
+		{ 0, 10, -1, "" },
+		{ 1, 201, -1, "" },
+		{ 1, 10, -1, "" },
+	};
+
+	port[4].used = false;
+	port_private(0, 10, (const uint16_t[]){ 201, 202, 203, 0 });
+	port_private(1, 201, (const uint16_t[]){ 0 });
+	port_private(2, 201, (const uint16_t[]){ 0 });
+	port_private(3, 202, (const uint16_t[]){ 202, 0 });
+	port_private(7, 202, (const uint16_t[]){ 202, 0 });
+	port_private(8, 203, (const uint16_t[]){ 203, 0 });
+	for (unsigned int up = UP1; up <= UP2; up++)
+		for (unsigned int vid = 201; vid <= 203; vid++)
+			bitmap_set(port[up].vlans, vid), bitmap_set(port[up].vlans, 10);
+	publish();
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned int in = cases[i].in;
+		uint64_t source = in == UP1 ? MAC_FOREIGN : MAC_OF(in);
+
+		burst_reset();
+		burst_add(BC, source, cases[i].tag, cases[i].second, 0x5a);
+		forward(in);
+		if (strcmp(receivers(), cases[i].want) != 0)
+			fail_msg("case %u: \"%s\"", i, receivers());
+	}
+	/* What was heard in a secondary VLAN is known in the primary one, and the other way. */
+	unicast(UP2, BC, MAC_FOREIGN, 201);
+	assert_string_equal(unicast(0, MAC_FOREIGN, MAC_OF(0), -1), "6ta");
+	unicast(UP1, BC, MAC_FOREIGN, 10);
+	assert_string_equal(unicast(1, MAC_FOREIGN, MAC_OF(1), -1), "5tc9");
+	assert_string_equal(unicast(0, MAC_OF(1), MAC_OF(0), -1), "1u");
+	assert_string_equal(unicast(1, MAC_OF(2), MAC_OF(1), -1), "");
+	assert_string_equal(unicast(3, MAC_OF(7), MAC_OF(3), -1), "7u");
+}
+
+static void test_priorities(void **state)
+{
+	port[3].tci_clear = port[0].tci_clear = 0xf000;
+	publish();
+	assert_string_equal(unicast(3, BC, MAC_OF(3), 0x6002), "2u 4t2 5t2 6t2");
+	assert_string_equal(unicast(0, MAC_OF(4), MAC_OF(0), 0xe000), "4t1");
+	assert_string_equal(unicast(4, MAC_OF(3), MAC_OF(4), 0x6002), "3t6002");
+}
+
 /* The uplink goes, and its number too, or to a vport: nothing may follow the old knowledge. */
 static void test_learned_port_gone(void **state)
 {
@@ -799,6 +874,8 @@ int main(void)
 		TEST(test_bytes),
 		TEST(test_learning),
 		TEST(test_learned_port_gone),
+		TEST(test_private_vlans),
+		TEST(test_priorities),
 		TEST(test_down_and_paths),
 		TEST(test_order),
 		TEST(test_counters),

@@ -19,7 +19,7 @@ from frames import mac
 from packets import arp, broadcast, icmp, sent_as, tcp, udp, v6
 from packets import ALL_NODES, LINK_LOCAL
 from pairs import A4, B4, SyntheticPort, UplinkPort, VfPort
-from softiov import Daemon
+from softiov import Daemon, RpcError
 from vfio_user import wait_until
 from wire import Wires
 
@@ -211,7 +211,7 @@ class Ends:
 class World:
     def __init__(self, daemon, wires):
         self.ends = {path: Ends(daemon, path) for path in PATHS}
-        self.ports = {}
+        self.daemon, self.ports = daemon, {}
         numbers = itertools.count(1)
         for path, kinds in PATHS.items():
             daemon.call("switch.add", name=path)
@@ -250,6 +250,33 @@ def world(tmp_path_factory):
         world = World(daemon, wires)
         yield world
         world.close()
+
+
+# What contradicts itself: what is set on a vport as it was added, the field that is blamed, what is said.
+REFUSED = [
+    ({"private-vlan": "isolated", "secondary-vlans": "201"}, "vlan", "needs its primary VLAN"),
+    ({"vlan": 10, "private-vlan": "isolated"}, "secondary-vlans", "needs a secondary VLAN"),
+    ({"vlan": 10, "private-vlan": "promiscuous"}, "secondary-vlans", "needs a secondary VLAN"),
+    ({"vlan": 10, "private-vlan": "community", "secondary-vlans": "201,203"}, "secondary-vlans", "only promiscuous"),
+    ({"vlan": 10, "private-vlan": "promiscuous", "secondary-vlans": "9-11"}, "secondary-vlans", "10 is the primary"),
+    ({"vlan": 10, "secondary-vlans": "201"}, "secondary-vlans", "set private-vlan"),
+    ({"vlan": 10, "private-vlan": "isolated", "secondary-vlans": "201", "trunk": "20"}, "trunk", "is no trunk"),
+    ({"private-vlan": "private"}, "private-vlan", "isolated"),
+    ({"secondary-vlans": "4095"}, "secondary-vlans", "ranges"),
+]
+
+
+@pytest.mark.parametrize("fields, field, text", REFUSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_refused(world, fields, field, text):
+    """With the field, its value and what to do, and nothing has changed."""
+    daemon, name = world.daemon, "vf-to-vf-near"
+    before = daemon.show("vport", name)
+    with pytest.raises(RpcError, match=text) as refusal:
+        daemon.call("vport.set", name=name, **fields)
+    value = fields.get(field, before[field])
+    assert refusal.value.data["field"] == field and refusal.value.data["value"] == str(value)
+    after = daemon.show("vport", name)
+    assert {key: after[key] for key in fields} == {key: before[key] for key in fields}
 
 
 CELLS = [pytest.param(case, path, id=f"{case.name.replace(' ', '-')}-{path}") for case in CASES for path in PATHS
