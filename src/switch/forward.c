@@ -339,7 +339,6 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t mask;
 
-		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
 		sight.frame = frame[i];
 		sight.tagged = frame[i]->vid != port->pvid;
 		sight.drop = TAP_DROP_UNKNOWN;
@@ -396,8 +395,10 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 						      const struct frame **frame, unsigned int n)
 {
 	port->stats[worker_self].drop[DROP_DOWN] += n;
-	for (unsigned int i = 0; port->tap != NULL && i < n; i++) {
-		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
+	if (port->tap == NULL)
+		return;
+	group_pin(fw, frame, n);
+	for (unsigned int i = 0; i < n; i++)
 		see_dropped(port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
 	}
 }
@@ -433,6 +434,8 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		if (n == 0)
 			return;
 	}
+	if (unlikely(port->tap != NULL))
+		group_pin(fw, frame, n);
 	if (unlikely(port->private_vlan))
 		into_pvid(fw, port, frame, n);
 	fw->receiver = ep;

@@ -21,9 +21,9 @@ def test_first_session(lab):
         "web1  lan     02:aa:00:00:00:01    10  none   0  1.23gbit      3\n")
     assert "RX-FRAMES" in lab.ok("-s", "vport", "show")
     block = lab.ok("vport", "show", "web1")
-    assert block.startswith("web1\n  switch ") and "\n  vlan              10\n" in block
+    assert block.startswith("web1\n  switch ") and re.search(r"\n  vlan +10\n", block)
     assert "drop-reasons" not in block
-    assert "  drop-reasons      vlan 1\n                    spoof 2\n" in lab.ok("vport", "show", "web1", "-s")
+    assert re.search(r"\n  drop-reasons +vlan 1\n +spoof 2\n", lab.ok("vport", "show", "web1", "-s"))
     assert lab.ok("vport", "set", "web1", "vlan", "default", "trunk", "30,20-29") == ""
     [web1] = lab.json("vport", "show", "web1")
     assert (web1["vlan"], web1["trunk"]) == (0, "20-30")
@@ -56,8 +56,8 @@ def test_abbreviations(lab, words):
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
-    ("vport set web1 vlna 5", "vport 'web1': vlna: there is no such field; did you mean 'vlan'? one "
-     "of switch, mac, vlan, trunk, iov, model, queues, doorbell, synthetic, mac-spoofing, trust, dhcp-guard, router-guard, verify-checksums, link, speed, mtu, owner, pins"),
+    ("uplink set out vlna 5", "uplink 'out': vlna: there is no such field; did you mean 'vlan'? one "
+     "of switch, device, driver, vlan, trunk, pins"),
     ("vport set web1 vlan", "vport 'web1': vlan: a value must follow: a number from 0 to 4094"),
     ("vport set web1 vlan 5 vlan 6", "vport 'web1': vlan: is given twice"),
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
@@ -287,7 +287,7 @@ def test_lists(lab):
     lab.ok("vport", "add", "web1", "switch", "lan")
     assert "reasons" not in lab.ok("vport", "show", "web1")
     lab.ok("vport", "set", "web1", "iov", "off")
-    assert "  reasons           `iov` is off\n" in lab.ok("vport", "show", "web1")
+    assert re.search(r"\n  reasons +`iov` is off\n", lab.ok("vport", "show", "web1"))
 
 
 def test_daemon_and_table_agree(lab):
