@@ -389,6 +389,13 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	return n_left;
 }
 
+/* So that what taps show is what is delivered. */
+static void group_pin(struct forwarder *fw, const struct frame *const *frame, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
+}
+
 /* Nobody is there to take the group. */
 static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 						      const struct port_config *port,
@@ -400,7 +407,6 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 	group_pin(fw, frame, n);
 	for (unsigned int i = 0; i < n; i++)
 		see_dropped(port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
-	}
 }
 
 /* For a port that gets several VLANs untagged: frames of all of them as if they were in its own. */
