@@ -47,6 +47,7 @@ int policy_update(struct rt_port *port, const json_t *config, struct refusal *wh
 	if (policy == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
 	guard_of(config, &policy->guard);
+	policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
 	policy_retire(port);
 	port->policy = policy;
 	p->policy_out = policy_has_out(policy) ? policy : NULL;

@@ -73,7 +73,13 @@ static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const j
 	port = calloc(1, sizeof(*port));
 	if (port != NULL)
 		port->stats = endpoint_stats_new();
-	if (port == NULL || port->stats == NULL) {
+	if (port != NULL)
+		port->arbiter = qos_arbiter_new();
+	if (port == NULL || port->stats == NULL || port->arbiter == NULL) {
+		if (port != NULL) {
+			free(port->stats);
+			free(port->arbiter);
+		}
 		free(port);
 		refuse(why, -ENOMEM, NULL, NULL, "out of memory");
 		return NULL;
@@ -176,9 +182,11 @@ static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int 
 	port->sw->port[port->idx].endpoint[slot] = ep;
 	port->sw->changed = true;
 	ret = workers_add(rt->workers, ep, &port->sw->sw, (uint16_t)port->idx);
-	if (ret == 0)
-		port_pins(rt, port);
-	return ret;
+	if (ret < 0)
+		return ret;
+	qos_join(rt, port, ep);
+	port_pins(rt, port);
+	return 0;
 }
 
 void port_remove(struct rt_port *port)
@@ -235,6 +243,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 	LIST_REMOVE(port, next);
 	port->sw->owner[port->idx] = NULL;
 	free(port->stats);
+	free(port->arbiter);
 	json_decref(port->config);
 	free(port);
 }
@@ -491,7 +500,11 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	if (port == NULL)
 		return why->code;
 	vport_rules(port, config);
-	ret = policy_update(port, config, why);
+	ret = qos_check(config, why);
+	if (ret == 0)
+		ret = policy_update(port, config, why);
+	if (ret == 0)
+		qos_update(rt, port, NULL, config);
 	if (ret == 0 && obj_bool(config, "iov"))
 		ret = vf_take(rt, port, config, why);
 	if (ret == 0 && obj_bool(config, "synthetic"))
@@ -570,12 +583,15 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 {
 	struct vf_policy policy;
 	bool new_pins;
-	int ret = vport_adapters(rt, port, config, why);
+	int ret = qos_check(config, why);
 
+	if (ret == 0)
+		ret = vport_adapters(rt, port, config, why);
 	if (ret == 0)
 		ret = policy_update(port, config, why);
 	if (ret < 0)
 		return ret;
+	qos_update(rt, port, port->config, config);
 	if (!obj_bool(config, "iov"))
 		port->vf_reason[0] = '\0';
 	vport_rules(port, config);

@@ -69,6 +69,7 @@ struct rt_port {
 	struct endpoint_stats gone; /* what endpoints counted that the port has no longer */
 	struct rate rate;
 	struct port_policy *policy;
+	struct arbiter *arbiter;
 	/* vport */
 	struct vfdev *vf;
 	unsigned int vf_idx;
@@ -181,6 +182,14 @@ void captures_look(struct runtime *rt);
 void captures_list(struct runtime *rt, json_t *array);
 /* Ends all, at once. */
 void captures_free(struct runtime *rt);
+
+/* qos.c: how much the port may send and receive. */
+struct arbiter *qos_arbiter_new(void); /* free() it; NULL without memory */
+int qos_check(const json_t *config, struct refusal *why);
+/* A vport's rates, which were checked; `was`: those that hold now, or NULL. */
+void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config);
+/* The endpoint, whose queues workers serve from now on, follows them. */
+void qos_join(struct runtime *rt, const struct rt_port *port, const struct endpoint *ep);
 
 /* status.c */
 void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);

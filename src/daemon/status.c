@@ -177,6 +177,10 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);
 	put_stats(out, &sum);
+	put_uint(out, "tx-waited-frames", atomic_load(&port->arbiter->waited_frames));
+	put_uint(out, "tx-waited-bytes", atomic_load(&port->arbiter->waited_bytes));
+	put_uint(out, "rx-policed-frames", atomic_load(&port->arbiter->policed_frames));
+	put_uint(out, "rx-policed-bytes", atomic_load(&port->arbiter->policed_bytes));
 }
 
 static void fill_uplink(struct runtime *rt, const json_t *obj, json_t *out)

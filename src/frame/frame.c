@@ -133,6 +133,7 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_OBSCURE] = "obscure-headers",
 		[DROP_DHCP_GUARD] = "dhcp-guard",
 		[DROP_ROUTER_GUARD] = "router-guard",
+		[DROP_POLICED] = "policed",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

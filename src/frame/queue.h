@@ -30,7 +30,8 @@
 
 struct burst {
 	unsigned int n;
-	unsigned int n_segs; /* used of seg[] */
+	unsigned int n_segs;    /* used of seg[] */
+	unsigned int held_back; /* of BURST_MAX frames, those that pull must leave where they are */
 	struct frame frame[BURST_MAX];
 	struct seg seg[BURST_SEGS];
 };
@@ -73,8 +74,8 @@ static inline void ahead_prefetch(struct ahead *a)
 }
 
 struct txq_ops {
-	/* Fills burst from frame[0]; the caller has set n and n_segs to 0. Frames that the guest got
-	 * wrong (bad address, bad chain) are swallowed and counted here. Returns burst->n. */
+	/* Fills burst from frame[0]; the caller has set n and n_segs to 0, and held_back. Frames that the
+	 * guest got wrong (bad address, bad chain) are swallowed and counted here. Returns burst->n. */
 	unsigned int (*pull)(struct txq *txq, struct burst *burst);
 	void (*done)(struct txq *txq);
 };

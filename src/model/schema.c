@@ -122,6 +122,13 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may not answer as a DHCP server" },
 	{ "router-guard", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may not advertise itself as a router, nor send redirects" },
+	{ "max-tx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	  .help = "what the VM may send at most; more waits in its own queues. 0: as much as it can" },
+	{ "max-rx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	  .help = "what the VM may receive at most; more is dropped. 0: as much as it can" },
+	{ "burst", TYPE_SIZE, 0, 0, 1ull << 30, .unit = "B", .def = "0",
+	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
+		  "allow in 20 ms" },
 	{ "verify-checksums", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VF checks the checksums of every frame that the VM receives, as the controller does, "
 		  "and reports bad ones; off: it says what is known without" },
@@ -152,6 +159,10 @@ static const struct field vport_fields[] = {
 	{ "queues-in-use", TYPE_UINT, STAT, .help = "pairs of queues of the adapter that carries the traffic" },
 	RATES("the VM", COL),
 	TRAFFIC("the VM", COL),
+	{ "tx-waited-frames", TYPE_UINT, CNT, .unit = "frames", .help = "frames that waited since the VM sent more than it may" },
+	{ "tx-waited-bytes", TYPE_UINT, CNT, .unit = "B", .help = "their bytes" },
+	{ "rx-policed-frames", TYPE_UINT, CNT, .unit = "frames", .help = "frames dropped since the VM received as much as it may" },
+	{ "rx-policed-bytes", TYPE_UINT, CNT, .unit = "B", .help = "their bytes" },
 	DROPS(COL),
 	END
 };

@@ -10,6 +10,8 @@ uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, u
 
 uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, uint32_t frames)
 {
+	if (policy->police != NULL)
+		frames = police_in(inspect, policy->police, frames);
 	return frames;
 }
 
@@ -20,5 +22,5 @@ bool policy_has_out(const struct port_policy *policy)
 
 bool policy_has_in(const struct port_policy *policy)
 {
-	return false;
+	return policy->police != NULL;
 }

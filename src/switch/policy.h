@@ -18,11 +18,13 @@
 
 #include "frame/flow.h"
 #include "frame/queue.h"
+#include "switch/arbiter.h"
 #include "switch/guard.h"
 
 struct port_policy {
 	struct port_policy *next; /* of its owner */
 	struct guard guard;
+	struct arbiter *police; /* whose receive bucket holds; NULL: none */
 };
 
 /* What stages know of a burst. A worker's scratch memory. */

@@ -123,7 +123,8 @@ static void frame_from_mbuf(struct frame *f, struct rte_mbuf *m, struct burst *b
 static unsigned int uplink_pull(struct txq *txq, struct burst *burst)
 {
 	struct uplink *u = container_of(txq, struct uplink, txq);
-	unsigned int n = rte_eth_rx_burst(u->port_id, 0, u->held, BURST_MAX);
+	unsigned int n =
+		rte_eth_rx_burst(u->port_id, 0, u->held, (uint16_t)(BURST_MAX - burst->held_back));
 
 	u->n_held = n;
 	for (unsigned int i = 0; i < n; i++) {

@@ -23,6 +23,8 @@
 #define COLD_US        50   /* how often that is, as long as there is work */
 #define CLOCK_ROUNDS   1024 /* rounds between two looks at the coarse clock */
 #define REST_INTERVALS 5    /* before a queue that was moved may be moved again */
+#define WAIT_US_MAX \
+	1000 /* before a waiting queue is looked at: its device may have held an interrupt back */
 
 /* ThreadSanitizer does not see into liburcu: it is told that what a worker did before its quiescent
  * point comes before what follows a wait for it. */
@@ -36,11 +38,18 @@ static char quiescence;
 #define AFTER_QUIESCE()
 #endif
 
+#define VAIN_WAITS (~0u)
+
 /* What a worker knows of a queue that it serves. */
 struct service {
 	_Atomic uint64_t cycles, frames; /* what it has cost; read by control */
 	struct ahead receiver;           /* of whoever got its last frames: often gets the next */
-	unsigned int vain;               /* visits since the last frame */
+	unsigned int vain;               /* visits since the last frame; VAIN_WAITS: it waits */
+	/* Of a vport with limits. */
+	_Atomic(struct arbiter *) arbiter; /* NULL: it has none */
+	uint32_t mean_size;                /* of the frames that it had last */
+	bool waited;                       /* at the last visit */
+	uint64_t due;                      /* when its turn may be, in cycles */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct poll_entry {
@@ -67,9 +76,14 @@ struct queue {
 TAILQ_HEAD(queues, queue);
 
 /* Queues of a worker. Control builds another one for each change; from then on it is the worker's, which
- * keeps those that lately had frames in front. */
+ * keeps those that lately had frames in front, and those whose vport may not send now apart, in the order
+ * in which they came to wait. */
 struct poll_list {
-	unsigned int n;
+	unsigned int n_all;
+	unsigned int n_waiting;
+	struct poll_entry *waiting;
+	uint64_t first_due; /* of those that wait, in cycles */
+	unsigned int n;     /* of the others */
 	unsigned int n_hot;
 	unsigned int next_cold; /* to be looked at, among the others */
 	uint64_t due;           /* looks that are due, in cycles */
@@ -91,6 +105,7 @@ struct worker {
 	struct workers *all;
 	_Atomic(struct poll_list *) list;
 	struct forwarder *fw;
+	bool refused; /* a queue in this round: it has to wait */
 	struct wake_cost wake;
 	uint64_t round_start;
 	struct doorbell doorbell __attribute__((aligned(CACHE_LINE)));
@@ -151,13 +166,43 @@ static inline void look_ahead(const struct poll_entry *e)
 		ahead_prefetch(&e->service->receiver);
 }
 
+/* The same, with as many frames as the vport may send now. If that is none, the visit is for what the device
+ * does on this occasion, and the queue waits (set_aside). */
+static __attribute__((noinline)) unsigned int
+serve_limited(struct worker *w, const struct poll_entry *e, struct arbiter *arbiter)
+{
+	struct service *service = e->service;
+	uint64_t now = clock_ns(), wait_us;
+	unsigned int room = arbiter_room(arbiter, service->mean_size, now), n;
+
+	w->burst.held_back = BURST_MAX - room;
+	n = serve(w, e);
+	w->burst.held_back = 0;
+	if (room == 0) {
+		wait_us = arbiter_wait(arbiter, now) / 1000 + 1;
+		if (wait_us > WAIT_US_MAX)
+			wait_us = WAIT_US_MAX;
+		service->due = clock_cycles() + wait_us * w->all->cycles_per_us;
+		service->vain = VAIN_WAITS - 1; /* visit adds one */
+		service->waited = true;
+		w->refused = true;
+		return 0;
+	}
+	if (n > 0)
+		service->mean_size =
+			(uint32_t)(arbiter_served(arbiter, &w->burst, service->waited, now) / n);
+	service->waited = false;
+	return n;
+}
+
 /* One visit. The clock is read after it if there were frames; they pay for the time since the last
  * reading, and with it for the empty queues looked at before. So the queues' costs add up to the
  * worker's busy cycles, and a queue without frames costs no reading. */
 static inline unsigned int visit(struct worker *w, const struct poll_entry *e, uint64_t *mark)
 {
 	struct service *service = e->service;
-	unsigned int n = serve(w, e);
+	struct arbiter *arbiter = atomic_load_explicit(&service->arbiter, memory_order_acquire);
+	unsigned int n = likely(arbiter == NULL) ? serve(w, e) : serve_limited(w, e, arbiter);
 	uint64_t now;
 
 	if (n == 0) {
@@ -178,6 +223,52 @@ static void swap(struct poll_list *list, unsigned int a, unsigned int b)
 
 	list->entry[a] = list->entry[b];
 	list->entry[b] = e;
+}
+
+/* Queues that were refused in this round go to the others that wait. Order is kept, so that queues which share
+ * a bucket get their turns in turn. */
+static __attribute__((noinline)) void set_aside(struct worker *w, struct poll_list *list)
+{
+	unsigned int n = 0, n_hot = 0;
+
+	for (unsigned int i = 0; i < list->n; i++) {
+		struct poll_entry e = list->entry[i];
+
+		if (e.service->vain != VAIN_WAITS) {
+			n_hot += i < list->n_hot;
+			list->entry[n++] = e;
+			continue;
+		}
+		if (list->n_waiting == 0 || e.service->due < list->first_due)
+			list->first_due = e.service->due;
+		list->waiting[list->n_waiting++] = e;
+	}
+	list->n = n;
+	list->n_hot = n_hot;
+	w->refused = false;
+}
+
+/* Those whose time has come are visited again. */
+static __attribute__((noinline)) void take_back(struct poll_list *list, uint64_t now)
+{
+	unsigned int n_waiting = 0;
+	uint64_t first_due = UINT64_MAX;
+
+	for (unsigned int i = 0; i < list->n_waiting; i++) {
+		struct poll_entry e = list->waiting[i];
+
+		if (e.service->due > now) {
+			if (e.service->due < first_due)
+				first_due = e.service->due;
+			list->waiting[n_waiting++] = e;
+			continue;
+		}
+		e.service->vain = 0;
+		list->entry[list->n++] = list->entry[list->n_hot];
+		list->entry[list->n_hot++] = e;
+	}
+	list->n_waiting = n_waiting;
+	list->first_due = first_due;
 }
 
 /* Queues that had no frames for long: a few in each round, so that each has its turn every COLD_US and many
@@ -201,6 +292,8 @@ static unsigned int visit_cold(struct worker *w, struct poll_list *list, uint64_
 		if (list->entry[i].service->vain == 0)
 			swap(list, i, list->n_hot++);
 	}
+	if (unlikely(w->refused))
+		set_aside(w, list);
 	return n;
 }
 
@@ -214,6 +307,8 @@ static unsigned int visit_hot(struct worker *w, struct poll_list *list, uint64_t
 			look_ahead(&list->entry[i + 1 < list->n_hot ? i + 1 : 0]);
 		n += visit(w, &list->entry[i], mark);
 	}
+	if (unlikely(w->refused))
+		set_aside(w, list);
 	for (unsigned int i = list->n_hot; i-- > 0;)
 		if (unlikely(list->entry[i].service->vain >= COLD_VISITS))
 			swap(list, i, --list->n_hot);
@@ -225,8 +320,11 @@ static unsigned int round_of(struct worker *w, bool all)
 {
 	struct poll_list *list = atomic_load_explicit(&w->list, memory_order_acquire);
 	uint64_t start = clock_cycles(), mark = start;
-	unsigned int n = visit_hot(w, list, &mark);
+	unsigned int n;
 
+	if (unlikely(list->n_waiting > 0) && start >= list->first_due)
+		take_back(list, start);
+	n = visit_hot(w, list, &mark);
 	n += visit_cold(w, list, start - w->round_start, all, &mark);
 	w->round_start = start;
 	if (n > 0) {
@@ -289,6 +387,22 @@ static unsigned int next_sleep_us(const struct worker *w, uint64_t idle_us)
 	return us < w->all->idle_us ? (unsigned int)us : w->all->idle_us;
 }
 
+/* How long to sleep; 0: not now. While queues wait, until the first one's turn; and if there are no others to look
+ * at, at once. */
+static unsigned int rest_us(const struct worker *w, uint64_t now, uint64_t idle_us, bool all)
+{
+	const struct poll_list *list = atomic_load_explicit(&w->list, memory_order_relaxed);
+	bool spins = idle_us < SPIN_US || !all;
+	uint64_t us = next_sleep_us(w, idle_us), due_us;
+
+	if (likely(list->n_waiting == 0))
+		return spins ? 0 : (unsigned int)us;
+	due_us = list->first_due > now ? (list->first_due - now) / w->all->cycles_per_us : 0;
+	if (list->n == 0)
+		return (unsigned int)due_us;
+	return spins ? 0 : (unsigned int)(us < due_us ? us : due_us);
+}
+
 static void loop(struct worker *w)
 {
 	const uint64_t cycles_per_us = w->all->cycles_per_us;
@@ -297,7 +411,8 @@ static void loop(struct worker *w)
 	bool rests = false; /* sleeps, but for one look at all queues each time */
 
 	while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
-		uint64_t idle_us;
+		uint64_t now, idle_us;
+		unsigned int us;
 		bool all;
 
 		if (rounds++ % CLOCK_ROUNDS == 0)
@@ -311,13 +426,15 @@ static void loop(struct worker *w)
 			continue;
 		}
 		pass_quiescent_point();
-		idle_us = (clock_cycles() - last_busy) / cycles_per_us;
-		if (idle_us < SPIN_US || !all) {
+		now = clock_cycles();
+		idle_us = (now - last_busy) / cycles_per_us;
+		us = rest_us(w, now, idle_us, all);
+		if (us == 0) {
 			rests = idle_us >= SPIN_US;
 			cpu_relax();
 			continue;
 		}
-		sleep_us(w, next_sleep_us(w, idle_us));
+		sleep_us(w, us);
 		rests = true;
 		rounds = 0;
 	}
@@ -460,9 +577,10 @@ static struct poll_list *list_of(const struct workers *workers, unsigned int wor
 	struct poll_list *list;
 	struct queue *q;
 
-	list = calloc(1, sizeof(*list) + workers->n_queues * sizeof(list->entry[0]));
+	list = calloc(1, sizeof(*list) + 2ul * workers->n_queues * sizeof(list->entry[0]));
 	if (list == NULL)
 		return NULL;
+	list->waiting = list->entry + workers->n_queues;
 	TAILQ_FOREACH(q, &workers->queues, next)
 		if (q->worker == worker)
 			list->entry[list->n++] = q->entry;
@@ -477,7 +595,7 @@ static void list_publish(struct worker *w, struct poll_list *list)
 	for (unsigned int i = 0; i < list->n; i++)
 		atomic_store_explicit(&list->entry[i].txq->doorbell, &w->doorbell,
 				      memory_order_release);
-	list->n_hot = list->n;
+	list->n_all = list->n_hot = list->n;
 	old = atomic_exchange(&w->list, list);
 	doorbell_ring(&w->doorbell);
 	wait_for_all();
@@ -496,7 +614,7 @@ static struct queue *queue_of(const struct workers *workers, const struct txq *t
 
 static unsigned int n_queues_on(const struct workers *workers, unsigned int worker)
 {
-	return atomic_load(&workers->worker[worker]->list)->n;
+	return atomic_load(&workers->worker[worker]->list)->n_all;
 }
 
 static unsigned int fewest_queues(const struct workers *workers)
@@ -585,6 +703,15 @@ void workers_del(struct workers *workers, const struct endpoint *ep)
 		if (q->worker == NO_WORKER)
 			queue_free(workers, q);
 	}
+}
+
+void workers_limit(struct workers *workers, const struct endpoint *ep, struct arbiter *arbiter)
+{
+	struct queue *q;
+
+	TAILQ_FOREACH(q, &workers->queues, next)
+		if (q->entry.txq->endpoint == ep)
+			atomic_store_explicit(&q->service.arbiter, arbiter, memory_order_release);
 }
 
 /* --- moving --- */

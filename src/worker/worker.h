@@ -9,6 +9,9 @@
  * makes no event, so sleeps end by themselves: the longest is what keeps an idle worker below 1 % of its
  * core by its own measurement, 0.4 ms on a plain machine and 2 ms on one where a wake-up takes 16 us.
  *
+ * A queue whose vport may not send now (switch/arbiter.h) is not looked at until its turn. A worker all of whose
+ * queues wait sleeps until the first one's.
+ *
  * Each transmit queue is on one worker's list. What serving it costs is counted, and once a second
  * (workers_tick) queues move from full workers to emptier ones (worker/balance.h). A move takes the
  * queue off one list, waits until that worker has passed a quiescent point, and only then puts it on
@@ -48,6 +51,10 @@ int workers_add(struct workers *workers, struct endpoint *ep, struct vswitch *sw
 /* Takes them away again. When it returns no worker uses the endpoint's queues (it has waited);
  * pushing to it ends with the switch's snapshot. Unknown endpoints are ignored. */
 void workers_del(struct workers *workers, const struct endpoint *ep);
+
+/* Has the endpoint's queues served as `arbiter` says (switch/arbiter.h); NULL: whenever they have frames. Workers may
+ * use it until the endpoint's queues are taken away. */
+void workers_limit(struct workers *workers, const struct endpoint *ep, struct arbiter *arbiter);
 
 #define WORKER_AUTO (~0u)
 

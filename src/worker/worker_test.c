@@ -30,6 +30,7 @@ struct source {
 	atomic_uint inside; /* pulls without their done */
 	atomic_uint errors;
 	_Atomic uint64_t pulled, pulls, done;
+	_Atomic uint64_t looks; /* pulls in vain included */
 	/* No atomics: one worker at a time, and the next one sees what the one before did. */
 	uint32_t seq;
 	uint8_t bytes[4][64];
@@ -52,18 +53,20 @@ static unsigned int source_pull(struct txq *txq, struct burst *burst)
 {
 	struct source *s = container_of(txq, struct source, txq);
 	int supply = atomic_load(&s->supply);
+	int room = 4 < BURST_MAX - (int)burst->held_back ? 4 : BURST_MAX - (int)burst->held_back;
 
+	atomic_fetch_add(&s->looks, 1);
 	if (atomic_load(&s->gone) || burst->n != 0 || burst->n_segs != 0)
 		atomic_fetch_add(&s->errors, 1);
 	while (atomic_load(&s->hold)) {
 		atomic_store(&s->held, true);
 		usleep(100);
 	}
-	if (supply == 0)
+	if (supply == 0 || room == 0)
 		return 0;
 	if (atomic_fetch_add(&s->inside, 1) != 0)
 		atomic_fetch_add(&s->errors, 1);
-	burst->n = supply < 0 || supply > 4 ? 4 : (unsigned int)supply;
+	burst->n = (unsigned int)(supply < 0 || supply > room ? room : supply);
 	for (unsigned int i = 0; i < s->cost; i++)
 		cpu_relax();
 	for (unsigned int i = 0; i < burst->n; i++) {
@@ -678,6 +681,91 @@ static void test_balances(void **state)
 	assert_int_equal(errors(), 0);
 }
 
+/* --- limits --- */
+
+static struct arbiter arbiter;
+
+/* Beside one that may send what it can, a limited queue gets its rate: no more since then, and all that waited once
+ * it may again. */
+static void test_limited(void **state)
+{
+	struct workers *workers = start(1, 5000);
+	struct source *limited = &devices[2].source[0];
+	uint64_t since = clock_ns(), most;
+
+	memset(&arbiter, 0, sizeof(arbiter));
+	bucket_set(&arbiter.tx, 80000, 1000, since);
+	supply_all(0, -1);
+	assert_int_equal(workers_add(workers, &devices[0].ep, &sw, 0), 0);
+	assert_int_equal(workers_add(workers, &devices[2].ep, &sw, 0), 0);
+	workers_limit(workers, &devices[2].ep, &arbiter);
+	atomic_store(&limited->supply, -1);
+	assert_true(reaches(&devices[0].source[0].pulled, 20000));
+	assert_true(reaches(&limited->pulled, 20));
+	/* The other order would let it send a little more meanwhile. Overdrawn by a visit's frames at most. */
+	atomic_store(&limited->supply, 0);
+	worker_quiesce(workers);
+	most = (clock_ns() - since) * 10 / 1000000 + 1000;
+	assert_true(limited->pulled * 64 <= most + 4ul * 64);
+	assert_true(arbiter.waited_frames > 0 && arbiter.waited_frames <= limited->pulled);
+	assert_int_equal(arbiter.waited_bytes, arbiter.waited_frames * 64);
+	workers_limit(workers, &devices[2].ep, NULL);
+	atomic_store(&limited->supply, 10000);
+	assert_true(reaches(&limited->pulled, 10000));
+	workers_stop(workers);
+	assert_int_equal(devices[1].disorder, 0);
+	assert_int_equal(errors(), 0);
+}
+
+/* A worker all of whose queues wait sleeps until their turn: it looks at each about once a millisecond. */
+static void test_waits_asleep(void **state)
+{
+	struct workers *workers = start(1, 5000);
+	uint64_t since, looks = 0;
+
+	memset(&arbiter, 0, sizeof(arbiter));
+	assert_int_equal(workers_add(workers, &devices[2].ep, &sw, 0), 0);
+	workers_limit(workers, &devices[2].ep, &arbiter);
+	bucket_set(&arbiter.tx, BUCKET_RATE_MIN, 0, clock_ns());
+	bucket_take(&arbiter.tx, 1000000, clock_ns());
+	/* All have been refused. */
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		assert_true(reaches(&devices[2].source[q].looks, devices[2].source[q].looks + 2));
+	supply_all(2, -1);
+	since = clock_ns();
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		looks -= devices[2].source[q].looks;
+	usleep(200000);
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		looks += devices[2].source[q].looks;
+	assert_true(looks <= N_TXQ * ((clock_ns() - since) / 1000000 + 2));
+	assert_int_equal(devices[1].received, 0);
+	/* It is woken like any other sleeper, and its queues have their turn when there are tokens again. */
+	bucket_set(&arbiter.tx, 0, 0, clock_ns());
+	assert_true(reaches(&devices[1].received, 1000));
+	workers_stop(workers);
+	assert_int_equal(errors(), 0);
+}
+
+/* Queues that share a bucket take turns. */
+static void test_shared_bucket(void **state)
+{
+	struct workers *workers = start(1, 5000);
+
+	memset(&arbiter, 0, sizeof(arbiter));
+	bucket_set(&arbiter.tx, 4000000, 0, clock_ns());
+	assert_int_equal(workers_add(workers, &devices[2].ep, &sw, 0), 0);
+	workers_limit(workers, &devices[2].ep, &arbiter);
+	supply_all(2, -1);
+	assert_true(reaches(&devices[1].received, 3000));
+	workers_stop(workers);
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		assert_true(devices[2].source[q].pulled * N_TXQ > devices[1].received * 3 / 4);
+		assert_true(devices[2].source[q].pulled * N_TXQ < devices[1].received * 5 / 4);
+	}
+	assert_int_equal(errors(), 0);
+}
+
 int main(void)
 {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
@@ -696,6 +784,9 @@ int main(void)
 		TEST(test_doorbells),
 		TEST(test_cold_queues),
 		TEST(test_balances),
+		TEST(test_limited),
+		TEST(test_waits_asleep),
+		TEST(test_shared_bucket),
 	};
 
 	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);

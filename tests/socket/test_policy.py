@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import os
 import struct
+import time
 import typing
 
 import pytest
@@ -292,3 +293,52 @@ def test_policy(world, case, path):
             ends.check(sent)
     finally:
         ends.undo(case, before)
+
+
+LONG = udp(1111, 2222, bytes(1400))  # of which 1 kbit/s lets one pass in 11 s
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_max_rx(world, path):
+    """Once there is a token a frame passes, and the next one finds none for a long time."""
+    case = Case("max-rx", [In(LONG), In(LONG, "policed", times=3)], near={"max-rx": 1000, "burst": 1})
+    ends = world.ends[path]
+    counted = ends.daemon.show("vport", ends.near_name)
+    before = ends.change(case)
+    try:
+        time.sleep(0.01)  # a byte's time: sooner the bucket is as empty as it begins
+        for sent in case.frames:
+            ends.check(sent)
+    finally:
+        ends.undo(case, before)
+    shown = ends.daemon.show("vport", ends.near_name)
+    size = len(LONG(bytes(6), bytes(6)))
+    assert shown["rx-policed-frames"] - counted["rx-policed-frames"] == 3
+    assert shown["rx-policed-bytes"] - counted["rx-policed-bytes"] == 3 * size
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_max_tx(world, path):
+    """What a vport may not send now waits in its own queue: nothing is dropped, and all arrives when it may."""
+    case = Case("max-tx", [], near={"max-tx": 1000, "burst": 1})
+    ends = world.ends[path]
+    counted = ends.daemon.show("vport", ends.near_name)
+    before, drops = ends.change(case), ends.drops()
+    with concurrent.futures.ThreadPoolExecutor(1) as sender:
+        try:
+            frame = LONG(ends.far.mac, ends.near.mac)
+            ends.near.send_bytes(frame)
+            assert [one.data for one in ends.far.receive(1)] == [frame]
+            second = sender.submit(ends.near.send_bytes, frame)  # returns when the frame was taken
+            assert not ends.far.receive(1, 0.2)
+            ends.check(In(PLAIN))  # the other direction is free
+            assert not second.done()
+            ends.daemon.call("vport.set", name=ends.near_name, **{"max-tx": "1gbit"})
+            second.result()
+        finally:
+            ends.undo(case, before)
+    assert [one.data for one in ends.far.receive(1)] == [frame]
+    assert ends.drops() == drops
+    shown = ends.daemon.show("vport", ends.near_name)
+    assert shown["tx-waited-frames"] - counted["tx-waited-frames"] >= 1
+    assert shown["tx-waited-bytes"] - counted["tx-waited-bytes"] >= len(frame)

@@ -245,7 +245,7 @@ static uint32_t take_plain(struct tx_pull *p, struct mem_cursor *cursor, uint32_
 	const uint32_t mask = TXD_CMD_DEXT | TXD_DTYP | TXD_CMD_EOP | TXD_CMD_TSE | TXD_CMD_VLE;
 	const uint32_t popts = TXD_POPTS_IXSM | TXD_POPTS_TXSM | TXD_POPTS_IPSEC;
 	const uint32_t n_desc = p->n_desc, tail = p->tail;
-	const uint32_t room = BURST_MAX - p->q->n_taken;
+	const uint32_t room = BURST_MAX - p->burst->held_back - p->q->n_taken;
 	const uint8_t *desc = p->desc;
 	uint32_t n_rs = p->q->n_rs, n;
 	struct frame *f = &p->burst->frame[p->burst->n];
@@ -354,7 +354,7 @@ static void take_packets(struct tx_pull *p, struct ring_state *ring)
 		struct tx_desc d;
 
 		idx = take_plain(p, &cursor, idx);
-		if (idx == p->tail || p->q->n_taken == BURST_MAX)
+		if (idx == p->tail || p->q->n_taken + p->burst->held_back == BURST_MAX)
 			break;
 		d = desc_load(p->desc, idx);
 		if (is_context(d.cmd)) {

@@ -248,12 +248,13 @@ struct plain_run {
 };
 
 /* Takes them; as in pull_split, their cache misses overlap. */
-static void take_run(const struct virtio_net *net, struct virtio_ring *ring, struct plain_run *run)
+static void take_run(const struct virtio_net *net, struct virtio_ring *ring,
+		     const struct burst *burst, struct plain_run *run)
 {
 	const struct vring_packed_desc *slot = ring->slot;
 	const uint32_t hdr_size = net->hdr_size, size = ring->size;
 	struct virtio_served *served = &ring->served[ring->n_served];
-	const unsigned int max = BURST_MAX - ring->n_served;
+	const unsigned int max = BURST_MAX - burst->held_back - ring->n_served;
 	struct mem_cursor cursor = mem_cursor(net->mem, &ring->hint, MEM_READ);
 	struct packed_at at = packed_at(ring->avail_idx);
 	unsigned int i;
@@ -343,9 +344,10 @@ static unsigned int pull_packed(struct virtio_net *net, struct virtio_pair *pair
 		return 0;
 	}
 	do {
-		take_run(net, ring, &run);
+		take_run(net, ring, burst, &run);
 		run_to_frames(net, burst, &run);
-	} while (ring->n_served < BURST_MAX && take_packed_chain(net, ring, burst, stats));
+	} while (ring->n_served + burst->held_back < BURST_MAX &&
+		 take_packed_chain(net, ring, burst, stats));
 	if (unlikely(burst->n == 0 && ring->n_served > 0))
 		tx_done(&pair->txq);
 	return burst->n;
@@ -381,8 +383,8 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 	n = ring_avail(ring, &stats->bad_tx_desc);
 	if (n == 0)
 		return 0;
-	if (n > BURST_MAX)
-		n = BURST_MAX;
+	if (n > BURST_MAX - burst->held_back)
+		n = BURST_MAX - burst->held_back;
 	if (unlikely(atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
 		     atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0)) {
 		tx_discard(net, pair, n);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who may send next: what a NIC's transmit arbiter decides between its queues.
+ *
+ * A worker asks before it looks at a transmit queue of a vport that has limits, and says afterwards what it
+ * took. A queue that may not be served is left alone: its frames wait in the guest's ring, the switch
+ * buffers nothing, and the guest's own stack feels that the link is as slow as it shall be.
+ *
+ * What the VM receives cannot wait like that: the frames lie in rings of senders that have others to send
+ * to. So that is policed: what exceeds the rate is dropped where it would enter the vport.
+ *
+ * One for each port, for all queues of its adapters, whatever workers serve them. It lives as long as the
+ * port does, outside of snapshots; control changes its rates while workers use it.
+ */
+#ifndef SOFTIOV_SWITCH_ARBITER_H
+#define SOFTIOV_SWITCH_ARBITER_H
+
+#include "frame/queue.h"
+#include "switch/bucket.h"
+
+struct arbiter {
+	struct bucket tx; /* what the VM sends */
+	struct bucket rx; /* what it receives */
+	/* Frames that waited for the transmit bucket, and that the receive bucket did not let in. */
+	_Atomic uint64_t waited_frames, waited_bytes;
+	_Atomic uint64_t policed_frames, policed_bytes;
+} __attribute__((aligned(CACHE_LINE)));
+
+/* What the frame is on the link, headers of a large send's pieces included: a limit must not depend on who cuts. */
+static inline uint32_t frame_wire_size(const struct frame *f)
+{
+	if (likely((f->flags & FRAME_TSO) == 0) || f->mss == 0 || f->size <= f->hdr_size)
+		return f->size;
+	return f->size + (f->size - f->hdr_size - 1) / f->mss * f->hdr_size;
+}
+
+/* Frames that a queue may be served with now, BURST_MAX at most, if they are of `mean_size` like those that it had
+ * last (0: unknown). */
+unsigned int arbiter_room(const struct arbiter *a, uint32_t mean_size, uint64_t now_ns);
+/* After how many nanoseconds to ask again, if that was none. */
+uint64_t arbiter_wait(const struct arbiter *a, uint64_t now_ns);
+/* The queue was served with these frames; `waited`: it had been refused before. Returns their bytes. */
+uint64_t arbiter_served(struct arbiter *a, const struct burst *burst, bool waited, uint64_t now_ns);
+
+struct inspect;
+/* A policy's stage (policy.h). */
+uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames);
+
+#endif
