@@ -24,7 +24,7 @@
 #define SOFTIOV_SOCKET_NAME "softiov.sock"
 
 /* A longer line closes the connection, after an error. */
-#define SOFTIOV_MAX_LINE (1 << 20) /* bytes, with the newline */
+#define SOFTIOV_MAX_LINE (4 << 20) /* bytes, with the newline */
 
 /* JSON-RPC 2.0, section 5.1, and ours below -32000. */
 enum softiov_error {

@@ -35,6 +35,9 @@ enum field_type {
 	TYPE_VLANS,    /* string; none, all, or 10,20-30 (sorted and merged) */
 	TYPE_PINS,     /* string; none, or vf-0=1,synthetic-0=0: queues of `words`, their workers */
 	TYPE_WORKER,   /* string; auto, or a worker's number */
+	TYPE_PREFIX,   /* string; any, a MAC address, 10.0.0.0/8, 2001:db8::/32 */
+	TYPE_PROTOCOL, /* string; any, tcp, or a number */
+	TYPE_PORTS,    /* string; any, 80, 1024-65535 */
 	TYPE_RATE,     /* integer, bits a second; 500mbit as tc writes it */
 	TYPE_DURATION, /* integer in `unit` (us, ms or s); 300, 300s, 5m */
 	TYPE_SIZE,     /* integer, bytes; 512M, 4G (powers of 1024) */
@@ -52,7 +55,8 @@ enum field_flags {
 	FIELD_STATUS = 1 << 3,    /* made by the daemon, read-only */
 	FIELD_COUNTER = 1 << 4,   /* status that only counts up: shown with -s */
 	FIELD_COLUMN = 1 << 5,    /* in the table that `show` prints for many objects */
-	FIELD_ALONE = 1 << 6,     /* a parameter that stands alone on the command line: a switch without a
+	FIELD_ALONE =
+		1 << 6, /* a parameter that stands alone on the command line: a switch without a
 				   * value, any other type without its name */
 };
 
@@ -91,7 +95,7 @@ enum verb_gives {
 	GIVES_TEXT,    /* string to be printed as it is */
 	GIVES_STREAM,  /* objects of this type as notifications, until the connection closes */
 	GIVES_JSON,    /* anything */
-	GIVES_BYTES,   /* an object with a `name`, and then, on the same connection, a file's bytes */
+	GIVES_BYTES, /* an object with a `name`, and then, on the same connection, a file's bytes */
 };
 
 struct verb {
@@ -111,6 +115,9 @@ enum object_flags {
 	OBJECT_SINGLETON = 1 << 2, /* one, without name (`host`) */
 };
 
+struct json_t;
+struct refusal;
+
 struct object_type {
 	const char *name;
 	const char *plural;
@@ -120,6 +127,10 @@ struct object_type {
 	const struct verb *verbs;   /* ends with a verb without name */
 	const char *help;           /* one line */
 	const char *text;           /* a paragraph for the manual */
+	/* What the fields of an object must be together: 0, or a negative errno with `why`. NULL: anything goes. */
+	int (*check)(const struct json_t *obj, struct refusal *why);
+	/* Objects of one owner must differ in this text (malloc'd). NULL: need not differ. */
+	char *(*rival)(const struct json_t *obj);
 };
 
 /* Types in an order in which each comes after those that it refers to. */

@@ -41,6 +41,7 @@ struct client {
 	int fd; /* -1: free slot */
 	struct caller caller;
 	struct buffer in, out;
+	size_t looked; /* first bytes of `in` that hold no newline */
 	bool subscribed;
 	bool eof;     /* reads no more; what came is still answered */
 	bool broken;  /* to be closed at the end of the turn */
@@ -188,11 +189,16 @@ static void answer_lines(struct api_server *server, struct client *client)
 	client->stalled = false;
 	client->more = false;
 	for (int n = 0;; n++) {
+		size_t from = at > client->looked ? at : client->looked;
 		char *start = client->in.data + at, *end;
 
-		end = client->in.size > at ? memchr(start, '\n', client->in.size - at) : NULL;
-		if (!end)
+		end = client->in.size > from
+			      ? memchr(client->in.data + from, '\n', client->in.size - from)
+			      : NULL;
+		if (!end) {
+			client->looked = client->in.size;
 			break;
+		}
 		if (client->out.size > OUT_SOFT) { /* goes on when it has been fetched */
 			client->stalled = true;
 			break;
@@ -208,7 +214,8 @@ static void answer_lines(struct api_server *server, struct client *client)
 	}
 	if (at)
 		buffer_drop(&client->in, at);
-	if (client->in.size >= SOFTIOV_MAX_LINE && !memchr(client->in.data, '\n', client->in.size))
+	client->looked = client->looked > at ? client->looked - at : 0;
+	if (client->in.size >= SOFTIOV_MAX_LINE && client->looked == client->in.size)
 		refuse_long_line(client);
 }
 

@@ -17,6 +17,7 @@ void policies_free(struct port_policy *policy)
 	while (policy != NULL) {
 		struct port_policy *next = policy->next;
 
+		acl_free(policy->dead_acl);
 		free(policy);
 		policy = next;
 	}
@@ -48,6 +49,7 @@ int policy_update(struct rt_port *port, const json_t *config, struct refusal *wh
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
 	guard_of(config, &policy->guard);
 	policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
+	policy->acl = port->acl;
 	policy_retire(port);
 	port->policy = policy;
 	p->policy_out = policy_has_out(policy) ? policy : NULL;

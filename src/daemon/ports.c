@@ -239,6 +239,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 		uplink_close(port->uplink);
 		fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
 	}
+	port_acls_free(port);
 	policy_retire(port);
 	LIST_REMOVE(port, next);
 	port->sw->owner[port->idx] = NULL;

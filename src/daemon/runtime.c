@@ -98,10 +98,12 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 {
 	unsigned int n = 0;
-	struct port_policy *retired = sw->retired;
+	struct port_policy *retired;
 	struct switch_snapshot *old;
 	int ret = 0;
 
+	acls_build(rt, sw);
+	retired = sw->retired;
 	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
 		if (sw->port[i].used)
 			n = i + 1;
@@ -118,6 +120,7 @@ void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 	switch_snapshot_free(old);
 	policies_free(retired);
 	sw->retired = NULL;
+	acls_built(rt, sw);
 }
 
 static void publish_changed(struct runtime *rt)
@@ -245,6 +248,8 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 		return change_port(rt, PORT_OF_VPORT, old_obj, new_obj, why);
 	if (strcmp(type->name, "uplink") == 0)
 		return change_port(rt, PORT_OF_UPLINK, old_obj, new_obj, why);
+	if (strcmp(type->name, "acl") == 0)
+		return acl_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "switch") != 0)
 		return 0;
 	sw = runtime_switch(rt, obj_name(old_obj != NULL ? old_obj : new_obj));

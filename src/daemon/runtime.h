@@ -21,6 +21,7 @@
 
 #include "api/backend.h"
 #include "api/event.h"
+#include "daemon/acl.h"
 #include "daemon/options.h"
 #include "daemon/vfdev.h"
 #include "model/pins.h"
@@ -71,6 +72,8 @@ struct rt_port {
 	struct port_policy *policy;
 	struct arbiter *arbiter;
 	/* vport */
+	struct rt_acls acls;
+	struct acl *acl; /* of them; NULL: there are none */
 	struct vfdev *vf;
 	unsigned int vf_idx;
 	char vf_reason[256]; /* why there is no VF; empty if there is one, or none is wanted */

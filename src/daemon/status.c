@@ -214,6 +214,8 @@ void status_fill(void *ctx, const struct object_type *type, const json_t *obj, j
 		fill_vport(ctx, obj, out);
 	else if (strcmp(type->name, "uplink") == 0)
 		fill_uplink(ctx, obj, out);
+	else if (strcmp(type->name, "acl") == 0)
+		acl_fill(ctx, obj, out);
 }
 
 static json_t *show_vf(struct rt_port *port)

@@ -54,6 +54,13 @@ static void parse_l4(struct flow *flow, uint32_t at)
 		flow->tcp = l4[13];
 }
 
+/* What is behind the packet in its frame is padding, and no header. A large send says 0, or less than it is. */
+static void end_at(struct flow *flow, uint32_t end)
+{
+	if (end < flow->size)
+		flow->size = (uint16_t)end;
+}
+
 static void parse_ip4(struct flow *flow)
 {
 	const uint8_t *ip = flow->header + FRAME_SIZE_MIN;
@@ -69,6 +76,8 @@ static void parse_ip4(struct flow *flow)
 		flow->flags |= FLOW_OBSCURE;
 		return;
 	}
+	if (load_be16(ip + 2) >= size)
+		end_at(flow, FRAME_SIZE_MIN + load_be16(ip + 2));
 	flow->tos = ip[1];
 	flow->proto = ip[9];
 	memcpy(flow->source, ip + 12, 4);
@@ -95,6 +104,8 @@ static void parse_ip6(struct flow *flow)
 		flow->flags |= FLOW_OBSCURE;
 		return;
 	}
+	if (load_be16(ip + 4) > 0)
+		end_at(flow, at + load_be16(ip + 4));
 	flow->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
 	flow->proto = ip[6];
 	memcpy(flow->source, ip + 8, 16);

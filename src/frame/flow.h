@@ -39,7 +39,7 @@ struct flow {
 		dport; /* TCP, UDP, SCTP; of ICMP: type and code, each in the high byte of its number */
 	uint8_t source[16], dest[16]; /* IPv4: the first 4 bytes, the others 0 */
 	uint16_t l3, l4;    /* where the headers begin, as frame_parse counts; 0: not there */
-	uint16_t size;      /* pinned bytes of the untagged frame */
+	uint16_t size;      /* pinned bytes of the untagged frame; of IP, without padding */
 	uint16_t ethertype; /* host order, as in the frame */
 	const uint8_t *
 		header; /* where byte 0 of the untagged frame would be: valid from byte 14 to `size` */

@@ -134,6 +134,7 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_DHCP_GUARD] = "dhcp-guard",
 		[DROP_ROUTER_GUARD] = "router-guard",
 		[DROP_POLICED] = "policed",
+		[DROP_ACL] = "acl",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

@@ -80,6 +80,7 @@ enum drop_reason {
 	DROP_DHCP_GUARD,   /* sent as a DHCP server, by a vport that may be none */
 	DROP_ROUTER_GUARD, /* the same of a router */
 	DROP_POLICED,      /* above the rate that the receiver may have */
+	DROP_ACL,          /* a rule of an access control list denies it */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);

@@ -293,6 +293,29 @@ static int check_unique(const struct object_type *type, const struct field *fiel
 	return rc;
 }
 
+/* Two objects of one owner that contradict each other. */
+static int check_rival(const struct object_type *type, const json_t *obj, const char *name,
+		       json_t *seen, struct refusal *why)
+{
+	const char *slash = strchr(name, '/'), *other;
+	char *text = type->rival(obj);
+	char *key = text_new("%s %.*s %s", type->name, (int)(slash - name), name, text);
+	int rc = 0;
+
+	other = json_string_value(json_object_get(seen, key));
+	if (other)
+		rc = refuse(
+			why, -EEXIST, NULL, NULL,
+			"%s '%s' is for the same already (%s), and one of the two would never have a say; "
+			"change or delete that one",
+			type->name, other, text);
+	else
+		json_object_set_new(seen, key, json_string(name));
+	free(key);
+	free(text);
+	return rc;
+}
+
 static int check_object(const struct object_type *type, const json_t *tree, const char *name,
 			const json_t *obj, json_t *seen, struct refusal *why)
 {
@@ -308,6 +331,10 @@ static int check_object(const struct object_type *type, const json_t *tree, cons
 		if (value && !rc && field->unique)
 			rc = check_unique(type, field, obj, seen, why);
 	}
+	if (!rc && type->check)
+		rc = type->check(obj, why);
+	if (!rc && type->rival)
+		rc = check_rival(type, obj, name, seen, why);
 	if (rc)
 		refusal_about(why, type->name, name);
 	return rc;

@@ -42,9 +42,9 @@ static const struct field rule_fields[] = {
 };
 static const struct verb no_verbs[] = { END };
 static const struct object_type later_types[] = {
-	{ "owner", "owners", OBJECT_STORED, NULL, owner_fields, no_verbs, "", "" },
-	{ "box", "boxes", OBJECT_STORED, NULL, box_fields, no_verbs, "", "" },
-	{ "rule", "rules", OBJECT_STORED, "box", rule_fields, no_verbs, "", "" },
+	{ "owner", "owners", OBJECT_STORED, NULL, owner_fields, no_verbs, .help = "", .text = "" },
+	{ "box", "boxes", OBJECT_STORED, NULL, box_fields, no_verbs, .help = "", .text = "" },
+	{ "rule", "rules", OBJECT_STORED, "box", rule_fields, no_verbs, .help = "", .text = "" },
 	END
 };
 /* clang-format on */
@@ -64,6 +64,21 @@ static json_t *tree_of(const struct schema *schema, const char *text, const json
 		tree = NULL;
 	}
 	json_decref(params);
+	return tree;
+}
+
+/* The same with ' for ". */
+static json_t *quoted_tree(const struct schema *schema, const char *text, const json_t *base,
+			   struct refusal *why)
+{
+	char *copy = strdup(text);
+	json_t *tree;
+
+	for (char *s = copy; *s; s++)
+		if (*s == '\'')
+			*s = '"';
+	tree = tree_of(schema, copy, base, why);
+	free(copy);
 	return tree;
 }
 
@@ -153,9 +168,9 @@ static void test_refusals(void **state)
 		{ "[]", -EINVAL, "a configuration is {TYPE: {NAME: {FIELD: VALUE}}}" },
 		{ "{\"svitch\": {}}", -EINVAL,
 		  "svitch: there is no such type of configured objects; did you mean 'switch'? one of "
-		  "switch, uplink, vport" },
+		  "switch, uplink, vport, acl" },
 		{ "{\"vf\": {}}", -EINVAL,
-		  "vf: there is no such type of configured objects: one of switch, uplink, vport" },
+		  "vf: there is no such type of configured objects: one of switch, uplink, vport, acl" },
 		{ "{\"switch\": []}", -EINVAL, "switch: must hold {NAME: {FIELD: VALUE}}" },
 		{ "{\"switch\": {\"lan\": 5}}", -EINVAL,
 		  "switch 'lan': its fields must be {FIELD: VALUE}" },
@@ -337,14 +352,8 @@ static void test_order(void **state)
 		char *steps;
 
 		for (int t = 0; t < 2; t++) {
-			char *text = strdup(t ? cases[i].to : cases[i].from);
-
-			for (char *s = text; *s; s++)
-				if (*s == '\'')
-					*s = '"';
-			tree[t] = tree_of(&later, text, NULL, &why);
+			tree[t] = quoted_tree(&later, t ? cases[i].to : cases[i].from, NULL, &why);
 			assert_non_null(tree[t]);
-			free(text);
 		}
 		steps = steps_of(&later, tree[0], tree[1]);
 		assert_string_equal(steps, cases[i].steps);
@@ -408,6 +417,64 @@ static void test_diff(void **state)
 	json_decref(to);
 }
 
+#define ACLS                                                                       \
+	"{'switch':{'lan':{}},'vport':{'web1':{'switch':'lan','mac':"              \
+	"'02:00:00:00:00:01'}},'acl':{'web1/b':{'direction':'in','action':'deny'," \
+	"'weight':7,'remote':'10.0.0.0/8'}%s%s%s}}"
+
+static void test_acl(void **state)
+{
+	static const struct {
+		const char *fields, *refused; /* NULL: taken */
+	} cases[] = {
+		{ "'direction':'in','action':'deny'", NULL },
+		{ "'direction':'in','action':'deny','weight':3,'remote':'::/0','protocol':'udp'",
+		  NULL },
+		{ "'direction':'in'", "acl 'web1/a': action: must be given: allow, deny or meter" },
+		{ "'direction':'in','action':'deny','remote':'10.0.0.0/8','local':'::1'",
+		  "acl 'web1/a': local: '::1' is not allowed: any, or an address of the kind of "
+		  "`remote` (10.0.0.0/8)" },
+		{ "'direction':'in','action':'deny','protocol':'tcp'",
+		  "acl 'web1/a': protocol: 'tcp' is not allowed: any, or a protocol and a weight "
+		  "from 1 to 65535" },
+		{ "'direction':'in','action':'deny','weight':1,'protocol':6,'local':'02:00:00:00:00:01'",
+		  "acl 'web1/a': protocol: 'tcp' is not allowed: any in a rule for a MAC address" },
+		{ "'direction':'in','action':'deny','weight':1,'remote-port':80",
+		  "acl 'web1/a': remote-port: '80' is not allowed: any, or ports and a protocol "
+		  "that has them (tcp, udp or sctp)" },
+		{ "'direction':'in','action':'meter','weight':1",
+		  "acl 'web1/a': action: 'meter' is not allowed: allow or deny in a rule with a "
+		  "weight; meters go by the most specific address" },
+		/* The other rule denies 10.0.0.0/8 with weight 7. */
+		{ "'direction':'in','action':'allow','weight':7,'remote':'10.0.0.0/8'",
+		  "acl 'web1/a': acl 'web1/b' is for the same already (allow or deny, direction in, "
+		  "weight 7, remote 10.0.0.0/8, local any, protocol any, remote-port any, "
+		  "local-port any), and one of the two would never have a say; change or delete "
+		  "that one" },
+		{ "'direction':'in','action':'meter','remote':'10.0.0.0/8'", NULL },
+		{ "'direction':'out','action':'allow','weight':7,'remote':'10.0.0.0/8'", NULL },
+		{ "'direction':'in','action':'allow','weight':8,'remote':'10.0.0.0/8'", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct refusal why = REFUSAL_INIT;
+		char line[REFUSAL_LINE_SIZE];
+		char *before = text_new(ACLS, "", "", ""), *after;
+		json_t *tree, *base = quoted_tree(&softiov_schema, before, NULL, &why);
+
+		after = text_new(ACLS, ",'web1/a':{", cases[i].fields, "}");
+		tree = quoted_tree(&softiov_schema, after, base, &why);
+		if (cases[i].refused != NULL)
+			assert_string_equal(refusal_line(&why, line, sizeof(line)),
+					    cases[i].refused);
+		assert_int_equal(tree == NULL, cases[i].refused != NULL);
+		free(before);
+		free(after);
+		json_decref(tree);
+		json_decref(base);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_set),      cmocka_unit_test(test_unused),
 		cmocka_unit_test(test_export),   cmocka_unit_test(test_order),
 		cmocka_unit_test(test_owned),    cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_acl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
 #include <stddef.h>
 
 /* Larger files are refused; it also has to fit in one line of the API. */
-#define FILE_SIZE_MAX (1 << 20)
+#define FILE_SIZE_MAX (4 << 20)
 
 struct file_pos {
 	size_t line, column; /* from 1 */

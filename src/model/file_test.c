@@ -131,7 +131,7 @@ static void test_too_large(void **state)
 
 	memset(text, ' ', FILE_SIZE_MAX + 1);
 	assert_null(file_parse(text, FILE_SIZE_MAX + 1, &pos, &why));
-	assert_string_equal(why.text, "larger than 1024 KiB");
+	assert_string_equal(why.text, "larger than 4096 KiB");
 	/* Deep nesting is refused at its second level, however deep it goes. */
 	memset(text, '[', FILE_SIZE_MAX);
 	assert_null(file_parse(text, FILE_SIZE_MAX, &pos, &why));

@@ -8,6 +8,8 @@
  */
 #include "softiov/schema.h"
 
+#include "model/acl.h"
+
 #include <string.h>
 
 #define REQ  FIELD_REQUIRED
@@ -30,6 +32,8 @@ static const char *const words_vf_state[] = { "listening", "attached", "active",
 static const char *const words_syn_state[] = { "off", "listening", "connected", "active", NULL };
 static const char *const words_driver[] = { "auto", "af-packet", "af-xdp", "ethdev", NULL };
 static const char *const words_private_vlan[] = { "none", "isolated", "community", "promiscuous", NULL };
+static const char *const words_direction[] = { "in", "out", NULL };
+static const char *const words_action[] = { "allow", "deny", "meter", NULL };
 static const char *const words_event[] = { "added", "changed", "removed", "attached", "detached",
 	"path", "link", "refused", "warning", NULL };
 static const char *const words_vport_queue[] = { "vf", "synthetic", NULL };
@@ -188,6 +192,27 @@ static const struct field uplink_fields[] = {
 	RATES("the host", COL),
 	TRAFFIC("the host", COL),
 	DROPS(COL),
+	END
+};
+
+static const struct field acl_fields[] = {
+	KEY("VPORT/NAME: the vport whose frames it judges, and a name of its own", 0),
+	{ "direction", TYPE_ENUM, REQ | COL, .words = words_direction,
+	  .help = "in: frames to the VM; out: frames from it" },
+	{ "action", TYPE_ENUM, REQ | COL, .words = words_action,
+	  .help = "allow or deny, or meter: count, besides what other rules say" },
+	{ "remote", TYPE_PREFIX, COL, .def = "any",
+	  .help = "address of the other side: a frame's source with `in`, its destination with `out`" },
+	{ "local", TYPE_PREFIX, COL, .def = "any", .help = "address of the VM's side" },
+	{ "weight", TYPE_UINT, COL, 0, 65535, .def = "0",
+	  .help = "the rule with the highest weight decides; 0 for a basic rule: after all others, the most specific "
+		  "address decides" },
+	{ "protocol", TYPE_PROTOCOL, COL, .def = "any", .help = "IP protocol; needs a weight" },
+	{ "local-port", TYPE_PORTS, COL, .def = "any", .help = "port of the VM's side; needs a protocol that has ports" },
+	{ "remote-port", TYPE_PORTS, COL, .def = "any", .help = "port of the other side, likewise" },
+	PROBLEM,
+	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that it decided on, or metered" },
+	{ "bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes of them" },
 	END
 };
 
@@ -354,6 +379,7 @@ static const struct verb vport_verbs[] = {
 	END
 };
 
+static const struct verb acl_verbs[] = { STORED_VERBS("rule"), END };
 static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
@@ -402,49 +428,54 @@ static const struct verb schema_verbs[] = {
 
 static const struct object_type softiov_types[] = {
 	{ "switch", "switches", OBJECT_STORED, NULL, switch_fields, switch_verbs,
-	  "an adapter with its switch",
-	  "A switch forwards between vports and uplinks and owns a pool of VFs. In Hyper-V's words it is a "
+	  .help = "an adapter with its switch",
+	  .text = "A switch forwards between vports and uplinks and owns a pool of VFs. In Hyper-V's words it is a "
 	  "VMSwitch with its NIC switch, in Linux's a physical function with its embedded switch." },
 	{ "uplink", "uplinks", OBJECT_STORED, NULL, uplink_fields, uplink_verbs,
-	  "a physical port of a switch",
-	  "An uplink joins a switch to a network outside: a Linux interface, or any port that DPDK drives. "
+	  .help = "a physical port of a switch",
+	  .text = "An uplink joins a switch to a network outside: a Linux interface, or any port that DPDK drives. "
 	  "Its received frames come from the network into the switch. With `driver af-packet` (what `auto` takes "
 	  "for an interface) the host goes on using the interface; IPv4 fragments from outside are put together "
 	  "by the kernel, since DPDK's driver asks for that, and are then too long for a VM. `driver af-xdp` "
 	  "leaves fragments alone and takes the interface's first queue for itself." },
 	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
-	  "a network adapter of one VM",
-	  "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "
+	  .help = "a network adapter of one VM",
+	  .text = "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "
 	  "adapter (the synthetic), or through both as a failover pair; `path` says which one carries the "
 	  "traffic, and `reasons` why a VF that is wanted is not there." },
+	{ "acl", "rules", OBJECT_STORED, "vport", acl_fields, acl_verbs,
+	  .help = "a rule on the frames of a vport",
+	  .text = "A rule of a vport's access control list allows, denies or meters frames by their addresses and, with a "
+	  "weight, by protocol and ports. It goes with its vport. docs/policy.md has the order of precedence.",
+	  .check = acl_check, .rival = acl_rival },
 	{ "vf", "VFs", 0, NULL, vf_fields, vf_verbs,
-	  "a virtual function of a switch's pool",
-	  "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "
+	  .help = "a virtual function of a switch's pool",
+	  .text = "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "
 	  "`iov on` takes one." },
 	{ "worker", "workers", 0, NULL, worker_fields, worker_verbs,
-	  "a thread of the data path",
-	  "Workers switch the frames, one on each core that is given to the data path." },
+	  .help = "a thread of the data path",
+	  .text = "Workers switch the frames, one on each core that is given to the data path." },
 	{ "queue", "queues", 0, NULL, queue_fields, queue_verbs,
-	  "a queue that frames come from, and its worker",
-	  "A queue is a transmit queue of a VM's adapter or a receive queue of an uplink: where frames come "
+	  .help = "a queue that frames come from, and its worker",
+	  .text = "A queue is a transmit queue of a VM's adapter or a receive queue of an uplink: where frames come "
 	  "into the switch. Queues are placed on workers by what serving them costs, and move while they "
 	  "run. `queue set` pins one; the pin is kept in the field `pins` of its vport or uplink. A pin to "
 	  "a worker that is not there has no effect until it is." },
 	{ "capture", "captures", 0, NULL, capture_fields, capture_verbs,
-	  "frames written to a file, with what became of them",
-	  "A capture takes the frames of vports and uplinks where they enter and leave the switch, on the VF path as on "
+	  .help = "frames written to a file, with what became of them",
+	  .text = "A capture takes the frames of vports and uplinks where they enter and leave the switch, on the VF path as on "
 	  "the synthetic one, for Wireshark. It belongs to the command that started it and ends with it. In the "
 	  "API its stream follows the answer to `capture.start` on the same connection, which takes no more requests." },
 	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
-	  "this machine and the daemon", "The machine and the daemon that runs on it." },
+	  .help = "this machine and the daemon", .text = "The machine and the daemon that runs on it." },
 	{ "event", "events", 0, NULL, event_fields, event_verbs,
-	  "what happened", "The daemon keeps its last events in memory and sends new ones to whoever watches." },
+	  .help = "what happened", .text = "The daemon keeps its last events in memory and sends new ones to whoever watches." },
 	{ "config", "configuration", OBJECT_API_ONLY | OBJECT_SINGLETON, NULL, no_fields, config_verbs,
-	  "the configuration as a whole",
-	  "What `softiov apply` and `softiov export` use. The configuration is {TYPE: {NAME: {FIELD: VALUE}}}, "
+	  .help = "the configuration as a whole",
+	  .text = "What `softiov apply` and `softiov export` use. The configuration is {TYPE: {NAME: {FIELD: VALUE}}}, "
 	  "as in a YAML file." },
 	{ "schema", "schema", OBJECT_API_ONLY | OBJECT_SINGLETON, NULL, no_fields, schema_verbs,
-	  "the object model", "The table of objects, fields and verbs that this manual is made from." },
+	  .help = "the object model", .text = "The table of objects, fields and verbs that this manual is made from." },
 	END
 };
 

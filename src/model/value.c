@@ -7,6 +7,7 @@
 #include "model/value.h"
 
 #include "base/bits.h"
+#include "model/match.h"
 #include "model/pins.h"
 #include "model/text.h"
 #include "model/units.h"
@@ -264,15 +265,21 @@ static json_t *parse_vlans(const struct field *field, const char *text)
 	return value;
 }
 
-/* A list of one VLAN may come as a number. */
-static json_t *check_vlans(const struct field *field, const json_t *value)
+/* What is written as a string may come as a number where it is one. */
+static json_t *check_as_text(const struct field *field, const json_t *value,
+			     json_t *(*parse)(const struct field *field, const char *text))
 {
 	char text[24];
 
 	if (!json_is_integer(value))
 		return NULL;
 	text_put(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	return parse_vlans(field, text);
+	return parse(field, text);
+}
+
+static json_t *check_vlans(const struct field *field, const json_t *value)
+{
+	return check_as_text(field, value, parse_vlans);
 }
 
 /* --- queues and workers --- */
@@ -308,12 +315,52 @@ static json_t *parse_worker(const struct field *field, const char *text)
 
 static json_t *check_worker(const struct field *field, const json_t *value)
 {
-	char text[24];
+	return check_as_text(field, value, parse_worker);
+}
 
-	if (!json_is_integer(value))
+/* --- what rules match by --- */
+
+static json_t *parse_prefix(const struct field *field, const char *text)
+{
+	char canonical[PREFIX_TEXT_SIZE], wrong[PREFIX_TEXT_SIZE];
+	struct prefix prefix;
+
+	if (!prefix_parse(text, &prefix, wrong))
 		return NULL;
-	text_put(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	return parse_worker(field, text);
+	prefix_format(&prefix, canonical);
+	return json_string(canonical);
+}
+
+static json_t *parse_protocol(const struct field *field, const char *text)
+{
+	char canonical[PROTOCOL_TEXT_SIZE];
+	unsigned int protocol;
+
+	if (!protocol_parse(text, &protocol))
+		return NULL;
+	protocol_format(protocol, canonical);
+	return json_string(canonical);
+}
+
+static json_t *parse_ports(const struct field *field, const char *text)
+{
+	char canonical[PORTS_TEXT_SIZE];
+	struct ports ports;
+
+	if (!ports_parse(text, &ports))
+		return NULL;
+	ports_format(&ports, canonical);
+	return json_string(canonical);
+}
+
+static json_t *check_protocol(const struct field *field, const json_t *value)
+{
+	return check_as_text(field, value, parse_protocol);
+}
+
+static json_t *check_ports(const struct field *field, const json_t *value)
+{
+	return check_as_text(field, value, parse_ports);
 }
 
 /* --- status only --- */
@@ -394,6 +441,13 @@ static const struct value_type types[N_FIELD_TYPES] = {
 		"`none`, or queues of the port, each with a worker's number: `vf-0=1`, `uplink-0=0`" },
 	[TYPE_WORKER] = { "worker", parse_worker, check_worker, format_string,
 		"`auto`, or the number of a worker" },
+	[TYPE_PREFIX] = { "prefix", parse_prefix, NULL, format_string,
+		"`any`, a MAC address, or an IPv4 or IPv6 address with the bits of its prefix: `10.0.0.0/8`, "
+		"`2001:db8::1`" },
+	[TYPE_PROTOCOL] = { "protocol", parse_protocol, check_protocol, format_string,
+		"`any`, `icmp`, `igmp`, `tcp`, `udp`, `gre`, `esp`, `icmpv6`, `sctp`, or a number from 0 to 255" },
+	[TYPE_PORTS] = { "ports", parse_ports, check_ports, format_string,
+		"`any`, a port from 0 to 65535, or a range: `1024-65535`" },
 	[TYPE_RATE] = { "rate", parse_rate, check_uint, format_rate,
 		"bits a second with a unit as tc(8) writes it: `500mbit`, `10gbit`, `64kibit`, or bytes: "
 		"`125mbps`; JSON: a whole number of bits a second" },
@@ -410,8 +464,12 @@ static const struct value_type types[N_FIELD_TYPES] = {
 
 static int refuse_text(const struct field *field, const char *text, struct refusal *why)
 {
-	char allowed[sizeof(why->allowed)];
+	char allowed[sizeof(why->allowed)], instead[PREFIX_TEXT_SIZE] = "";
+	struct prefix prefix;
 
+	if (field->type == TYPE_PREFIX && !prefix_parse(text, &prefix, instead) && instead[0])
+		return refuse_value(why, field->name, text, "%s (bits are set behind the prefix)",
+				    instead);
 	return refuse_value(why, field->name, text, "%s",
 			    value_allowed(field, allowed, sizeof(allowed)));
 }

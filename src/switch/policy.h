@@ -18,6 +18,7 @@
 
 #include "frame/flow.h"
 #include "frame/queue.h"
+#include "switch/acl.h"
 #include "switch/arbiter.h"
 #include "switch/guard.h"
 
@@ -25,6 +26,8 @@ struct port_policy {
 	struct port_policy *next; /* of its owner */
 	struct guard guard;
 	struct arbiter *police; /* whose receive bucket holds; NULL: none */
+	const struct acl *acl;  /* NULL: no rules */
+	struct acl *dead_acl;   /* of its owner: goes with this policy */
 };
 
 /* What stages know of a burst. A worker's scratch memory. */

@@ -143,8 +143,8 @@ def test_unreadable_file(lab):
     assert "No such file" in lab.refused("apply", lab.path / "nothing.yaml")
     assert "Is a directory" in lab.refused("apply", lab.path)
     big = lab.path / "big.yaml"
-    big.write_text("# " + "x" * (1 << 20))
-    assert lab.refused("apply", big).endswith(":1:1: larger than 1024 KiB")
+    big.write_text("# " + "x" * (4 << 20))
+    assert lab.refused("apply", big).endswith(":1:1: larger than 4096 KiB")
 
 
 def test_many(lab):

@@ -52,7 +52,7 @@ def test_abbreviations(lab, words):
     ("vport s", "vport: s: could be set, show"),
     ("vport set web1 m 5", "vport 'web1': m: could be mac, model, mac-spoofing, max-tx, max-rx, mtu"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
-     "uplink, vport, vf, worker, queue, capture, host, event, apply, export, help, completion"),
+     "uplink, vport, acl, vf, worker, queue, capture, host, event, apply, export, help, completion"),
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
@@ -63,7 +63,7 @@ def test_abbreviations(lab, words):
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
     ("vport del web1 now", "vport 'web1': now: `del` takes nothing more"),
     ("host show x", "host: x: `show` takes nothing more"),
-    ("config export", "config: there is no such object or command: one of switch, uplink, vport, "
+    ("config export", "config: there is no such object or command: one of switch, uplink, vport, acl, "
      "vf, worker, queue, capture, host, event, apply, export, help, completion"),
     ("--jsn vport", "--jsn: there is no such option; did you mean '--json'? one of --json, "
      "--statistics, --help, --dry-run, --markdown, --socket, --watch, --write, --version"),
@@ -326,12 +326,14 @@ def test_every_field_everywhere(lab):
         if "add" not in obj["verbs"]:
             continue
         required = [w for f, d in obj["fields"].items() if d.get("required") and not d.get("key")
-                    for w in (f, "lan")]
-        lab.ok(name, "add", "x", *required)
+                    for w in (f, d.get("words", ["lan"])[0])]
+        own_name = "x/x" if obj.get("owner") else "x"
+        lab.ok(name, "add", own_name, *required)
         for field, what in obj["fields"].items():
             if not (what.get("status") or what.get("key") or what.get("fixed")):
                 assert field in completion
-                lab.ok(name, "set", "x", field, "default")
+            if not (what.get("status") or what.get("key") or what.get("fixed") or what.get("required")):
+                lab.ok(name, "set", own_name, field, "default")
 
 
 def test_queues(lab):

@@ -16,8 +16,8 @@ import typing
 import pytest
 
 import virtio
-from frames import mac
-from packets import arp, broadcast, icmp, sent_as, tcp, udp, v6
+from frames import TCP, mac
+from packets import arp, broadcast, icmp, ip, sent_as, tcp, udp, v6
 from packets import ALL_NODES, LINK_LOCAL
 from pairs import A4, B4, SyntheticPort, UplinkPort, VfPort
 from softiov import Daemon, RpcError
@@ -70,6 +70,14 @@ PLAIN = udp(1111, 2222)
 FOREIGN = mac("02:00:00:00:99:99")
 OFFER, ADVERTISE = udp(67, 68), v6(udp, 547, 546)
 ADVERTISEMENT = v6(icmp, 134, source=LINK_LOCAL, to=ALL_NODES)
+
+ASKS = arp(1, A4, B4)
+
+
+def acl(**fields):
+    """A rule of the near vport; names of fields may be written with `_` for `-`."""
+    return {("acl", "NEAR/a"): {key.replace("_", "-"): value for key, value in fields.items()}}
+
 
 CASES = [
     Case("nothing", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN)), In(broadcast(PLAIN)), Sent(OFFER), Sent(ADVERTISE),
@@ -139,6 +147,30 @@ CASES = [
          near=private("promiscuous", "201-202"), far={"trunk": "10,201-203"}, far_is="uplink"),
     Case("apart", [Sent(PLAIN, "vlan"), In(PLAIN, "vlan"), Sent(broadcast(PLAIN), "no-route")],
          near={"vlan": 10}, far={"vlan": 20, "trunk": "none"}),
+    # The list of rules of the near vport; the order is tested in src/switch/acl_test.c.
+    Case("acl deny in", [In(PLAIN, "acl"), In(v6(udp, 1, 2)), In(ASKS), Sent(PLAIN)],
+         objects=acl(direction="in", action="deny", remote="10.0.0.0/8")),
+    Case("acl deny out", [Sent(PLAIN, "acl"), Sent(v6(udp, 1, 2)), Sent(ASKS), In(PLAIN)],
+         objects=acl(direction="out", action="deny", local="10.0.0.0/8")),
+    Case("acl deny IPv6", [In(PLAIN), In(v6(udp, 1, 2), "acl"), In(v6(udp, 1, 2, source=LINK_LOCAL))],
+         objects=acl(direction="in", action="deny", remote="::/64")),
+    Case("acl deny any", [In(PLAIN, "acl"), In(ASKS, "acl"), In(broadcast(PLAIN), "acl"), Sent(PLAIN)],
+         objects=acl(direction="in", action="deny")),
+    Case("acl deny MAC", [Sent(broadcast(PLAIN), "acl"), Sent(broadcast(ASKS), "acl"), Sent(PLAIN)],
+         objects=acl(direction="out", action="deny", remote="ff:ff:ff:ff:ff:ff")),
+    Case("acl most specific", [In(PLAIN), In(udp(1, 2, source=bytes([10, 0, 0, 9])), "acl")],
+         objects={**acl(direction="in", action="deny", remote="10.0.0.0/8"),
+                  ("acl", "NEAR/b"): {"direction": "in", "action": "allow", "remote": "10.0.0.1"}}),
+    Case("acl weight", [In(tcp(1, 80)), In(tcp(1, 81), "acl"), In(v6(tcp, 1, 80)), In(v6(tcp, 1, 81), "acl"),
+                        In(udp(1, 80)), In(icmp(8))],
+         objects={**acl(direction="in", action="deny", weight=1, protocol="tcp"),
+                  ("acl", "NEAR/b"): {"direction": "in", "action": "allow", "weight": 2, "protocol": "tcp",
+                                      "local-port": "80"}}),
+    Case("acl remote port", [Sent(tcp(1, 25), "acl"), Sent(tcp(25, 1)), In(tcp(25, 1))],
+         objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="20-30")),
+    # RFC 1858, 3: a TCP header that the next fragment brings.
+    Case("acl tiny fragment", [Sent(ip(TCP, bytes(8), fragment=0x2000), "obscure-headers"), In(PLAIN)],
+         objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="25")),
 ]
 
 

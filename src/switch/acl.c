@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "switch/acl.h"
+
+#include <stdlib.h>
+
+#include "switch/policy.h"
+
+/* What is asked about a frame. Later fragments have classifiers of their own where rules have ports. */
+enum lookup {
+	BY_MAC,
+	BY_IPV4,
+	BY_IPV6,
+	BY_IPV4_LATER,
+	BY_IPV6_LATER,
+	N_LOOKUPS
+};
+
+/* Rules in their order: rule[id - 1]. */
+struct list {
+	struct classifier *by[N_LOOKUPS]; /* NULL: no rule is for it */
+	bool mac_too;                     /* MAC rules that IP frames have to be asked about, too */
+	bool looks_at_ip;                 /* so it has to be read */
+	unsigned int n;
+	struct acl_rule *rule;
+};
+
+struct acl {
+	struct list filter[ACL_DIRECTIONS], meter[ACL_DIRECTIONS];
+};
+
+/* --- control: the order --- */
+
+static unsigned int specific(const struct prefix *prefix)
+{
+	return prefix->kind == PREFIX_ANY ? 0 : prefix->bits + 1u;
+}
+
+static bool has_mac(const struct acl_rule *rule)
+{
+	return rule->remote.kind == PREFIX_MAC || rule->local.kind == PREFIX_MAC;
+}
+
+static bool any_ports(const struct classify_ports *ports)
+{
+	return ports->from == 0 && ports->to == 65535;
+}
+
+static bool has_ports(const struct acl_rule *rule)
+{
+	return !any_ports(&rule->remote_port) || !any_ports(&rule->local_port);
+}
+
+static unsigned int n_ports(const struct acl_rule *rule)
+{
+	return (unsigned int)(rule->remote_port.to - rule->remote_port.from) +
+	       (unsigned int)(rule->local_port.to - rule->local_port.from);
+}
+
+static int higher_first(unsigned int a, unsigned int b)
+{
+	return (a < b) - (a > b);
+}
+
+static int compare(const void *x, const void *y)
+{
+	const struct acl_rule *a = x, *b = y;
+	int order = higher_first(a->weight, b->weight);
+
+	if (order == 0)
+		order = higher_first(has_mac(a), has_mac(b));
+	if (order == 0)
+		order = higher_first(specific(&a->remote), specific(&b->remote));
+	if (order == 0)
+		order = higher_first(specific(&a->local), specific(&b->local));
+	if (order == 0)
+		order = higher_first(a->protocol != CLASSIFY_PROTOCOL_ANY,
+				     b->protocol != CLASSIFY_PROTOCOL_ANY);
+	if (order == 0)
+		order = higher_first(n_ports(b), n_ports(a));
+	return order != 0 ? order : higher_first(a->action, b->action);
+}
+
+/* --- control: the classifiers --- */
+
+static bool of_kind(const struct acl_rule *rule, uint8_t kind)
+{
+	return (rule->remote.kind == PREFIX_ANY || rule->remote.kind == kind) &&
+	       (rule->local.kind == PREFIX_ANY || rule->local.kind == kind);
+}
+
+static bool is_for(const struct acl_rule *rule, enum lookup lookup)
+{
+	if (lookup == BY_MAC)
+		return of_kind(rule, PREFIX_MAC) && rule->protocol == CLASSIFY_PROTOCOL_ANY;
+	if (!of_kind(rule,
+		     lookup == BY_IPV4 || lookup == BY_IPV4_LATER ? PREFIX_IPV4 : PREFIX_IPV6))
+		return false;
+	return lookup == BY_IPV4 || lookup == BY_IPV6 || !has_ports(rule) ||
+	       rule->action != ACL_DENY;
+}
+
+static struct classify_rule classify_rule(const struct acl_rule *rule, enum lookup lookup,
+					  uint32_t id)
+{
+	static const struct classify_ports any = { 0, 65535 };
+	bool in = rule->direction == ACL_IN, later = lookup >= BY_IPV4_LATER;
+	struct classify_ports remote = later ? any : rule->remote_port,
+			      local = later ? any : rule->local_port;
+
+	return (struct classify_rule){
+		.source = in ? rule->remote : rule->local,
+		.dest = in ? rule->local : rule->remote,
+		.protocol = rule->protocol,
+		.sport = in ? remote : local,
+		.dport = in ? local : remote,
+		.id = id,
+	};
+}
+
+static bool list_build_one(struct list *list, enum lookup lookup, struct classify_rule *rules,
+			   classifier_build *build)
+{
+	static const enum classify_kind kinds[N_LOOKUPS] = {
+		[BY_MAC] = CLASSIFY_MAC,         [BY_IPV4] = CLASSIFY_IPV4,
+		[BY_IPV6] = CLASSIFY_IPV6,       [BY_IPV4_LATER] = CLASSIFY_IPV4,
+		[BY_IPV6_LATER] = CLASSIFY_IPV6,
+	};
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < list->n; i++)
+		if (is_for(&list->rule[i], lookup))
+			rules[n++] = classify_rule(&list->rule[i], lookup, i + 1);
+	if (n == 0)
+		return true;
+	list->by[lookup] = build(kinds[lookup], rules, n);
+	return list->by[lookup] != NULL;
+}
+
+/* rule[0..n) is sorted and becomes the list's. */
+static bool list_build(struct list *list, classifier_build *build)
+{
+	struct classify_rule *rules = calloc(list->n + 1, sizeof(*rules));
+	bool ports = false, ok = rules != NULL;
+
+	for (unsigned int i = 0; i < list->n; i++) {
+		ports |= has_ports(&list->rule[i]);
+		list->mac_too |= has_mac(&list->rule[i]);
+		list->looks_at_ip |= !is_for(&list->rule[i], BY_MAC);
+	}
+	for (unsigned int lookup = BY_MAC; ok && lookup <= (ports ? BY_IPV6_LATER : BY_IPV6);
+	     lookup++)
+		ok = list_build_one(list, (enum lookup)lookup, rules, build);
+	if (ok && !ports) {
+		list->by[BY_IPV4_LATER] = list->by[BY_IPV4];
+		list->by[BY_IPV6_LATER] = list->by[BY_IPV6];
+	}
+	free(rules);
+	return ok;
+}
+
+static void list_free(struct list *list)
+{
+	for (unsigned int lookup = BY_MAC; lookup < N_LOOKUPS; lookup++)
+		if (lookup < BY_IPV4_LATER || list->by[lookup] != list->by[lookup - 2])
+			classifier_free(list->by[lookup]);
+	free(list->rule);
+}
+
+void acl_free(struct acl *acl)
+{
+	if (acl == NULL)
+		return;
+	for (unsigned int d = 0; d < ACL_DIRECTIONS; d++) {
+		list_free(&acl->filter[d]);
+		list_free(&acl->meter[d]);
+	}
+	free(acl);
+}
+
+static bool list_fill(struct list *list, const struct acl_rule *rule, unsigned int n,
+		      enum acl_direction direction, bool meter, classifier_build *build)
+{
+	list->rule = calloc(n + 1, sizeof(*rule));
+	if (list->rule == NULL)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		if (rule[i].direction == direction && (rule[i].action == ACL_METER) == meter)
+			list->rule[list->n++] = rule[i];
+	qsort(list->rule, list->n, sizeof(*rule), compare);
+	return list_build(list, build);
+}
+
+struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_build *build)
+{
+	struct acl *acl = calloc(1, sizeof(*acl));
+
+	if (acl == NULL)
+		return NULL;
+	for (unsigned int d = 0; d < ACL_DIRECTIONS; d++)
+		if (!list_fill(&acl->filter[d], rule, n, (enum acl_direction)d, false, build) ||
+		    !list_fill(&acl->meter[d], rule, n, (enum acl_direction)d, true, build)) {
+			acl_free(acl);
+			return NULL;
+		}
+	return acl;
+}
+
+void acl_count(const struct acl_counter *counter, struct acl_counter *sum)
+{
+	*sum = (struct acl_counter){ 0 };
+	for (unsigned int i = 0; i < STATS_SLOTS; i++) {
+		sum->frames += counter[i * ACL_COUNTERS].frames;
+		sum->bytes += counter[i * ACL_COUNTERS].bytes;
+	}
+}
+
+/* --- workers --- */
+
+struct batch {
+	unsigned int n;
+	const void *key[BURST_MAX];
+	uint8_t frame[BURST_MAX]; /* of whom the keys are */
+};
+
+static inline void batch_add(struct batch *batch, const void *key, unsigned int frame)
+{
+	batch->key[batch->n] = key;
+	batch->frame[batch->n++] = (uint8_t)frame;
+}
+
+static inline void batch_find(const struct classifier *c, const struct batch *batch,
+			      uint32_t found[BURST_MAX])
+{
+	uint32_t id[BURST_MAX];
+
+	if (c == NULL || batch->n == 0)
+		return;
+	c->find(c, batch->key, id, batch->n);
+	for (unsigned int i = 0; i < batch->n; i++) {
+		uint32_t *best = &found[batch->frame[i]];
+
+		if (id[i] != 0 && (*best == 0 || id[i] < *best))
+			*best = id[i];
+	}
+}
+
+static inline enum lookup lookup_of(const struct flow *flow)
+{
+	bool later = (flow->flags & FLOW_LATER) != 0;
+
+	if ((flow->flags & FLOW_IPV4) != 0)
+		return later ? BY_IPV4_LATER : BY_IPV4;
+	if ((flow->flags & FLOW_IPV6) != 0)
+		return later ? BY_IPV6_LATER : BY_IPV6;
+	return BY_MAC;
+}
+
+/* found[i]: the id of the rule for frame i of the set; 0: there is none. */
+static void find(struct inspect *inspect, const struct list *list, uint32_t frames,
+		 uint32_t found[BURST_MAX])
+{
+	struct batch batch[N_LOOKUPS];
+
+	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
+		batch[lookup].n = 0;
+	for_each_frame(i, frames)
+	{
+		const struct flow *flow = inspect_flow(inspect, i);
+		enum lookup lookup = lookup_of(flow);
+
+		found[i] = 0;
+		if (lookup != BY_MAC)
+			batch_add(&batch[lookup], flow, i);
+		if (lookup == BY_MAC || list->mac_too)
+			batch_add(&batch[BY_MAC], &inspect->burst->frame[i], i);
+	}
+	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
+		batch_find(list->by[lookup], &batch[lookup], found);
+}
+
+static inline void count(const struct acl_rule *rule, const struct frame *f)
+{
+	struct acl_counter *c = rule->counter + worker_self * ACL_COUNTERS;
+
+	c->frames++;
+	c->bytes += f->size;
+}
+
+bool acl_has_filter(const struct acl *acl, enum acl_direction direction)
+{
+	return acl->filter[direction].n > 0;
+}
+
+bool acl_has_meter(const struct acl *acl, enum acl_direction direction)
+{
+	return acl->meter[direction].n > 0;
+}
+
+uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_direction direction,
+		    uint32_t frames)
+{
+	const struct list *list = &acl->filter[direction];
+	uint32_t found[BURST_MAX];
+
+	find(inspect, list, frames, found);
+	for_each_frame(i, frames)
+	{
+		const struct acl_rule *rule;
+
+		if (list->looks_at_ip && (inspect->flow[i].flags & FLOW_OBSCURE) != 0) {
+			frames = inspect_drop(inspect, frames, i, DROP_OBSCURE);
+			continue;
+		}
+		if (found[i] == 0)
+			continue;
+		rule = &list->rule[found[i] - 1];
+		count(rule, &inspect->burst->frame[i]);
+		if (rule->action == ACL_DENY)
+			frames = inspect_drop(inspect, frames, i, DROP_ACL);
+	}
+	return frames;
+}
+
+void acl_meter(struct inspect *inspect, const struct acl *acl, enum acl_direction direction,
+	       uint32_t frames)
+{
+	const struct list *list = &acl->meter[direction];
+	uint32_t found[BURST_MAX];
+
+	find(inspect, list, frames, found);
+	for_each_frame(i, frames) if (found[i] != 0)
+		count(&list->rule[found[i] - 1], &inspect->burst->frame[i]);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which rule decides. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "switch/policy.h"
+
+#define ANY_PORT         \
+	{                \
+		0, 65535 \
+	}
+#define ANY_PROTOCOL CLASSIFY_PROTOCOL_ANY
+#define MAC_A        "02:00:00:00:00:01" /* of the frames: from A to B */
+#define MAC_B        "02:00:00:00:00:02"
+#define TCP          IP_PROTO_TCP
+#define UDP          IP_PROTO_UDP
+
+static struct prefix prefix(const char *text)
+{
+	struct prefix p = { .kind = PREFIX_ANY };
+	unsigned int bits, a[6];
+	char addr[64];
+
+	if (text == NULL)
+		return p;
+	if (sscanf(text, "%x:%x:%x:%x:%x:%x", a, a + 1, a + 2, a + 3, a + 4, a + 5) == 6) {
+		for (unsigned int i = 0; i < 6; i++)
+			p.addr[i] = (uint8_t)a[i];
+		p.kind = PREFIX_MAC;
+		p.bits = 48;
+		return p;
+	}
+	assert_int_equal(sscanf(text, "%63[^/]/%u", addr, &bits), 2);
+	p.kind = strchr(addr, ':') != NULL ? PREFIX_IPV6 : PREFIX_IPV4;
+	p.bits = (uint8_t)bits;
+	assert_int_equal(inet_pton(p.kind == PREFIX_IPV6 ? AF_INET6 : AF_INET, addr, p.addr), 1);
+	return p;
+}
+
+struct line {
+	enum acl_direction direction;
+	enum acl_action action;
+	uint32_t weight;
+	const char *remote, *local;
+	uint16_t protocol;
+	struct classify_ports remote_port, local_port;
+};
+
+static struct acl_counters counters;
+
+/* The n-th rule of a list counts in the n-th counter. */
+static struct acl *build(const struct line *line, unsigned int n)
+{
+	struct acl_rule rule[16];
+	struct acl *acl;
+
+	memset(&counters, 0, sizeof(counters));
+	for (unsigned int i = 0; i < n; i++)
+		rule[i] = (struct acl_rule){ line[i].direction,     line[i].action,
+					     line[i].weight,        prefix(line[i].remote),
+					     prefix(line[i].local), line[i].protocol,
+					     line[i].remote_port,   line[i].local_port,
+					     &counters.of[0][i] };
+	acl = acl_new(rule, n, linear_new);
+	assert_non_null(acl);
+	return acl;
+}
+
+/* --- frames --- */
+
+enum {
+	WEB,   /* 10.1.2.3:40000 to 10.9.0.1:80, TCP */
+	DNS,   /* 10.1.2.3:40000 to 10.9.0.1:53, UDP */
+	LATER, /* a later fragment of a datagram between the two */
+	WEB6,  /* 2001:db8::3 to 2001:db8:1::1, the same ports */
+	ARP,
+	SHORT, /* IPv4 whose TCP header is not whole */
+	N_FRAMES
+};
+#define ALL ((1u << N_FRAMES) - 1)
+
+static struct inspect inspect;
+static struct burst burst;
+static uint8_t bytes[N_FRAMES][96];
+
+static void put_l4(uint8_t *l4, uint16_t dport)
+{
+	store_be16(l4, 40000);
+	store_be16(l4 + 2, dport);
+}
+
+static void put_ip4(unsigned int i, uint8_t proto, uint16_t dport, uint16_t fragment)
+{
+	uint8_t *ip = bytes[i] + FRAME_SIZE_MIN;
+
+	store_be16(bytes[i] + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
+	ip[0] = 0x45;
+	store_be16(ip + 6, fragment);
+	ip[9] = proto;
+	memcpy(ip + 12, (uint8_t[]){ 10, 1, 2, 3, 10, 9, 0, 1 }, 8);
+	put_l4(ip + 20, dport);
+}
+
+static void put_ip6(unsigned int i)
+{
+	uint8_t *ip = bytes[i] + FRAME_SIZE_MIN;
+
+	store_be16(bytes[i] + ETH_ADDRS_SIZE, ETH_TYPE_IPV6);
+	ip[0] = 0x60;
+	ip[6] = TCP;
+	inet_pton(AF_INET6, "2001:db8::3", ip + 8);
+	inet_pton(AF_INET6, "2001:db8:1::1", ip + 24);
+	put_l4(ip + 40, 80);
+}
+
+static void start(void)
+{
+	memset(bytes, 0, sizeof(bytes));
+	put_ip4(WEB, TCP, 80, 0);
+	put_ip4(DNS, UDP, 53, 0);
+	put_ip4(LATER, UDP, 0xffff, 100);
+	put_ip6(WEB6);
+	store_be16(bytes[ARP] + ETH_ADDRS_SIZE, ETH_TYPE_ARP);
+	put_ip4(SHORT, TCP, 80, 0);
+	burst.n = N_FRAMES;
+	for (unsigned int i = 0; i < N_FRAMES; i++) {
+		uint32_t size = i == SHORT ? FRAME_SIZE_MIN + 30 : sizeof(bytes[i]);
+
+		memcpy(bytes[i], (uint8_t[]){ 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 }, 12);
+		burst.frame[i] = (struct frame){
+			.va = bytes[i], .seg_size = size, .size = size, .n_segs = 1
+		};
+		assert_true(frame_parse(&burst.frame[i]));
+	}
+	inspect_start(&inspect, &burst);
+}
+
+/* --- the order --- */
+
+#define IP4 (BIT(WEB) | BIT(DNS) | BIT(LATER))
+
+static const struct {
+	const char *what;
+	uint32_t passed;
+	struct line line[3];
+	unsigned int n;
+} cases[] = {
+	{ "other addresses",
+	  ALL & ~BIT(SHORT),
+	  { { ACL_IN, ACL_DENY, 0, "10.1.2.0/25", "10.9.0.0/32", ANY_PROTOCOL, ANY_PORT,
+	      ANY_PORT } },
+	  1 },
+	{ "the other direction's rule",
+	  ALL,
+	  { { ACL_OUT, ACL_DENY, 0, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  1 },
+	{ "any is all, ARP too",
+	  0,
+	  { { ACL_IN, ACL_DENY, 0, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  1 },
+	{ "all IPv4",
+	  BIT(WEB6) | BIT(ARP),
+	  { { ACL_IN, ACL_DENY, 0, "0.0.0.0/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  1 },
+	{ "the longer prefix, given last",
+	  IP4 | BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_DENY, 0, "10.0.0.0/8", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, "10.1.0.0/16", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "the longer prefix, given first",
+	  BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_DENY, 0, "10.1.2.3/32", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, "10.1.0.0/16", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "0.0.0.0/0 before any",
+	  IP4,
+	  { { ACL_IN, ACL_DENY, 0, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, "0.0.0.0/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "remote before local",
+	  BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_ALLOW, 0, "10.0.0.0/8", "10.9.0.1/32", ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_DENY, 0, "10.1.0.0/16", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "local where remote is the same",
+	  IP4 | BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_DENY, 0, "10.0.0.0/8", "10.9.0.0/16", ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, "10.0.0.0/8", "10.9.0.1/32", ANY_PROTOCOL, ANY_PORT,
+	      ANY_PORT } },
+	  2 },
+	{ "a MAC address before IP",
+	  ALL & ~BIT(SHORT),
+	  { { ACL_IN, ACL_DENY, 0, "10.1.2.3/32", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, MAC_A, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "another MAC address",
+	  ALL & ~BIT(SHORT),
+	  { { ACL_IN, ACL_DENY, 0, MAC_B, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 0, "0.0.0.0/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "the VM's MAC address",
+	  0,
+	  { { ACL_IN, ACL_DENY, 0, NULL, MAC_B, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  1 },
+	{ "any weight before basic rules",
+	  BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_ALLOW, 0, "10.1.2.3/32", "10.9.0.1/32", ANY_PROTOCOL, ANY_PORT,
+	      ANY_PORT },
+	    { ACL_IN, ACL_DENY, 1, "0.0.0.0/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "the higher weight, however wide",
+	  BIT(WEB6) | BIT(ARP) | BIT(DNS) | BIT(LATER),
+	  { { ACL_IN, ACL_DENY, 10, NULL, NULL, TCP, ANY_PORT, { 80, 80 } },
+	    { ACL_IN, ACL_ALLOW, 11, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_DENY, 12, "10.0.0.0/8", NULL, TCP, ANY_PORT, ANY_PORT } },
+	  3 },
+	{ "of the same weight the more specific address",
+	  IP4 | BIT(ARP) | BIT(WEB6),
+	  { { ACL_IN, ACL_DENY, 5, "10.0.0.0/8", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_ALLOW, 5, "10.1.2.0/24", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "then the protocol, then the ports",
+	  BIT(WEB6) | BIT(WEB),
+	  { { ACL_IN, ACL_DENY, 5, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_DENY, 5, NULL, NULL, TCP, ANY_PORT, { 0, 100 } },
+	    { ACL_IN, ACL_ALLOW, 5, NULL, NULL, TCP, ANY_PORT, { 80, 90 } } },
+	  3 },
+	{ "then deny",
+	  BIT(ARP) | BIT(DNS) | BIT(LATER),
+	  { { ACL_IN, ACL_ALLOW, 5, NULL, NULL, TCP, ANY_PORT, { 80, 80 } },
+	    { ACL_IN, ACL_DENY, 5, NULL, NULL, TCP, { 40000, 40000 }, ANY_PORT } },
+	  2 },
+	{ "ports of the other side",
+	  BIT(WEB) | BIT(WEB6) | BIT(ARP),
+	  { { ACL_IN, ACL_DENY, 1, NULL, NULL, TCP, { 0, 39999 }, ANY_PORT },
+	    { ACL_IN, ACL_DENY, 1, NULL, NULL, UDP, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "fragments behind what ports allow",
+	  BIT(DNS) | BIT(LATER),
+	  { { ACL_IN, ACL_ALLOW, 2, NULL, NULL, UDP, ANY_PORT, { 53, 53 } },
+	    { ACL_IN, ACL_DENY, 1, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  2 },
+	{ "fragments behind what ports deny",
+	  IP4 & ~BIT(DNS),
+	  { { ACL_IN, ACL_DENY, 2, "10.0.0.0/8", NULL, UDP, ANY_PORT, { 53, 53 } },
+	    { ACL_IN, ACL_ALLOW, 1, "10.0.0.0/8", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	    { ACL_IN, ACL_DENY, 0, NULL, NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT } },
+	  3 },
+};
+
+static void test_order(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct acl *acl = build(cases[i].line, cases[i].n);
+		uint32_t passed;
+
+		start();
+		passed = acl_has_filter(acl, ACL_IN) ? acl_filter(&inspect, acl, ACL_IN, ALL) : ALL;
+		if (passed != cases[i].passed)
+			fail_msg("%s: %x passed instead of %x", cases[i].what, passed,
+				 cases[i].passed);
+		acl_free(acl);
+	}
+}
+
+/* The same frames as sent by the VM: what was remote is local. */
+static void test_out(void **state)
+{
+	const struct line line[] = {
+		{ ACL_OUT,
+		  ACL_DENY,
+		  9,
+		  "10.9.0.0/16",
+		  "10.1.2.3/32",
+		  TCP,
+		  { 80, 80 },
+		  { 40000, 40000 } },
+		{ ACL_OUT, ACL_DENY, 8, "10.1.2.3/32", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	};
+	struct acl *acl = build(line, ARRAY_SIZE(line));
+
+	start();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_OUT, ALL), ALL & ~(BIT(WEB) | BIT(SHORT)));
+	assert_int_equal(inspect.reason[WEB], DROP_ACL);
+	assert_int_equal(inspect.reason[SHORT], DROP_OBSCURE);
+	acl_free(acl);
+}
+
+/* Meters go by the most specific address and decide nothing; each rule counts what it decided on. */
+static void test_counters(void **state)
+{
+	const struct line line[] = {
+		{ ACL_IN, ACL_METER, 0, "10.0.0.0/8", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+		{ ACL_IN, ACL_METER, 0, "10.1.2.3/32", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+		{ ACL_IN, ACL_METER, 0, "::/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+		{ ACL_IN, ACL_DENY, 7, NULL, NULL, UDP, ANY_PORT, ANY_PORT },
+	};
+	struct acl *acl = build(line, ARRAY_SIZE(line));
+	struct acl_counter sum;
+	uint32_t passed;
+
+	assert_true(acl_has_filter(acl, ACL_IN) && acl_has_meter(acl, ACL_IN));
+	assert_false(acl_has_filter(acl, ACL_OUT) || acl_has_meter(acl, ACL_OUT));
+	for (worker_self = 0; worker_self < 3; worker_self++) {
+		start();
+		passed = acl_filter(&inspect, acl, ACL_IN, ALL);
+		assert_int_equal(passed, BIT(WEB) | BIT(WEB6) | BIT(ARP));
+		acl_meter(&inspect, acl, ACL_IN, passed);
+	}
+	worker_self = WORKERS_MAX;
+	acl_count(&counters.of[0][0], &sum);
+	assert_int_equal(sum.frames, 0);
+	for (unsigned int i = 1; i < 3; i++) {
+		acl_count(&counters.of[0][i], &sum);
+		assert_int_equal(sum.frames, 3);
+		assert_int_equal(sum.bytes, 3 * sizeof(bytes[0]));
+	}
+	acl_count(&counters.of[0][3], &sum);
+	assert_int_equal(sum.frames, 3 * 2);
+	acl_free(acl);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_out),
+		cmocka_unit_test(test_counters),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
