@@ -146,6 +146,7 @@ static void refusal_from(const json_t *error, struct refusal *why)
 	const char *value = json_string_value(json_object_get(data, "value"));
 	const char *allowed = json_string_value(json_object_get(data, "allowed"));
 	const char *text = json_string_value(json_object_get(data, "text"));
+	const char *below = json_string_value(json_object_get(data, "below"));
 
 	if (object)
 		refusal_about(why, object, name);
@@ -158,6 +159,8 @@ static void refusal_from(const json_t *error, struct refusal *why)
 	refuse(why, -EREMOTEIO, field, value, "%s", text);
 	if (allowed)
 		text_put(why->allowed, sizeof(why->allowed), "%s", allowed);
+	if (below)
+		text_put(why->below, sizeof(why->below), "%s", below);
 }
 
 json_t *client_call(struct client *client, const char *method, json_t *params, json_t **error,

@@ -40,6 +40,8 @@ int print_refusal(const struct cli *cli, const struct refusal *why, int code)
 		json_decref(error);
 	} else {
 		emit(stderr, "softiov: %s\n", line);
+		if (why->below[0])
+			emit(stderr, "%s\n", why->below);
 	}
 	return code;
 }

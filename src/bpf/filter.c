@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <rte_bpf.h>
-#include <rte_errno.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
@@ -18,6 +17,18 @@ struct bpf_filter {
 	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
 };
 
+/* DPDK 22.11.11 has loads of bytes and words, but not those of half words, go by the accumulator where the classic
+ * program says the index register, which it keeps in this one: `tcp[13] & 2 != 0` would never match. */
+static void mend_indirect_loads(const struct rte_bpf_prm *prm)
+{
+	for (uint32_t i = 0; i < prm->nb_ins; i++) {
+		struct ebpf_insn *ins = (struct ebpf_insn *)(uintptr_t)&prm->ins[i];
+
+		if (BPF_CLASS(ins->code) == BPF_LD && BPF_MODE(ins->code) == BPF_IND)
+			ins->src_reg = EBPF_REG_7;
+	}
+}
+
 /* libpcap's classic program as DPDK's. */
 static struct rte_bpf *load(const struct bpf_program *classic)
 {
@@ -26,6 +37,7 @@ static struct rte_bpf *load(const struct bpf_program *classic)
 
 	if (prm == NULL)
 		return NULL;
+	mend_indirect_loads(prm);
 	program = rte_bpf_load(prm);
 	rte_free(prm);
 	return program;
@@ -49,8 +61,9 @@ int bpf_filter_new(struct bpf_filter **filter, const char *expression, struct er
 	pcap_freecode(&classic);
 	if (f->program == NULL) {
 		free(f);
-		return err_set(err, -EINVAL, "cannot be made a program: %s",
-			       rte_strerror(rte_errno));
+		return err_set(
+			err, -EINVAL,
+			"goes by something else than the frame's bytes, which cannot be done here");
 	}
 	if (rte_bpf_get_jit(f->program, &jit) == 0)
 		f->native = jit.func;

@@ -36,13 +36,18 @@ static const char *const endings[] = {
 	"] = 1",
 	" = 1",
 	" = 1]",
+	"= 1",
+	"& ip",
+	"| ip",
 	"1-2",
 	":2",
 	" host 1:2:3:4:5:6",
 	" portrange 1-2",
+	" 1 = 1",
 };
 
-static bool compiles(const char *expression, struct bpf_program *program, char *why)
+/* `optimize`: one that no frame can pass is refused. */
+static bool compiles(const char *expression, bool optimize, struct bpf_program *program, char *why)
 {
 	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, SNAPLEN);
 	bool ok;
@@ -51,7 +56,7 @@ static bool compiles(const char *expression, struct bpf_program *program, char *
 		(void)snprintf(why, PCAP_ERRBUF_SIZE, "out of memory");
 		return false;
 	}
-	ok = pcap_compile(pcap, program, expression, 1, PCAP_NETMASK_UNKNOWN) == 0;
+	ok = pcap_compile(pcap, program, expression, optimize, PCAP_NETMASK_UNKNOWN) == 0;
 	if (!ok)
 		(void)snprintf(why, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
 	pcap_close(pcap);
@@ -74,7 +79,7 @@ static bool begins(const char *expression, size_t size)
 			text[at++] = ')';
 			text[at] = '\0';
 		}
-		if (!compiles(text, &program, why))
+		if (!compiles(text, false, &program, why))
 			continue;
 		pcap_freecode(&program);
 		return true;
@@ -122,9 +127,16 @@ static const char *find_quoted(const char *expression, const char *why, size_t *
 static const char *find_wrong(const char *expression, const char *why, size_t *size)
 {
 	const char *at = find_quoted(expression, why, size), *end;
+	char text[PCAP_ERRBUF_SIZE];
+	struct bpf_program program;
 
 	if (at != NULL)
 		return at;
+	if (compiles(expression, false, &program, text)) {
+		pcap_freecode(&program);
+		*size = strlen(expression);
+		return expression;
+	}
 	for (at = skip_space(expression); *at != '\0'; at = skip_space(end)) {
 		end = word_end(at);
 		*size = (size_t)(end - at);
@@ -143,7 +155,7 @@ int where_compile(const char *expression, struct bpf_program *program, struct er
 
 	if (strlen(expression) > EXPRESSION_MAX)
 		return err_set(err, -EINVAL, "longer than %d bytes", EXPRESSION_MAX);
-	if (compiles(expression, program, why))
+	if (compiles(expression, true, program, why))
 		return 0;
 	at = find_wrong(expression, why, &size);
 	if (at - from > WINDOW / 2)

@@ -66,6 +66,7 @@ int refuse_value(struct refusal *why, const char *field, const char *value, cons
 
 	why->code = -EINVAL;
 	why->text[0] = '\0';
+	why->below[0] = '\0';
 	copy_text(why->field, sizeof(why->field), field);
 	copy_text(why->value, sizeof(why->value), value);
 	va_start(args, allowed_fmt);
@@ -82,6 +83,7 @@ int refuse(struct refusal *why, int code, const char *field, const char *value,
 	assert(code < 0);
 	why->code = code;
 	why->allowed[0] = '\0';
+	why->below[0] = '\0';
 	copy_text(why->field, sizeof(why->field), field ? field : "");
 	copy_text(why->value, sizeof(why->value), value ? value : "");
 	va_start(args, text_fmt);
@@ -92,7 +94,20 @@ int refuse(struct refusal *why, int code, const char *field, const char *value,
 
 int refuse_err(struct refusal *why, const char *field, const char *value, const struct err *err)
 {
-	return refuse(why, err->code < 0 ? err->code : -EIO, field, value, "%s", err->text);
+	size_t size = strcspn(err->text, "\n"), at = 0;
+
+	refuse(why, err->code < 0 ? err->code : -EIO, field, value, "%.*s", (int)size, err->text);
+	for (const char *line = err->text + size; *line == '\n'; line += size) {
+		char one[sizeof(err->text)];
+
+		size = strcspn(++line, "\n");
+		text_put(one, sizeof(one), "%.*s", (int)size, line);
+		if (at && at + 1 < sizeof(why->below))
+			why->below[at++] = '\n';
+		copy_text(why->below + at, sizeof(why->below) - at, one);
+		at += strlen(why->below + at);
+	}
+	return why->code;
 }
 
 void refusal_about(struct refusal *why, const char *object, const char *name)
@@ -140,6 +155,7 @@ json_t *refusal_json(const struct refusal *why)
 	} parts[] = {
 		{ "object", why->object }, { "name", why->name },       { "field", why->field },
 		{ "value", why->value },   { "allowed", why->allowed }, { "text", why->text },
+		{ "below", why->below },
 	};
 	json_t *out = json_object();
 

@@ -24,6 +24,7 @@ struct refusal {
 	char value[128];   /* as it was given, shortened with ... */
 	char allowed[512]; /* what the field takes */
 	char text[512];    /* the reason in words, when it is not a value that is not allowed */
+	char below[256];   /* lines to be shown below it: what was given, and a caret under what is wrong in it */
 };
 
 #define REFUSAL_INIT \
@@ -39,7 +40,7 @@ int refuse_value(struct refusal *why, const char *field, const char *value, cons
 int refuse(struct refusal *why, int code, const char *field, const char *value,
 	   const char *text_fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* The same with the text and the code of a lower layer. Returns err->code. */
+/* The same with the text and the code of a lower layer, whose further lines go below. Returns err->code. */
 int refuse_err(struct refusal *why, const char *field, const char *value, const struct err *err);
 
 /* Sets object and name where they are still empty; name may be NULL. */
@@ -49,7 +50,7 @@ void refusal_about(struct refusal *why, const char *object, const char *name);
 const char *refusal_line(const struct refusal *why, char *buf, size_t size);
 #define REFUSAL_LINE_SIZE 1600
 
-/* {object, name, field, value, allowed, text}, empty parts left out. New reference. */
+/* {object, name, field, value, allowed, text, below}, empty parts left out. New reference. */
 json_t *refusal_json(const struct refusal *why);
 
 #endif

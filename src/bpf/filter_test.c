@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <rte_eal.h>
+
+#include "base/bits.h"
+#include "bpf/filter.h"
+
+/* clang-format off */
+/* UDP from 10.0.0.1:1111 to 10.0.0.2:80, with 200 bytes of data */
+static uint8_t udp[14 + 28 + 200] = {
+	2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0,
+	0x45, 0, 0, 228, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+	4, 87, 0, 80, 0, 208, 0, 0,
+};
+static uint8_t tagged[sizeof(udp) + 4];
+/* clang-format on */
+
+static bool passes(const char *expression, const uint8_t *frame, uint32_t size, uint32_t cut)
+{
+	const struct seg more[] = { { frame + cut, (size - cut) / 2 },
+				    { frame + cut + (size - cut) / 2,
+				      size - cut - (size - cut) / 2 } };
+	struct bpf_filter *filter;
+	struct err err = { 0 };
+	bool match;
+
+	if (bpf_filter_new(&filter, expression, &err) < 0)
+		fail_msg("%s", err.text);
+	match = bpf_filter_match(filter, frame, cut, more, 2);
+	bpf_filter_free(filter);
+	return match;
+}
+
+static void test_matches(void **state)
+{
+	static const struct {
+		const char *expression;
+		bool plain, tagged;
+	} cases[] = {
+		{ "udp port 80", true, false },
+		{ "udp port 81", false, false },
+		{ "tcp", false, false },
+		{ "host 10.0.0.2 and not port 1111", false, false },
+		{ "src net 10.0.0.0/24", true, false },
+		{ "ether host 02:00:00:00:00:01", true, true },
+		{ "vlan 5", false, true },
+		{ "vlan 5 and udp dst port 80", false, true },
+		{ "vlan 6", false, false },
+		{ "len >= 246", false, true },
+		{ "ether[241] = 241", true, false }, /* the last byte */
+		{ "ether[242] = 0", false, false },  /* behind it */
+		{ "udp[207] = 241", true, false },
+		{ "udp[8:2] = 0x2a2b", true, false },
+		{ "udp[8:4] = 0x2a2b2c2d", true, false },
+		{ "vlan and udp[8] = 42", false, true },
+		{ "arp or (udp and ip[8] < 65)", true, false },
+	};
+
+	for (unsigned int i = 42; i < sizeof(udp); i++)
+		udp[i] = (uint8_t)i;
+	memcpy(tagged, udp, 12);
+	memcpy(tagged + 12, "\x81\x00\x00\x05", 4);
+	memcpy(tagged + 16, udp + 12, sizeof(udp) - 12);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
+		for (unsigned int cut = 60; cut < sizeof(udp); cut += 45) {
+			bool plain = passes(cases[i].expression, udp, sizeof(udp), cut);
+			bool in_vlan = passes(cases[i].expression, tagged, sizeof(tagged), cut);
+
+			if (plain != cases[i].plain || in_vlan != cases[i].tagged)
+				fail_msg("%s: %d %d", cases[i].expression, plain, in_vlan);
+		}
+}
+
+/* More pieces than are looked at, and longer than an mbuf says: no more than no match. */
+static void test_odd_frames(void **state)
+{
+	static uint8_t large[200000];
+	struct seg more[100];
+	struct bpf_filter *filter;
+	struct err err = { 0 };
+
+	assert_int_equal(bpf_filter_new(&filter, "ether[64000] = 0 or ether[65530] = 1", &err), 0);
+	large[64000] = large[65530] = 1;
+	assert_true(bpf_filter_match(filter, large, 100, &(struct seg){ large + 100, 199900 }, 1));
+	large[65530] = 0;
+	assert_false(bpf_filter_match(filter, large, 100, &(struct seg){ large + 100, 199900 }, 1));
+	for (unsigned int i = 0; i < ARRAY_SIZE(more); i++)
+		more[i] = (struct seg){ large, 1 };
+	assert_false(bpf_filter_match(filter, large, 100, more, ARRAY_SIZE(more)));
+	assert_false(bpf_filter_match(filter, large, 0, NULL, 0));
+	bpf_filter_free(filter);
+}
+
+static void test_carets(void **state)
+{
+	static const struct {
+		const char *expression, *under, *says;
+	} cases[] = {
+		/* clang-format off */
+		{ "tcp prot 80",
+		  "    ^~~~", "syntax error" },
+		{ "tcp port",
+		  "        ^", "too early" },
+		{ "tcp port 80 and (udp",
+		  "                    ^", "too early" },
+		{ "tcp port 80 and (udp or tpc)",
+		  "                        ^~~", "" },
+		{ "host 1.2.3.4.5",
+		  "     ^~~~~~~~~", "unknown host" },
+		{ "udp and port nosuchport",
+		  "             ^~~~~~~~~~", "unknown port" },
+		{ "ip and",
+		  "      ^", "too early" },
+		{ "tcp[13] & 2 != 0 foo",
+		  "                 ^~~", "" },
+		{ "vlan 5 and tcp prt 7",
+		  "               ^~~", "" },
+		{ "udp )",
+		  "    ^", "" },
+		{ "len >",
+		  "     ^", "too early" },
+		{ "gateway foo",
+		  "^~~~~~~", "not supported" },
+		{ "tcp and udp",
+		  "^~~~~~~~~~~", "rejects all" },
+		/* A long one is shown in part. */
+		{ "ether host 02:00:00:00:00:01 and tcp port 1 or udp and prot 80",
+		  "                              ^~~~", "" },
+		/* clang-format on */
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct bpf_filter *filter;
+		struct err err = { 0 };
+		const char *last;
+
+		assert_int_equal(bpf_filter_new(&filter, cases[i].expression, &err), -22);
+		last = strrchr(err.text, '\n');
+		assert_non_null(last);
+		if (strncmp(last, "\n  ", 3) != 0 || strcmp(last + 3, cases[i].under) != 0 ||
+		    strstr(err.text, cases[i].says) == NULL)
+			fail_msg("%s\n%s", cases[i].expression, err.text);
+	}
+}
+
+static void test_not_by_bytes(void **state)
+{
+	struct bpf_filter *filter;
+	struct err err = { 0 };
+
+	assert_int_equal(bpf_filter_new(&filter, "inbound and tcp", &err), -22);
+	assert_non_null(strstr(err.text, "cannot be done here"));
+}
+
+static int start(void **state)
+{
+	char *argv[] = { "filter_test", "--no-huge",      "-m64",          "--no-shconf",
+			 "--no-pci",    "--no-telemetry", "--log-level=4", NULL };
+
+	return rte_eal_init(ARRAY_SIZE(argv) - 1, argv) < 0 ? -1 : 0;
+}
+
+static int stop(void **state)
+{
+	return rte_eal_cleanup();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_odd_frames),
+		cmocka_unit_test(test_carets),
+		cmocka_unit_test(test_not_by_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
