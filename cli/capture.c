@@ -23,6 +23,7 @@ struct capture {
 	const char *name; /* of the capture */
 	int in;           /* the stream */
 	int out, signals;
+	struct ring *ring; /* instead of `out`; or NULL */
 	const char *out_name;
 	char reason[256]; /* why it ends, if that is known here */
 	uint8_t data[READ_SIZE];
@@ -53,6 +54,10 @@ static bool end_here(struct capture *c, int error)
 
 static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 {
+	int error = c->ring ? ring_write(c->ring, data, size) : 0;
+
+	if (c->ring)
+		return !error || end_here(c, error);
 	while (size) {
 		ssize_t n = write(c->out, data, size);
 
@@ -145,16 +150,26 @@ static int run(struct capture *c)
 	return c->reason[0] ? EXIT_REFUSED : EXIT_OK;
 }
 
-static int open_file(const char *path, struct refusal *why)
+static bool open_out(struct capture *c, json_t *params, struct refusal *why)
 {
-	int fd = !strcmp(path, "-") ? dup(STDOUT_FILENO)
+	const char *path = c->cli->write,
+		   *ring = json_string_value(json_object_get(params, "ring"));
+
+	c->out = -1;
+	c->out_name = !strcmp(path, "-") ? "standard output" : path;
+	json_object_set_new(params, "file", json_string(c->out_name));
+	if (ring) {
+		c->ring = ring_open(path, ring, why);
+		return c->ring;
+	}
+	c->out = !strcmp(path, "-") ? dup(STDOUT_FILENO)
 				    : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (fd < 0) {
+	if (c->out < 0) {
 		refusal_about(why, "file", path);
 		refuse(why, -errno, NULL, NULL, "%s", strerror(errno));
 	}
-	return fd;
+	return c->out >= 0;
 }
 
 int capture_run(const struct cli *cli, json_t *params)
@@ -168,11 +183,8 @@ int capture_run(const struct cli *cli, json_t *params)
 	assert(c);
 	c->cli = cli;
 	c->signals = -1;
-	c->out = open_file(cli->write, &why);
-	if (c->out < 0)
+	if (!open_out(c, params, &why))
 		goto out;
-	c->out_name = !strcmp(cli->write, "-") ? "standard output" : cli->write;
-	json_object_set_new(params, "file", json_string(c->out_name));
 	client = client_open(cli, &why);
 	if (!client)
 		goto out;
@@ -188,6 +200,7 @@ out:
 		print_refusal(cli, &why, EXIT_REFUSED);
 	json_decref(result);
 	client_close(client);
+	ring_close(c->ring);
 	if (c->out >= 0)
 		close(c->out);
 	if (c->signals >= 0)

@@ -87,6 +87,14 @@ int command_export(const struct cli *cli);
 int command_help(const struct cli *cli); /* help.c */
 int command_completion(const struct cli *cli);
 
+/* A ring of files, written to in turn. ring.c */
+struct ring;
+/* `text` is FILES,SIZE; the names of the files are made from `path`. NULL with `why`. */
+struct ring *ring_open(const char *path, const char *text, struct refusal *why);
+/* The next bytes of a pcapng stream. 0 or an errno. */
+int ring_write(struct ring *ring, const uint8_t *data, size_t size);
+void ring_close(struct ring *ring); /* accepts NULL */
+
 /* Starts a capture with these parameters and writes it until it ends. */
 int capture_run(const struct cli *cli, json_t *params); /* capture.c */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "capture/capture.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -126,13 +127,14 @@ static bool wants(struct tap *tap, const struct tap_sight *sight)
 		return false;
 	if (capture->filter == NULL)
 		return true;
-	size = frame_size(sight);
-	/* A parsed frame is pinned: its first segment is its first FLOW_PIN_SIZE bytes. */
 	if (tap_is_raw(sight->frame)) {
+		size = frame_size(sight);
 		size = size < FLOW_PIN_SIZE ? size : FLOW_PIN_SIZE;
 		frame_bytes(sight, head, size);
 		return bpf_filter_match(capture->filter, head, size, NULL, 0);
 	}
+	/* Its first segment is what was pinned. */
+	assert(sight->frame->seg_size <= FLOW_PIN_SIZE);
 	size = sight->frame->seg_size - (sight->frame->body - ETH_ADDRS_SIZE) +
 	       (sight->tagged ? 4 : 0);
 	frame_bytes(sight, head, size);

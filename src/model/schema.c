@@ -344,6 +344,8 @@ static const struct field capture_params[] = {
 		  "hosts are looked up by the daemon" },
 	{ "drops", TYPE_ENUM, 0, .def = "too", .words = words_capture_drops, .help = "only frames that are dropped, or these too" },
 	{ "snaplen", TYPE_UINT, 0, 1, 262144, "B", "262144", .help = "bytes of each frame that are kept" },
+	{ "ring", TYPE_STRING, 0, .help = "FILES,SIZE: a new file after SIZE bytes, of which the last FILES are kept; "
+		  "the command line does it" },
 	{ "file", TYPE_STRING, 0, .max = 255, .def = "", .help = "what the reader writes to, for `show`; the command line says it by itself" },
 	END
 };
@@ -401,7 +403,7 @@ static const struct verb host_verbs[] = {
 static const struct verb capture_verbs[] = {
 	{ "start", NULL, NAME_NONE, TAKES_PARAMS, GIVES_BYTES, .params = capture_params,
 	  .help = "write frames to a file (`-w FILE`) or a program (`-w -`) in pcapng, until it is stopped or ended "
-		  "by Ctrl-C; `ring FILES,SIZE` begins a new file after SIZE bytes and keeps the last FILES" },
+		  "by Ctrl-C" },
 	{ "stop", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_NOTHING, .params = capture_stop_params,
 	  .help = "end a capture, or all; what was captured is written first" },
 	SHOW("capture"),

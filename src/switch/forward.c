@@ -435,13 +435,13 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		deliver_nowhere(fw, port, frame, n);
 		return;
 	}
+	if (unlikely(port->tap != NULL))
+		group_pin(fw, frame, n);
 	if (unlikely(port->policy_in != NULL)) {
 		n = group_in(fw, port, frame, n, ep);
 		if (n == 0)
 			return;
 	}
-	if (unlikely(port->tap != NULL))
-		group_pin(fw, frame, n);
 	if (unlikely(port->private_vlan))
 		into_pvid(fw, port, frame, n);
 	fw->receiver = ep;

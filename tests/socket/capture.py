@@ -2,41 +2,49 @@
 """Captures by the command line, read by tshark."""
 
 import json
-import os
 import subprocess
 
 from softiov import SOFTIOV
 from vfio_user import wait_until
 
-FIELDS = ["frame.interface_name", "frame.interface_description", "frame.packet_flags_direction", "frame.packet_id",
-          "frame.comment", "frame.cap_len", "frame.len", "eth.src", "eth.dst", "vlan.id", "frame.time_epoch"]
 IN, OUT = "0x00000001", "0x00000002"
 
 
-def tshark(path, *fields, options=()):
+def tshark(path, *fields):
     """The named fields of each frame of a file."""
     arguments = [argument for field in fields for argument in ("-e", field)]
-    done = subprocess.run(["tshark", "-n", "-r", str(path), "-T", "json", "--no-duplicate-keys", *arguments, *options],
+    done = subprocess.run(["tshark", "-n", "-r", str(path), "-T", "json", "--no-duplicate-keys", *arguments],
                           check=True, capture_output=True, text=True)
     frames = [frame["_source"].get("layers", {}) for frame in json.loads(done.stdout)]
     return [tuple(frame.get(field, [None])[0] for field in fields) for frame in frames]
+
+
+def softiov(daemon, *words):
+    return subprocess.run([SOFTIOV, "--socket", daemon.api_path, *words], capture_output=True, text=True, check=False, timeout=60)
+
+
+softiov.path = SOFTIOV
 
 
 def running(daemon):
     return {capture["name"] for capture in daemon.call("capture.show") if capture["state"] == "running"}
 
 
+def names(daemon):
+    return {capture["name"] for capture in daemon.call("capture.show")}
+
+
 class Capture:
     """`softiov capture start ...`, from when it runs."""
 
-    def __init__(self, daemon, *words, path, **popen):
+    def __init__(self, daemon, *words, path, prefix=(), **popen):
         self.daemon, self.path = daemon, path
-        before = running(daemon)
-        self.process = subprocess.Popen([SOFTIOV, "--socket", daemon.api_path, "capture", "start", *words, "-w", str(path)],
-                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ), **popen)
-        assert wait_until(lambda: running(daemon) - before or self.process.poll() is not None)
-        new = running(daemon) - before
-        self.name = new.pop() if new else None
+        before = names(daemon)
+        self.process = subprocess.Popen([*prefix, SOFTIOV, "--socket", daemon.api_path, "capture", "start", *words, "-w", str(path)],
+                                        stderr=subprocess.PIPE, text=True, **popen)
+        assert wait_until(lambda: names(daemon) - before or self.process.poll() is not None)
+        self.name = (names(daemon) - before).pop()
+        assert wait_until(lambda: self.show()["state"] == "ended" or self.show()["bytes"])
 
     def show(self):
         return self.daemon.show("capture", self.name)
