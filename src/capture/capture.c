@@ -354,7 +354,6 @@ static void *thread_main(void *arg)
 	}
 	if (!atomic_load(&capture->now))
 		write_statistics(capture);
-	shutdown(capture->fd, SHUT_RDWR);
 	atomic_store(&capture->ended, true);
 	capture->options.ended(capture->options.arg);
 	return NULL;

@@ -62,7 +62,8 @@ struct capture_state {
 };
 void capture_state(const struct capture *capture, struct capture_state *state);
 
-/* Ends the thread, if it still runs, without waiting for the reader. Accepts NULL. */
+/* Ends the thread, if it still runs, without waiting for the reader; only now does the stream end for that one, which may
+ * ask next why it did. Accepts NULL. */
 void capture_free(struct capture *capture);
 
 #endif

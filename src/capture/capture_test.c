@@ -18,13 +18,14 @@
 #define STREAM_MAX (16u << 20)
 
 static struct capture *capture;
-static int reader;
+static int reader, writer;
 static atomic_uint n_ended;
 static uint8_t *stream;
 static uint32_t stream_size;
 
 static void on_ended(void *arg)
 {
+	shutdown(writer, SHUT_WR);
 	atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
@@ -41,6 +42,7 @@ static void open_capture(uint32_t snaplen, bool drops_only)
 
 	atomic_store(&n_ended, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	writer = fds[0];
 	reader = fds[1];
 	assert_int_equal(capture_new(&capture, &options, &err), 0);
 	assert_int_equal(capture_run(capture, fds[0]), 0);
