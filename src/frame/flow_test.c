@@ -36,9 +36,9 @@ static struct frame frame_of(const char *hex, uint32_t size)
 }
 
 #define IP4(ihl, frag, proto) \
-	"0800 " ihl "b8 0000 0000 " frag " 40" proto " 0000 0a000001 0a000002 "
+	"0800 " ihl "b8 0100 0000 " frag " 40" proto " 0000 0a000001 0a000002 "
 #define IP6(next)                                                        \
-	"86dd 6b80 0000 0040 " next                                      \
+	"86dd 6b80 0000 0100 " next                                      \
 	"40 20010db8000000000000000000000001 20010db8000000000000000000" \
 	"000002 "
 #define UDP "1234 0035 0010 0000 "
@@ -77,6 +77,13 @@ static void test_parse(void **state)
 		{ "no longer than it says",
 		  "0800 45b8 001c 0000 0000 4011 0000 0a000001 0a000002 " UDP, 60,
 		  FLOW_IPV4 | FLOW_L4, 17, 0x1234, 53, 34, 0 },
+		{ "ports in the padding",
+		  "0800 45b8 0018 0000 0000 4011 0000 0a000001 0a000002 " UDP, 64,
+		  FLOW_IPV4 | FLOW_OBSCURE, 17, 0, 0, 34, 0 },
+		{ "ports in the padding6",
+		  "86dd 6b80 0000 0004 11 40 20010db8000000000000000000000001 "
+		  "20010db8000000000000000000000002 " UDP,
+		  80, FLOW_IPV6 | FLOW_OBSCURE, 17, 0, 0, 54, 0 },
 		{ "cut in the header", IP4("45", "0000", "06"), 34, FLOW_IPV4 | FLOW_OBSCURE, 6, 0,
 		  0, 34, 0 },
 		{ "header beyond the end", IP4("4f", "0000", "06") TCP, 64,

@@ -135,6 +135,9 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_ROUTER_GUARD] = "router-guard",
 		[DROP_POLICED] = "policed",
 		[DROP_ACL] = "acl",
+		[DROP_SPOOFED_ARP] = "spoofed-arp",
+		[DROP_SPOOFED_ND] = "spoofed-nd",
+		[DROP_SPOOFED_IP] = "spoofed-ip",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

@@ -81,6 +81,9 @@ enum drop_reason {
 	DROP_ROUTER_GUARD, /* the same of a router */
 	DROP_POLICED,      /* above the rate that the receiver may have */
 	DROP_ACL,          /* a rule of an access control list denies it */
+	DROP_SPOOFED_ARP,  /* says that its sender has an address that its vport has not */
+	DROP_SPOOFED_ND,   /* the same in IPv6's words */
+	DROP_SPOOFED_IP,   /* comes from an address that its vport has not */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);
