@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
@@ -237,9 +238,10 @@ void port_free(struct runtime *rt, struct rt_port *port)
 	if (port->uplink != NULL) {
 		endpoint_leave(rt, port, PORT_UPLINK);
 		uplink_close(port->uplink);
-		fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
 	}
 	port_acls_free(port);
+	fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
+	fdb_set_port_limit(port->sw->sw.learned, (uint16_t)port->idx, 0);
 	policy_retire(port);
 	LIST_REMOVE(port, next);
 	port->sw->owner[port->idx] = NULL;
@@ -336,13 +338,29 @@ static void policy_of(const struct rt_port *port, const json_t *config, struct v
 	memcpy(policy->vlans, p->vlans, sizeof(policy->vlans));
 }
 
+/* As many frames at once as in a second. A change begins with a full bucket. */
+static void storm_limit(struct rt_port *port, const json_t *config)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	uint64_t limit = obj_uint(config, "storm-limit");
+
+	if (p->storm == NULL || obj_changed(port->config, config, "storm-limit"))
+		bucket_set(&port->storm, limit * STORM_COST * 8, limit > 0 ? STORM_BURST(limit) : 0,
+			   clock_ns() - 1000000000);
+	p->storm = limit > 0 ? &port->storm : NULL;
+}
+
 /* What the switch itself enforces. The addresses follow from the guest's when a VF is there. */
 static void vport_rules(struct rt_port *port, const json_t *config)
 {
 	struct port_config *p = &port->sw->port[port->idx];
 
 	p->spoofing = obj_bool(config, "mac-spoofing");
+	p->learns = p->spoofing;
 	p->unknown_unicast = p->spoofing || obj_bool(config, "trust");
+	fdb_set_port_limit(port->sw->sw.learned, (uint16_t)port->idx,
+			   (uint32_t)obj_uint(config, "mac-limit"));
+	storm_limit(port, config);
 	if (p->n_macs == 0 || obj_changed(port->config, config, "mac"))
 		own_mac_alone(port, config);
 	port_vlans(port, config);

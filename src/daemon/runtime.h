@@ -71,6 +71,7 @@ struct rt_port {
 	struct rate rate;
 	struct port_policy *policy;
 	struct arbiter *arbiter;
+	struct bucket storm;
 	/* vport */
 	struct rt_acls acls;
 	struct acl *acl; /* of them; NULL: there are none */

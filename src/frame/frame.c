@@ -138,6 +138,8 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_SPOOFED_ARP] = "spoofed-arp",
 		[DROP_SPOOFED_ND] = "spoofed-nd",
 		[DROP_SPOOFED_IP] = "spoofed-ip",
+		[DROP_STORM] = "storm",
+		[DROP_MAC_LIMIT] = "mac-limit",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

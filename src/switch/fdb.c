@@ -22,6 +22,7 @@ struct fdb {
 	_Atomic uint64_t refused;
 	struct spinlock lock;
 	_Atomic uint32_t n_of_port[FDB_PORTS]; /* written under lock */
+	_Atomic uint32_t limit_of_port[FDB_PORTS];
 	struct fdb_bucket bucket[];
 };
 
@@ -80,6 +81,18 @@ void fdb_free(struct fdb *fdb)
 void fdb_set_limit(struct fdb *fdb, uint32_t limit)
 {
 	atomic_store(&fdb->limit, limit);
+}
+
+void fdb_set_port_limit(struct fdb *fdb, uint16_t port, uint32_t limit)
+{
+	atomic_store(&fdb->limit_of_port[port], limit);
+}
+
+static uint32_t limit_of(const struct fdb *fdb, uint16_t port)
+{
+	uint32_t own = atomic_load(&fdb->limit_of_port[port]);
+
+	return own != 0 ? own : atomic_load(&fdb->limit);
 }
 
 static uint64_t key_of(uint64_t mac, uint16_t vid)
@@ -145,20 +158,20 @@ static int way_choose(const struct fdb_bucket *b, uint64_t key, uint32_t now_s)
 	return choice;
 }
 
-static void learn_locked(struct fdb *fdb, struct fdb_bucket *b, uint64_t key, uint16_t port,
+static bool learn_locked(struct fdb *fdb, struct fdb_bucket *b, uint64_t key, uint16_t port,
 			 uint32_t now_s)
 {
 	int way = way_choose(b, key, now_s);
 	bool same = way >= 0 && b->key[way] == key && b->port[way] == port;
 
-	if (way < 0 || (!same && fdb->n_of_port[port] >= atomic_load(&fdb->limit))) {
+	if (way < 0 || (!same && fdb->n_of_port[port] >= limit_of(fdb, port))) {
 		atomic_fetch_add(&fdb->refused, 1);
-		return;
+		return false;
 	}
 	/* Readers do not look at heard_s, so hearing an address again disturbs none of them. */
 	atomic_store_explicit(&b->heard_s[way], now_s, memory_order_relaxed);
 	if (same)
-		return;
+		return true;
 	bucket_begin(b);
 	way_clear(fdb, b, (unsigned int)way);
 	atomic_fetch_add(&fdb->n_of_port[port], 1);
@@ -166,22 +179,25 @@ static void learn_locked(struct fdb *fdb, struct fdb_bucket *b, uint64_t key, ui
 	atomic_store_explicit(&b->port[way], port, memory_order_relaxed);
 	atomic_store_explicit(&b->key[way], key, memory_order_relaxed);
 	bucket_end(b);
+	return true;
 }
 
-void fdb_learn(struct fdb *fdb, uint64_t mac, uint16_t vid, uint16_t port, uint32_t now_s)
+bool fdb_learn(struct fdb *fdb, uint64_t mac, uint16_t vid, uint16_t port, uint32_t now_s)
 {
 	uint64_t key = key_of(mac, vid);
 	struct fdb_bucket *b = &fdb->bucket[fdb_hash(key) & fdb->mask];
+	bool learned;
 
 	/* The common case writes nothing: known here, and heard in this second already. */
 	for (unsigned int i = 0; i < BUCKET_WAYS; i++)
 		if (atomic_load_explicit(&b->key[i], memory_order_relaxed) == key &&
 		    atomic_load_explicit(&b->port[i], memory_order_relaxed) == port &&
 		    atomic_load_explicit(&b->heard_s[i], memory_order_relaxed) == now_s)
-			return;
+			return true;
 	spin_lock(&fdb->lock);
-	learn_locked(fdb, b, key, port, now_s);
+	learned = learn_locked(fdb, b, key, port, now_s);
 	spin_unlock(&fdb->lock);
+	return learned;
 }
 
 static void forget_if(struct fdb *fdb,

@@ -66,8 +66,10 @@ void fdb_set_limit(struct fdb *fdb, uint32_t limit);
 
 /* Any worker. FDB_NONE if unknown. */
 uint16_t fdb_find(const struct fdb *fdb, uint64_t mac, uint16_t vid);
-/* Any worker: `mac` was a source in `vid` on `port` (below FDB_PORTS) at `now_s`. */
-void fdb_learn(struct fdb *fdb, uint64_t mac, uint16_t vid, uint16_t port, uint32_t now_s);
+/* Control: another limit for one port; 0: the table's. */
+void fdb_set_port_limit(struct fdb *fdb, uint16_t port, uint32_t limit);
+/* Any worker: `mac` was a source in `vid` on `port` (below FDB_PORTS) at `now_s`. False: there was no room for it. */
+bool fdb_learn(struct fdb *fdb, uint64_t mac, uint16_t vid, uint16_t port, uint32_t now_s);
 
 /* Control: forgets what was last heard before now_s - age_s; age_s 0 forgets nothing. */
 void fdb_age(struct fdb *fdb, uint32_t now_s, uint32_t age_s);

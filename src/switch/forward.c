@@ -6,6 +6,7 @@
  * "VALE, a Switched Ethernet for Virtual Machines", CoNEXT 2012, section 3.3). */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "switch/switch.h"
 
 /* 01-80-C2-00-00-0x as mac_load gives it */
@@ -91,6 +92,11 @@ static inline void group_add(struct forwarder *fw, uint16_t port, const struct f
 	fw->group[g][fw->group_n[g]++] = f;
 }
 
+static __attribute__((noinline)) bool storm_allows(struct bucket *storm)
+{
+	return bucket_police(storm, &(uint32_t){ STORM_COST }, 1, clock_ns()) != 0;
+}
+
 static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot *s,
 			      uint16_t in_port, const struct frame *f, bool unicast)
 {
@@ -98,6 +104,8 @@ static enum drop_reason flood(struct forwarder *fw, const struct switch_snapshot
 	unsigned int n = 0, n_pieces;
 	uint16_t to[SWITCH_PORTS_MAX];
 
+	if (unlikely(s->port[in_port].storm != NULL) && !storm_allows(s->port[in_port].storm))
+		return DROP_STORM;
 	for (unsigned int i = 0; i < s->n_ports; i++) {
 		const struct port_config *p = &s->port[i];
 
@@ -154,8 +162,10 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 {
 	uint16_t out;
 
-	if (in->uplink && fdb_static_find(s->macs, source) == FDB_NONE)
-		fdb_learn(s->learned, source, learned_vid(s, f->vid), in_port, fw->now_s);
+	if (in->learns && fdb_static_find(s->macs, source) == FDB_NONE &&
+	    !fdb_learn(s->learned, source, learned_vid(s, f->vid), in_port, fw->now_s) &&
+	    !in->uplink)
+		return DROP_MAC_LIMIT;
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
 			return DROP_NO_ROUTE;
@@ -167,10 +177,10 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	}
 	out = fdb_static_find(s->macs, dest);
 	if (unlikely(out == FDB_NONE)) {
-		out = in->uplink ? FDB_NONE : fdb_find(s->learned, dest, learned_vid(s, f->vid));
+		out = fdb_find(s->learned, dest, learned_vid(s, f->vid));
 		/* A learned port may have gone since, and another one have got its number. */
 		if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used ||
-		    !s->port[out].uplink)
+		    !s->port[out].learns || (in->uplink && s->port[out].uplink))
 			return flood(fw, s, in_port, f, true);
 	}
 	if (unlikely(out == in_port))

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "frame/copy.h"
 #include "switch/switch.h"
 
@@ -419,6 +420,52 @@ static void test_learning(void **state)
 	unicast(4, BC, MAC_FOREIGN, -1);
 	assert_int_equal(fdb_count(sw.learned), 0);
 	assert_string_equal(unicast(0, MAC_OF(1), MAC_OF(0), -1), "1u");
+}
+
+/* A VM with others behind it: what is heard from it is known to be there, as much as it may have. */
+static void test_learning_from_a_vport(void **state)
+{
+	port[4].learns = true;
+	fdb_set_port_limit(sw.learned, 4, 2);
+	publish();
+	unicast(4, BC, MAC_FOREIGN, 1);
+	assert_int_equal(fdb_count_of(sw.learned, 4), 1);
+	assert_string_equal(unicast(0, MAC_FOREIGN, MAC_OF(0), -1), "4t1");
+	assert_string_equal(unicast(UP1, MAC_FOREIGN, MAC_UNKNOWN, -1), "4t1");
+	/* Its own address and those of other vports are none of these. */
+	unicast(4, BC, MAC_OF(4), 1);
+	unicast(4, BC, MAC_OF(1), 1);
+	assert_int_equal(fdb_count_of(sw.learned, 4), 1);
+	assert_string_equal(unicast(0, MAC_OF(1), MAC_OF(0), -1), "1u");
+	assert_string_equal(unicast(4, MAC_OF(1), MAC_FOREIGN | 1ull << 44, 1), "1u");
+	assert_string_equal(unicast(4, MAC_OF(1), MAC_FOREIGN | 1ull << 46, 1), "");
+	assert_int_equal(drops_of(4, DROP_MAC_LIMIT), 1);
+	assert_string_equal(unicast(4, MAC_OF(1), MAC_FOREIGN, 1), "1u");
+	assert_string_equal(unicast(4, MAC_OF(1), MAC_OF(4), 1), "1u");
+	/* When it may no longer, what was learned counts no more. */
+	port[4].learns = false;
+	publish();
+	assert_string_equal(unicast(0, MAC_FOREIGN, MAC_OF(0), -1), "4t1 5u 6u");
+}
+
+/* Only what goes to nobody in particular, and each sender for itself. */
+static void test_storms(void **state)
+{
+	static struct bucket storm;
+
+	/* So slow that the test meets no second token. */
+	bucket_set(&storm, BUCKET_RATE_MIN, STORM_BURST(3), clock_ns() - 24000000000);
+	port[0].storm = &storm;
+	publish();
+	assert_string_equal(unicast(0, BC, MAC_OF(0), -1), "1u 3u 4t1 5u 6u 8u");
+	assert_string_equal(unicast(0, MULTICAST, MAC_OF(0), -1), "1u 3u 4t1 5u 6u 8u");
+	assert_string_equal(unicast(0, MAC_UNKNOWN, MAC_OF(0), -1), "4t1 5u 6u");
+	assert_string_equal(unicast(0, BC, MAC_OF(0), -1), "");
+	assert_string_equal(unicast(0, MULTICAST, MAC_OF(0), -1), "");
+	assert_string_equal(unicast(0, MAC_UNKNOWN, MAC_OF(0), -1), "");
+	assert_int_equal(drops_of(0, DROP_STORM), 3);
+	assert_string_equal(unicast(0, MAC_OF(1), MAC_OF(0), -1), "1u");
+	assert_string_equal(unicast(1, BC, MAC_OF(1), -1), "0u 3u 4t1 5u 6u 8u");
 }
 
 static void port_private(unsigned int i, uint16_t send_vid, const uint16_t *receives)
@@ -874,6 +921,8 @@ int main(void)
 		TEST(test_bytes),
 		TEST(test_learning),
 		TEST(test_learned_port_gone),
+		TEST(test_learning_from_a_vport),
+		TEST(test_storms),
 		TEST(test_private_vlans),
 		TEST(test_priorities),
 		TEST(test_down_and_paths),

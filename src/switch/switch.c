@@ -72,9 +72,11 @@ struct switch_snapshot *switch_publish(struct vswitch *sw, const struct port_con
 	s->n_ports = n;
 	if (n > 0)
 		memcpy(s->port, port, n * sizeof(*port));
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		if (!port[i].private_vlan)
 			s->port[i].send_vid = port[i].pvid;
+		s->port[i].learns |= port[i].uplink;
+	}
 	/* Each port's own address first, so that an address which a guest adds never takes
 	 * another's away. */
 	for (unsigned int nth = 0; nth < PORT_MACS_MAX; nth++)

@@ -7,7 +7,8 @@
  * the workers' next quiescent point.
  *
  * Forwarding rules:
- *  1. A vport's own addresses are known (static); addresses behind uplinks are learned.
+ *  1. A vport's own addresses are known (static); addresses behind uplinks are learned, and so are those
+ *     behind vports that may send from any (mac-spoofing).
  *  2. Frames never go from uplink to uplink: two uplinks into one network make no loop, and the
  *     host is no bridge by accident.
  *  3. Unknown unicast goes to the uplinks and to vports that may have foreign addresses behind
@@ -27,6 +28,7 @@
 
 #include "frame/gso.h"
 #include "frame/queue.h"
+#include "switch/bucket.h"
 #include "switch/fdb.h"
 #include "switch/policy.h"
 #include "switch/tap.h"
@@ -34,6 +36,9 @@
 #define SWITCH_PORTS_MAX 512
 #define PORT_MACS_MAX    17 /* its own, and 16 that a trusted guest adds */
 #define PORT_ENDPOINTS   2
+/* Of a frame: buckets count "bytes", and their slowest rate is 125 of them. The last frame may overdraw. */
+#define STORM_COST          1000ull
+#define STORM_BURST(frames) ((frames)*STORM_COST - STORM_COST / 2)
 
 enum port_endpoint {
 	PORT_VF = 0,
@@ -45,27 +50,33 @@ struct port_config {
 	bool used;
 	bool uplink;
 	bool spoofing;        /* any source address is good */
+	bool learns;          /* what frames come from; switch_publish sets it for uplinks */
 	bool unknown_unicast; /* gets unicast to addresses that nobody has */
 	bool trunk;
 	bool private_vlan; /* gets `vlans` untagged, sends untagged only */
-	uint16_t pvid;     /* of frames that leave without a tag, and of those that come without one, but: */
-	uint16_t send_vid; /* with private_vlan: of those that come; else switch_publish sets it */
+	uint16_t
+		pvid; /* of frames that leave without a tag, and of those that come without one, but: */
+	uint16_t send_vid;  /* with private_vlan: of those that come; else switch_publish sets it */
 	uint16_t tci_clear; /* bits of tags that come which do not count: the priority's, or 0 */
 	unsigned int n_macs;
 	uint64_t mac[PORT_MACS_MAX];
-	uint64_t vlans[4096 / 64]; /* with trunk: tagged; with private_vlan: what it gets beside pvid */
+	uint64_t vlans[4096 /
+		       64]; /* with trunk: tagged; with private_vlan: what it gets beside pvid */
 	/* In the order of preference: the first that runs receives. NULL: none. */
 	struct endpoint *endpoint[PORT_ENDPOINTS];
 	struct endpoint_stats *stats; /* [STATS_SLOTS]: drops that no endpoint can count */
 	/* What frames from the port, and to it, must pass; NULL: nothing. */
 	const struct port_policy *policy_out, *policy_in;
+	/* What frames to nobody in particular cost the sender (STORM_COST); NULL: nothing. */
+	struct bucket *storm;
 	struct tap *tap; /* who looks at them; NULL: nobody */
 };
 
 struct switch_snapshot {
 	struct fdb_static *macs;
 	struct fdb *learned;
-	uint16_t *learned_vid; /* [4096]: in which VLAN addresses are learned; NULL: in the frame's */
+	uint16_t *
+		learned_vid; /* [4096]: in which VLAN addresses are learned; NULL: in the frame's */
 	unsigned int n_ports;
 	struct port_config port[];
 };

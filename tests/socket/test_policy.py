@@ -15,9 +15,10 @@ import typing
 
 import pytest
 
+import packets
 import virtio
 from frames import TCP, mac
-from packets import arp, broadcast, icmp, ip, sent_as, tcp, udp, v6
+from packets import arp, broadcast, ethernet, icmp, ip, sent_as, tcp, udp, v6
 from packets import ALL_NODES, LINK_LOCAL
 from pairs import A4, B4, SyntheticPort, UplinkPort, VfPort
 from softiov import Daemon, RpcError
@@ -70,6 +71,10 @@ PLAIN = udp(1111, 2222)
 FOREIGN = mac("02:00:00:00:99:99")
 OFFER, ADVERTISE = udp(67, 68), v6(udp, 547, 546)
 ADVERTISEMENT = v6(icmp, 134, source=LINK_LOCAL, to=ALL_NODES)
+# Only the ports are in the first fragment; not even these are in the packet, but behind it.
+FRAGMENTED = ip(17, struct.pack(">HH", 67, 68), fragment=0x2000)
+IN_PADDING = ethernet(0x0800, packets.ip4_header(17, 0, A4, B4) + struct.pack(">HHHH", 67, 68, 8, 0))
+TWO_TAGS = ethernet(0x8100, b"\0\0\x81\0\0\0" + OFFER(bytes(6), bytes(6))[12:])
 
 ASKS = arp(1, A4, B4)
 
@@ -84,7 +89,9 @@ CASES = [
                      Sent(ADVERTISEMENT), Sent(icmp(5))]),
     # RFC 2131, 4.1; RFC 8415, 7.2: what a server sends from. Clients may ask, and be answered.
     Case("dhcp-guard", [Sent(OFFER, "dhcp-guard"), Sent(broadcast(OFFER), "dhcp-guard"),
-                        Sent(ADVERTISE, "dhcp-guard"),
+                        Sent(ADVERTISE, "dhcp-guard"), Sent(udp(5000, 68), "dhcp-guard"),
+                        Sent(v6(udp, 5000, 546), "dhcp-guard"), Sent(FRAGMENTED, "obscure-headers"),
+                        Sent(IN_PADDING, "obscure-headers"), Sent(TWO_TAGS, "obscure-headers"),
                         Sent(udp(68, 67)), Sent(v6(udp, 546, 547)), Sent(tcp(67, 68)), Sent(ADVERTISEMENT),
                         In(OFFER), In(ADVERTISE)],
          near={"dhcp-guard": True}),
@@ -99,6 +106,10 @@ CASES = [
     Case("spoofing", [Sent(sent_as(FOREIGN, PLAIN), "spoofed-mac"), Sent(sent_as(FOREIGN, arp(2, A4, B4)), "spoofed-mac"),
                       Sent(PLAIN)]),
     Case("spoofing allowed", [Sent(sent_as(FOREIGN, PLAIN)), Sent(PLAIN)], near={"mac-spoofing": True}),
+    Case("as many addresses as it may have",
+         [Sent(sent_as(FOREIGN, PLAIN)), Sent(sent_as(mac("02:00:00:00:99:98"), PLAIN), "mac-limit"), Sent(PLAIN),
+          Sent(sent_as(FOREIGN, PLAIN))],
+         near={"mac-spoofing": True, "mac-limit": 1}),
     Case("source address", [Sent(sent_as(mac("03:00:00:00:00:01"), PLAIN), "bad-source")], near={"mac-spoofing": True}),
     Case("access to access", [Sent(PLAIN), In(PLAIN), Sent(PLAIN, "vlan", tag=10), Sent(PLAIN, "vlan", tag=20),
                               In(PLAIN, "vlan", tag=10)],
@@ -374,3 +385,24 @@ def test_max_tx(world, path):
     shown = ends.daemon.show("vport", ends.near_name)
     assert shown["tx-waited-frames"] - counted["tx-waited-frames"] >= 1
     assert shown["tx-waited-bytes"] - counted["tx-waited-bytes"] >= len(frame)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_storm_limit(world, path):
+    """As many as it says in any second, and as many more at the start; the others are counted. Known unicast is free."""
+    ends, limit, n = world.ends[path], 5, 60
+    case = Case("storm", [], near={"storm-limit": limit})
+    before = ends.change(case)
+    try:
+        drops, start = ends.drops(), time.monotonic()
+        unknown = PLAIN(FOREIGN, ends.near.mac)
+        for i in range(n):
+            ends.near.send_bytes(broadcast(PLAIN)(None, ends.near.mac) if i % 2 else unknown)
+        assert wait_until(lambda: ends.gained(drops).get("storm", 0) >= n - limit - limit * (time.monotonic() - start) - 1)
+        assert ends.gained(drops)["storm"] <= n - limit
+        ends.far.receive(n, 0)
+        # The far end of a wire has to be heard of first, or frames to it are unknown unicast.
+        ends.check(In(PLAIN))
+        ends.check(Sent(PLAIN, times=3 * limit))
+    finally:
+        ends.undo(case, before)
