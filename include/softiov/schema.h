@@ -22,29 +22,30 @@
 
 /* The comment gives JSON form; text form. */
 enum field_type {
-	TYPE_NAME,     /* string; letters, digits, `_ . -`, at most 63, no `-` or `.` first */
-	TYPE_STRING,   /* string; printable text of at most `max` bytes (0: 255) */
-	TYPE_PATH,     /* string; an absolute path */
-	TYPE_REF,      /* string; the name of an object of type `ref` that exists */
-	TYPE_BOOL,     /* true, false; on, off */
-	TYPE_UINT,     /* integer; decimal or 0x..., min..max */
-	TYPE_REAL,     /* number; status only */
-	TYPE_ENUM,     /* string; one of `words` */
-	TYPE_MAC,      /* string; 02:00:00:00:00:01, unicast and not zero */
-	TYPE_VLAN,     /* integer; 0..4094 */
-	TYPE_VLANS,    /* string; none, all, or 10,20-30 (sorted and merged) */
-	TYPE_PINS,     /* string; none, or vf-0=1,synthetic-0=0: queues of `words`, their workers */
-	TYPE_WORKER,   /* string; auto, or a worker's number */
-	TYPE_PREFIX,   /* string; any, a MAC address, 10.0.0.0/8, 2001:db8::/32 */
-	TYPE_PROTOCOL, /* string; any, tcp, or a number */
-	TYPE_PORTS,    /* string; any, 80, 1024-65535 */
-	TYPE_RATE,     /* integer, bits a second; 500mbit as tc writes it */
-	TYPE_DURATION, /* integer in `unit` (us, ms or s); 300, 300s, 5m */
-	TYPE_SIZE,     /* integer, bytes; 512M, 4G (powers of 1024) */
-	TYPE_TIME,     /* number, seconds since 1970; status only */
-	TYPE_LIST,     /* array of strings; status only */
-	TYPE_MAP,      /* object of integers; status only */
-	TYPE_JSON,     /* anything; parameters of API_ONLY objects */
+	TYPE_NAME,   /* string; letters, digits, `_ . -`, at most 63, no `-` or `.` first */
+	TYPE_STRING, /* string; printable text of at most `max` bytes (0: 255) */
+	TYPE_PATH,   /* string; an absolute path */
+	TYPE_REF,    /* string; the name of an object of type `ref` that exists */
+	TYPE_BOOL,   /* true, false; on, off */
+	TYPE_UINT,   /* integer; decimal or 0x..., min..max */
+	TYPE_REAL,   /* number; status only */
+	TYPE_ENUM,   /* string; one of `words` */
+	TYPE_MAC,    /* string; 02:00:00:00:00:01, unicast and not zero */
+	TYPE_VLAN,   /* integer; 0..4094 */
+	TYPE_VLANS,  /* string; none, all, or 10,20-30 (sorted and merged) */
+	TYPE_PINS,   /* string; none, or vf-0=1,synthetic-0=0: queues of `words`, their workers */
+	TYPE_WORKER, /* string; auto, or a worker's number */
+	TYPE_PREFIX, /* string; any, a MAC address, 10.0.0.0/8, 2001:db8::/32 */
+	TYPE_ADDRESSES, /* string; none, or 10.0.0.5,2001:db8::/64 (sorted) */
+	TYPE_PROTOCOL,  /* string; any, tcp, or a number */
+	TYPE_PORTS,     /* string; any, 80, 1024-65535 */
+	TYPE_RATE,      /* integer, bits a second; 500mbit as tc writes it */
+	TYPE_DURATION,  /* integer in `unit` (us, ms or s); 300, 300s, 5m */
+	TYPE_SIZE,      /* integer, bytes; 512M, 4G (powers of 1024) */
+	TYPE_TIME,      /* number, seconds since 1970; status only */
+	TYPE_LIST,      /* array of strings; status only */
+	TYPE_MAP,       /* object of integers; status only */
+	TYPE_JSON,      /* anything; parameters of API_ONLY objects */
 	N_FIELD_TYPES
 };
 

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the words of a vport's configuration to what workers go by (src/switch/policy.h). */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "daemon/runtime.h"
+#include "model/addresses.h"
 #include "model/object.h"
 
 static void guard_of(const json_t *config, struct guard *guard)
 {
+	struct addresses list;
+
+	static_assert(ADDRESSES_MAX == GUARD_ADDRESSES_MAX,
+		      "the model and the data path have the same limit");
 	guard->dhcp = obj_bool(config, "dhcp-guard");
 	guard->router = obj_bool(config, "router-guard");
+	obj_addresses(config, "addresses", &list);
+	guard->n_addresses = list.n;
+	memcpy(guard->address, list.prefix, list.n * sizeof(list.prefix[0]));
 }
 
 void policies_free(struct port_policy *policy)

@@ -122,6 +122,9 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may send from other MAC addresses, which are learned as on an uplink" },
 	{ "mac-limit", TYPE_UINT, 0, 1, 65536, .unit = "addresses", .def = "1024",
 	  .help = "addresses learned behind the VM at most, with mac-spoofing; frames from further ones are dropped" },
+	{ "addresses", TYPE_ADDRESSES, 0, .def = "none",
+	  .help = "IP addresses of the VM: it may send from no others, and claim no others by ARP and neighbour discovery; "
+		  "none: it may have any" },
 	{ "storm-limit", TYPE_UINT, 0, 0, 10000000, .unit = "frames/s", .def = "0",
 	  .help = "frames a second that the VM may send to broadcast, multicast and unknown addresses; 0 for any number" },
 	{ "trust", TYPE_BOOL, 0, .def = "off",

@@ -7,6 +7,7 @@
 #include "model/value.h"
 
 #include "base/bits.h"
+#include "model/addresses.h"
 #include "model/match.h"
 #include "model/pins.h"
 #include "model/text.h"
@@ -331,6 +332,20 @@ static json_t *parse_prefix(const struct field *field, const char *text)
 	return json_string(canonical);
 }
 
+static json_t *parse_addresses(const struct field *field, const char *text)
+{
+	char wrong[PREFIX_TEXT_SIZE], *canonical;
+	struct addresses list;
+	json_t *value;
+
+	if (!addresses_parse(text, &list, wrong))
+		return NULL;
+	canonical = addresses_format(&list);
+	value = json_string(canonical);
+	free(canonical);
+	return value;
+}
+
 static json_t *parse_protocol(const struct field *field, const char *text)
 {
 	char canonical[PROTOCOL_TEXT_SIZE];
@@ -444,6 +459,8 @@ static const struct value_type types[N_FIELD_TYPES] = {
 	[TYPE_PREFIX] = { "prefix", parse_prefix, NULL, format_string,
 		"`any`, a MAC address, or an IPv4 or IPv6 address with the bits of its prefix: `10.0.0.0/8`, "
 		"`2001:db8::1`" },
+	[TYPE_ADDRESSES] = { "addresses", parse_addresses, NULL, format_string,
+		"`none`, or IPv4 and IPv6 addresses, at most 32, which may be prefixes: `10.0.0.5,2001:db8::/64`" },
 	[TYPE_PROTOCOL] = { "protocol", parse_protocol, check_protocol, format_string,
 		"`any`, `icmp`, `igmp`, `tcp`, `udp`, `gre`, `esp`, `icmpv6`, `sctp`, or a number from 0 to 255" },
 	[TYPE_PORTS] = { "ports", parse_ports, check_ports, format_string,
@@ -466,8 +483,10 @@ static int refuse_text(const struct field *field, const char *text, struct refus
 {
 	char allowed[sizeof(why->allowed)], instead[PREFIX_TEXT_SIZE] = "";
 	struct prefix prefix;
+	struct addresses list;
 
-	if (field->type == TYPE_PREFIX && !prefix_parse(text, &prefix, instead) && instead[0])
+	if ((field->type == TYPE_PREFIX && !prefix_parse(text, &prefix, instead) && instead[0]) ||
+	    (field->type == TYPE_ADDRESSES && !addresses_parse(text, &list, instead) && instead[0]))
 		return refuse_value(why, field->name, text, "%s (bits are set behind the prefix)",
 				    instead);
 	return refuse_value(why, field->name, text, "%s",
