@@ -25,6 +25,7 @@ struct capture {
 	int out, signals;
 	struct ring *ring; /* instead of `out`; or NULL */
 	const char *out_name;
+	bool gone;        /* who reads what is written */
 	char reason[256]; /* why it ends, if that is known here */
 	uint8_t data[READ_SIZE];
 };
@@ -48,6 +49,7 @@ static void stop(struct capture *c, const char *reason)
 /* Nothing can be written any more. */
 static bool end_here(struct capture *c, int error)
 {
+	c->gone = error == EPIPE;
 	text_put(c->reason, sizeof(c->reason), "%s: %s", c->out_name, strerror(error));
 	return false;
 }
@@ -146,6 +148,8 @@ static int run(struct capture *c)
 		;
 	if (c->reason[0])
 		stop(c, c->reason);
+	if (c->cli->quiet && (stopping || c->gone || !c->reason[0]))
+		return EXIT_OK;
 	report(c);
 	return c->reason[0] ? EXIT_REFUSED : EXIT_OK;
 }

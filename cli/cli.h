@@ -27,6 +27,7 @@ struct cli {
 	bool markdown;     /* --markdown */
 	bool color;        /* of standard output */
 	double watch;      /* seconds; 0: once */
+	bool quiet;        /* says only what went wrong; that its reader leaves is no error */
 	const char *write; /* of a capture: a file, or - */
 	char **args;       /* the words that are no options */
 	int n_args;
@@ -86,6 +87,8 @@ int command_apply(const struct cli *cli);  /* apply.c */
 int command_export(const struct cli *cli);
 int command_help(const struct cli *cli); /* help.c */
 int command_completion(const struct cli *cli);
+/* Called by Wireshark; takes the command line as it is. */
+int command_extcap(struct cli *cli, int argc, char **argv); /* extcap.c */
 
 /* A ring of files, written to in turn. ring.c */
 struct ring;

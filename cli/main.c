@@ -145,6 +145,8 @@ int main(int argc, char **argv)
 	if (!cli.socket || !*cli.socket)
 		cli.socket = SOFTIOV_RUN_DIR "/" SOFTIOV_SOCKET_NAME;
 	cli.color = isatty(STDOUT_FILENO) && !(no_color && *no_color);
+	if (argc && !strcmp(basename(argv[0]), "softiov-extcap"))
+		return command_extcap(&cli, argc, argv);
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (!strcmp(argv[i], "-V") || !strcmp(argv[i], "--version")) {
 			puts("softiov " SOFTIOV_VERSION);

@@ -203,6 +203,43 @@ def test_ring(pair, tmp_path):
     assert tshark(tmp_path / files[2], "frame.interface_name")[0] == (pair.near_name,)
 
 
+# --- Wireshark's list of interfaces ---
+
+
+@pytest.fixture(name="extcap")
+def extcap_fixture(pair, tmp_path):
+    """The environment of a user who has our program in the personal folder (tshark -G folders)."""
+    folder = tmp_path / "wireshark" / "extcap"
+    folder.mkdir(parents=True)
+    (folder / "softiov-extcap").symlink_to(softiov.path)
+    return dict(os.environ, SOFTIOV_SOCKET=pair.daemon.api_path, XDG_CONFIG_HOME=str(tmp_path))
+
+
+def test_extcap_interfaces(pair, extcap):
+    done = subprocess.run(["tshark", "-D"], env=extcap, capture_output=True, text=True, check=True)
+    for name, text in ((f"softiov-vport-{pair.near_name}", f"softiov: vport {pair.near_name} of switch {pair.path}"),
+                       ("softiov-uplink-vf-to-uplink-far", "softiov: uplink vf-to-uplink-far of switch vf-to-uplink"),
+                       ("softiov-all", "softiov: all vports and uplinks")):
+        assert f" {name} ({text})\n" in done.stdout
+    done = subprocess.run(["tshark", "-D"], env=dict(extcap, SOFTIOV_SOCKET="/nowhere"), capture_output=True, text=True,
+                          check=True)
+    assert "softiov" not in done.stdout + done.stderr
+
+
+def test_extcap_capture(pair, extcap):
+    """tshark's own capture of a vport, with a filter, to its end."""
+    process = subprocess.Popen(["tshark", "-l", "-n", "-i", f"softiov-vport-{pair.near_name}", "-f", "udp port 2222", "-c", "2",
+                                "-T", "fields", "-e", "frame.interface_description", "-e", "udp.dstport"],
+                               env=extcap, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert wait_until(lambda: running(pair.daemon), 20)
+    send(pair.near, pair.far, OFFER)
+    send(pair.near, pair.far, PLAIN, 2)
+    output, errors = process.communicate(timeout=30)
+    assert output == f"vport {pair.near_name} of switch {pair.path}, path vf\t2222\n" * 2, errors
+    assert "extcap pipe" not in errors and "rror" not in errors
+    assert wait_until(lambda: not running(pair.daemon))
+
+
 # --- ends ---
 
 
