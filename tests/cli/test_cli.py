@@ -50,7 +50,7 @@ def test_abbreviations(lab, words):
     ("v", "v: could be vport, vf"),
     ("e", "e: could be event, export"),
     ("vport s", "vport: s: could be set, show"),
-    ("vport set web1 m 5", "vport 'web1': m: could be mac, model, mac-spoofing, max-tx, max-rx, mtu"),
+    ("uplink set out d 5", "uplink 'out': d: could be device, driver"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
      "uplink, vport, acl, vf, worker, queue, capture, host, event, apply, export, help, completion"),
     ("vport ad web1", None),
