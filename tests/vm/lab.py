@@ -20,6 +20,7 @@ import shutil
 import sys
 
 import labdpdk
+import labextra
 import labfetch
 import labinit
 from guest import (Guest, GuestError, Qmp, accelerator,  # noqa: F401 (for those who import lab)
@@ -85,6 +86,13 @@ class Lab:
         home = os.path.join(self.folder, "kernels", version)
         locked(self.folder, labdpdk.build, root, home, base)
         return labdpdk.path_beside(base)
+
+    def initramfs_with(self, version, package, *programs):
+        """A kernel's initramfs with programs of a Debian package (their paths in it), made at its first use."""
+        root = self.packages(package)
+        base = self.initramfs(version)
+        locked(self.folder, labextra.build, root, base, programs)
+        return labextra.path_beside(base, programs)
 
     def log_path(self, name):
         """Where a guest's log goes; the oldest logs make room."""
