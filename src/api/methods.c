@@ -138,27 +138,32 @@ static json_t *object_with_status(const struct call *call, const json_t *obj)
 	return out;
 }
 
+/* Whether to show it: all, the one of that name, or what has that before the slash in its name. */
+static bool is_asked_for(const struct call *call, const char *name)
+{
+	size_t size = call->name ? strlen(call->name) : 0;
+
+	return !call->name ||
+	       (!strncmp(name, call->name, size) && (name[size] == '\0' || name[size] == '/'));
+}
+
 static int show_stored(const struct call *call)
 {
 	const json_t *objects = mgmt_all(call->mgmt, call->type->name);
-	const char **names;
+	const char **names = config_names(objects);
 
-	if (call->name) {
-		const json_t *obj = json_object_get(objects, call->name);
-
-		if (!obj)
-			return refuse_no_object(call);
-		*call->result = json_array();
-		json_array_append_new(*call->result, object_with_status(call, obj));
-		return 0;
-	}
 	*call->result = json_array();
-	names = config_names(objects);
 	for (const char **name = names; *name; name++)
-		json_array_append_new(*call->result,
-				      object_with_status(call, json_object_get(objects, *name)));
+		if (is_asked_for(call, *name))
+			json_array_append_new(*call->result,
+					      object_with_status(call,
+								 json_object_get(objects, *name)));
 	free(names);
-	return 0;
+	if (!call->name || json_array_size(*call->result))
+		return 0;
+	json_decref(*call->result);
+	*call->result = NULL;
+	return refuse_no_object(call);
 }
 
 static int show_made(const struct call *call)
@@ -178,7 +183,7 @@ static int show_made(const struct call *call)
 	}
 	*call->result = json_array();
 	json_array_foreach(all, i, obj) {
-		if (obj_is(obj, "name", call->name))
+		if (is_asked_for(call, obj_name(obj)))
 			json_array_append(*call->result, obj);
 	}
 	json_decref(all);

@@ -156,6 +156,8 @@ static int rule_put(struct rt_acls *acls, const json_t *config, struct refusal *
 	json_decref(acls->acl[place].config);
 	acls->acl[place].config = (json_t *)config;
 	rule_read(config, counter_of(acls, (unsigned int)place), &acls->acl[place].rule);
+	if (acls->acl[place].meter.start_ns == 0)
+		meter_start(&acls->acl[place]);
 	return 0;
 }
 
@@ -290,6 +292,15 @@ void port_acls_free(struct rt_port *port)
 	*acls = (struct rt_acls){ NULL };
 	if (port->policy != NULL)
 		port->policy->dead_acl = port->acl;
+}
+
+struct rt_acl *acl_at(const struct rt_acls *acls, unsigned int place)
+{
+	struct rt_acl *acl = &acls->acl[place];
+
+	if (acl->config == NULL || place_of(acls->places, obj_name(acl->config)) != (long)place)
+		return NULL;
+	return acl;
 }
 
 void acl_fill(struct runtime *rt, const json_t *obj, json_t *out)

@@ -20,9 +20,18 @@ struct runtime;
 struct rt_switch;
 struct rt_port;
 
+/* Of a rule that meters, since its reset. */
+struct rt_meter {
+	struct acl_counter start; /* what was counted before */
+	uint64_t start_ns;
+	uint64_t last_bytes;       /* at the last tick */
+	uint64_t bps_min, bps_max; /* of the intervals between ticks; min > max: there was none */
+};
+
 struct rt_acl {
 	json_t *config; /* NULL: the place is free */
 	struct acl_rule rule;
+	struct rt_meter meter;
 };
 
 struct rt_acls {
@@ -42,7 +51,16 @@ void acl_fill(struct runtime *rt, const json_t *obj, json_t *out);
 /* Before the switch is published, and after: nobody uses what was before. */
 void acls_build(struct runtime *rt, struct rt_switch *sw);
 void acls_built(struct runtime *rt, struct rt_switch *sw);
+/* The rule of this place; NULL: there is none that holds. */
+struct rt_acl *acl_at(const struct rt_acls *acls, unsigned int place);
 /* No worker sees the port. */
 void port_acls_free(struct rt_port *port);
+
+/* meter.c */
+void meter_start(struct rt_acl *acl);
+void meters_tick(struct rt_port *port, uint64_t elapsed_ns);
+void meters_list(struct runtime *rt, json_t *array);
+/* meter.reset; name NULL: all. */
+int meters_reset(struct runtime *rt, const char *name, struct refusal *why);
 
 #endif

@@ -272,6 +272,8 @@ static int verb(void *ctx, const struct object_type *type, const struct verb *ve
 	}
 	if (strcmp(type->name, "capture") == 0)
 		return captures_verb(ctx, verb, name, params, result, why);
+	if (strcmp(type->name, "meter") == 0)
+		return meters_reset(ctx, name, why);
 	return refuse(why, -ENOSYS, NULL, NULL, "the daemon has no %s %s", type->name, verb->name);
 }
 
@@ -446,6 +448,7 @@ void runtime_tick(struct runtime *rt)
 		if (port->removed)
 			continue;
 		tick_rate(port, elapsed_ns);
+		meters_tick(port, elapsed_ns);
 		if (port->kind == PORT_OF_UPLINK)
 			tick_uplink(rt, port);
 		else

@@ -362,6 +362,8 @@ void status_list(void *ctx, const struct object_type *type, json_t *array)
 		list_queues(ctx, array);
 	else if (strcmp(type->name, "capture") == 0)
 		captures_list(ctx, array);
+	else if (strcmp(type->name, "meter") == 0)
+		meters_list(ctx, array);
 	else if (strcmp(type->name, "host") == 0)
 		json_array_append_new(array, host_show(ctx));
 }

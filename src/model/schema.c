@@ -223,6 +223,21 @@ static const struct field acl_fields[] = {
 	END
 };
 
+static const struct field meter_fields[] = {
+	KEY("VPORT/NAME of the rule", STAT),
+	{ "vport", TYPE_STRING, STAT, .help = "the vport whose frames are metered" },
+	{ "direction", TYPE_ENUM, STAT | COL, .words = words_direction, .help = "in: to the VM; out: from it" },
+	{ "remote", TYPE_PREFIX, STAT | COL, .help = "addresses of the other side" },
+	{ "local", TYPE_PREFIX, STAT, .help = "addresses of the VM's side" },
+	{ "frames", TYPE_UINT, STAT | COL, .unit = "frames", .help = "frames since the reset" },
+	{ "bytes", TYPE_UINT, STAT | COL, .unit = "B", .help = "bytes since the reset" },
+	{ "since", TYPE_DURATION, STAT | COL, .unit = "s", .help = "time since the reset, or since the rule came" },
+	{ "average", TYPE_RATE, STAT | COL, .unit = "bit/s", .help = "bits a second in that time" },
+	{ "minimum", TYPE_RATE, STAT | COL, .unit = "bit/s", .help = "bits a second in the interval, of a second or so, with the fewest" },
+	{ "maximum", TYPE_RATE, STAT | COL, .unit = "bit/s", .help = "bits a second in the interval with the most" },
+	END
+};
+
 static const struct field vf_fields[] = {
 	KEY("SWITCH/INDEX", STAT),
 	{ "switch", TYPE_STRING, STAT | COL, .help = "the switch whose pool it is in" },
@@ -389,6 +404,11 @@ static const struct verb vport_verbs[] = {
 };
 
 static const struct verb acl_verbs[] = { STORED_VERBS("rule"), END };
+static const struct verb meter_verbs[] = {
+	{ "show", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_OBJECTS, .help = "show one meter, those of a vport, or all" },
+	{ "reset", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_NOTHING, .help = "begin to count anew: one meter, those of a vport, or all" },
+	END
+};
 static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
@@ -457,6 +477,10 @@ static const struct object_type softiov_types[] = {
 	  .text = "A rule of a vport's access control list allows, denies or meters frames by their addresses and, with a "
 	  "weight, by protocol and ports. It goes with its vport. docs/policy.md has the order of precedence.",
 	  .check = acl_check, .rival = acl_rival },
+	{ "meter", "meters", 0, NULL, meter_fields, meter_verbs,
+	  .help = "what a rule with `action meter` has counted",
+	  .text = "A meter counts the frames and bytes of a vport in one direction, by the address of the other side: "
+	  "a rule with `action meter` makes it." },
 	{ "vf", "VFs", 0, NULL, vf_fields, vf_verbs,
 	  .help = "a virtual function of a switch's pool",
 	  .text = "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "

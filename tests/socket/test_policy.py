@@ -434,3 +434,41 @@ def test_storm_limit(world, path):
         ends.check(Sent(PLAIN, times=3 * limit))
     finally:
         ends.undo(case, before)
+
+
+METERS = {"in": {"direction": "in"}, "in-net": {"direction": "in", "remote": "10.0.0.0/8"},
+          "out": {"direction": "out"}, "out6": {"direction": "out", "remote": "::/0"}}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_meters(world, path):
+    """Frames and bytes by the most specific address, also of what rules allow; a reset begins anew."""
+    ends = world.ends[path]
+    vport, call = ends.near_name, ends.daemon.call
+    case = Case("meters", [], objects={("acl", f"NEAR/{name}"): {"action": "meter", **fields}
+                                       for name, fields in METERS.items()})
+    case.objects["acl", "NEAR/deny"] = {"direction": "in", "action": "deny", "weight": 1, "protocol": "tcp"}
+    before = ends.change(case)
+    size = {version: len(packet(bytes(6), bytes(6))) for version, packet in ((4, PLAIN), (6, v6(udp, 1, 2)))}
+    try:
+        for sent in (Sent(PLAIN, times=2), Sent(v6(udp, 1, 2)), In(PLAIN), In(v6(udp, 1, 2), times=3), In(tcp(1, 2), "acl")):
+            ends.check(sent)
+        counted = {meter["name"]: (meter["frames"], meter["bytes"]) for meter in call("meter.show", name=vport)}
+        assert counted == {f"{vport}/in": (3, 3 * size[6]), f"{vport}/in-net": (1, size[4]),
+                           f"{vport}/out": (2, 2 * size[4]), f"{vport}/out6": (1, size[6])}
+        call("meter.reset", name=f"{vport}/in")
+        ends.check(In(v6(udp, 1, 2)))
+        shown = {meter["name"]: meter for meter in call("meter.show")}
+        assert shown[f"{vport}/in"]["bytes"] == size[6] and shown[f"{vport}/out"]["bytes"] == 2 * size[4]
+        # What else changes leaves counters as they are.
+        call("acl.set", name=f"{vport}/deny", weight=2)
+        call("acl.add", name=f"{vport}/other", direction="out", action="meter", remote="192.168.0.0/16")
+        call("acl.del", name=f"{vport}/other")
+        assert call("meter.show", name=f"{vport}/out")[0]["bytes"] == 2 * size[4]
+        assert wait_until(lambda: call("meter.show", name=f"{vport}/out")[0].get("maximum") is not None)
+        call("meter.reset")
+        assert not any(meter["bytes"] for meter in call("meter.show"))
+        with pytest.raises(RpcError, match="there is no such meter, nor a vport with one"):
+            call("meter.reset", name="nobody")
+    finally:
+        ends.undo(case, before)
