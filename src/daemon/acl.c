@@ -73,13 +73,14 @@ static int place_take(struct rt_acls *acls)
 	}
 	for (unsigned int i = 0; i < STATS_SLOTS; i++)
 		counter_of(acls, place)[i * ACL_COUNTERS] = (struct acl_counter){ 0 };
-	acls->acl[place] = (struct rt_acl){ NULL };
+	acls->acl[place] = (struct rt_acl){ .rule.conn.serial = ++acls->last_serial };
 	return (int)place;
 }
 
 /* --- rules --- */
 
-static void rule_read(const json_t *config, struct acl_counter *counter, struct acl_rule *rule)
+static void rule_read(const json_t *config, struct acl_counter *counter, unsigned int place,
+		      struct acl_rule *rule)
 {
 	struct acl_words w;
 
@@ -96,6 +97,8 @@ static void rule_read(const json_t *config, struct acl_counter *counter, struct 
 		.remote_port = { w.remote_port.from, w.remote_port.to },
 		.local_port = { w.local_port.from, w.local_port.to },
 		.counter = counter,
+		.stateful = obj_bool(config, "stateful"),
+		.conn = { place, rule->conn.serial, (uint32_t)obj_uint(config, "idle-timeout") },
 	};
 }
 
@@ -155,7 +158,8 @@ static int rule_put(struct rt_acls *acls, const json_t *config, struct refusal *
 	json_incref((json_t *)config);
 	json_decref(acls->acl[place].config);
 	acls->acl[place].config = (json_t *)config;
-	rule_read(config, counter_of(acls, (unsigned int)place), &acls->acl[place].rule);
+	rule_read(config, counter_of(acls, (unsigned int)place), (unsigned int)place,
+		  &acls->acl[place].rule);
 	if (acls->acl[place].meter.start_ns == 0)
 		meter_start(&acls->acl[place]);
 	return 0;
@@ -188,7 +192,7 @@ int acl_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
 /* --- what workers go by --- */
 
 static struct acl *try_build(const struct rt_acls *acls, struct acl_rule *rules,
-			     classifier_build *build)
+			     classifier_build *build, struct conns *conns)
 {
 	const char *name;
 	json_t *place;
@@ -197,7 +201,7 @@ static struct acl *try_build(const struct rt_acls *acls, struct acl_rule *rules,
 	json_object_foreach(acls->places, name, place) {
 		rules[n++] = acls->acl[json_integer_value(place)].rule;
 	}
-	return acl_new(rules, n, build);
+	return acl_new(rules, n, build, conns);
 }
 
 /* The rules hold in any case: where the fast classifier has not enough memory, by the slow one. */
@@ -210,10 +214,10 @@ static struct acl *build(struct runtime *rt, struct rt_port *port)
 	bool slow = false;
 
 	if (rules != NULL) {
-		acl = try_build(acls, rules, acl_rte_new);
+		acl = try_build(acls, rules, acl_rte_new, port->conns);
 		slow = acl == NULL;
 		if (slow)
-			acl = try_build(acls, rules, linear_new);
+			acl = try_build(acls, rules, linear_new, port->conns);
 	}
 	free(rules);
 	if (slow && acl != NULL && !acls->slow)
@@ -226,23 +230,60 @@ static struct acl *build(struct runtime *rt, struct rt_port *port)
 	return acl;
 }
 
-static void build_port(struct runtime *rt, struct rt_port *port)
+/* Places for connections that the port's rules need now. */
+static unsigned int conns_wanted(const struct rt_port *port)
+{
+	const char *name;
+	json_t *place;
+
+	json_object_foreach(port->acls.places, name, place) {
+		if (port->acls.acl[json_integer_value(place)].rule.stateful)
+			return (unsigned int)obj_uint(port->config, "max-connections");
+	}
+	return 0;
+}
+
+/* The classifiers, and what goes with them. False: no memory. */
+static bool rebuild(struct runtime *rt, struct rt_port *port, struct conns *old_conns)
 {
 	struct refusal why = REFUSAL_INIT;
+	unsigned int n = conns_wanted(port);
 
-	port->policy->dead_acl = port->acl;
-	for (;;) {
-		port->acl = NULL;
-		if (json_object_size(port->acls.places) == 0 ||
-		    (port->acl = build(rt, port)) != NULL) {
-			if (policy_update(port, port->config, &why) == 0)
-				break;
-			acl_free(port->acl);
-		}
+	port->acl = NULL;
+	port->conns = old_conns;
+	if (n != port->n_conns)
+		port->conns = n > 0 ? conns_new(n) : NULL;
+	if ((n == 0 || port->conns != NULL) &&
+	    (json_object_size(port->acls.places) == 0 || (port->acl = build(rt, port)) != NULL) &&
+	    policy_update(port, port->config, &why) == 0) {
+		port->n_conns = n;
+		return true;
+	}
+	acl_free(port->acl);
+	if (port->conns != old_conns)
+		conns_free(port->conns);
+	return false;
+}
+
+static void build_port(struct runtime *rt, struct rt_port *port)
+{
+	struct port_policy *old = port->policy;
+	struct conns *old_conns = port->conns;
+
+	old->dead_acl = port->acl;
+	while (!rebuild(rt, port, old_conns)) {
 		log_err("vport", "'%s': waiting for memory to take over its rules", port->name);
 		sleep(1);
 	}
+	if (port->conns != old_conns)
+		old->dead_conns = old_conns;
 	port->acls.changed = false;
+}
+
+static bool is_stale(const struct rt_port *port)
+{
+	return port->acls.changed ||
+	       (port->conns != NULL && port->n_conns != obj_uint(port->config, "max-connections"));
 }
 
 void acls_build(struct runtime *rt, struct rt_switch *sw)
@@ -250,7 +291,7 @@ void acls_build(struct runtime *rt, struct rt_switch *sw)
 	struct rt_port *port;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		if (port->sw == sw && !port->removed && port->acls.changed)
+		if (port->sw == sw && !port->removed && is_stale(port))
 			build_port(rt, port);
 }
 
@@ -290,8 +331,10 @@ void port_acls_free(struct rt_port *port)
 	json_decref(acls->places);
 	json_decref(acls->left);
 	*acls = (struct rt_acls){ NULL };
-	if (port->policy != NULL)
-		port->policy->dead_acl = port->acl;
+	if (port->policy == NULL)
+		return;
+	port->policy->dead_acl = port->acl;
+	port->policy->dead_conns = port->conns;
 }
 
 struct rt_acl *acl_at(const struct rt_acls *acls, unsigned int place)

@@ -41,6 +41,7 @@ struct rt_acls {
 	struct rt_acl *acl;          /* [n_chunks * ACL_COUNTERS], n of them in use, left or free */
 	unsigned int *free;          /* places [n_free] */
 	struct acl_counters **chunk; /* [n_chunks] */
+	uint32_t last_serial;        /* of the rule that came last */
 	bool changed;
 	bool slow; /* the classifier is the linear one */
 };

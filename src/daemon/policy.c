@@ -27,6 +27,7 @@ void policies_free(struct port_policy *policy)
 		struct port_policy *next = policy->next;
 
 		acl_free(policy->dead_acl);
+		conns_free(policy->dead_conns);
 		free(policy);
 		policy = next;
 	}

@@ -74,7 +74,9 @@ struct rt_port {
 	struct bucket storm;
 	/* vport */
 	struct rt_acls acls;
-	struct acl *acl; /* of them; NULL: there are none */
+	struct acl *acl;      /* of them; NULL: there are none */
+	struct conns *conns;  /* of stateful ones; NULL: there are none */
+	unsigned int n_conns; /* for so many */
 	struct vfdev *vf;
 	unsigned int vf_idx;
 	char vf_reason[256]; /* why there is no VF; empty if there is one, or none is wanted */

@@ -173,6 +173,9 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 		put_str(out, "syn-socket", port->syn_path);
 		json_object_set_new(out, "syn-features", syn_features(port));
 	}
+	if (port->conns != NULL)
+		put_uint(out, "connections",
+			 conns_count(port->conns, (uint32_t)(clock_ns() / 1000000000)));
 	put_uint(out, "queues-in-use", n_queues(port));
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);

@@ -140,6 +140,7 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_SPOOFED_IP] = "spoofed-ip",
 		[DROP_STORM] = "storm",
 		[DROP_MAC_LIMIT] = "mac-limit",
+		[DROP_CONNECTIONS] = "connections-full",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

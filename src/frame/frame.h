@@ -84,8 +84,9 @@ enum drop_reason {
 	DROP_SPOOFED_ARP,  /* says that its sender has an address that its vport has not */
 	DROP_SPOOFED_ND,   /* the same in IPv6's words */
 	DROP_STORM, /* above the rate of frames to all, many or unknown receivers that its sender may have */
-	DROP_MAC_LIMIT,  /* its sender uses more addresses than it may */
-	DROP_SPOOFED_IP, /* comes from an address that its vport has not */
+	DROP_MAC_LIMIT,   /* its sender uses more addresses than it may */
+	DROP_SPOOFED_IP,  /* comes from an address that its vport has not */
+	DROP_CONNECTIONS, /* a rule would let it open a connection, and the table of them is full */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);

@@ -50,6 +50,12 @@ static int check_extended(const json_t *obj, const struct acl_words *w, struct r
 	if (w->protocol != PROTOCOL_ANY && obj_uint(obj, "weight") == 0)
 		return refuse_value(why, "protocol", protocol,
 				    "any, or a protocol and a weight from 1 to 65535");
+	if (obj_bool(obj, "stateful") &&
+	    (obj_uint(obj, "weight") == 0 || !obj_is(obj, "action", "allow") ||
+	     w->remote.kind == PREFIX_MAC || w->local.kind == PREFIX_MAC))
+		return refuse_value(
+			why, "stateful", "on",
+			"off, or on with action allow, a weight from 1 to 65535 and no MAC address");
 	if (port && !has_ports(protocol))
 		return refuse_value(
 			why, port, obj_str(obj, port),

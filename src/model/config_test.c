@@ -445,6 +445,9 @@ static void test_acl(void **state)
 		{ "'direction':'in','action':'meter','weight':1",
 		  "acl 'web1/a': action: 'meter' is not allowed: allow or deny in a rule with a "
 		  "weight; meters go by the most specific address" },
+		{ "'direction':'in','action':'deny','weight':1,'stateful':true",
+		  "acl 'web1/a': stateful: 'on' is not allowed: off, or on with action allow, a "
+		  "weight from 1 to 65535 and no MAC address" },
 		/* The other rule denies 10.0.0.0/8 with weight 7. */
 		{ "'direction':'in','action':'allow','weight':7,'remote':'10.0.0.0/8'",
 		  "acl 'web1/a': acl 'web1/b' is for the same already (allow or deny, direction in, "

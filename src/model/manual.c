@@ -201,8 +201,8 @@ static json_t *verb_json(const struct verb *verb)
 {
 	static const char *const names[] = { "none", "optional", "required" };
 	static const char *const takes[] = { "params", "add", "set" };
-	static const char *const gives[] = { "nothing", "objects", "checks",
-					     "text",    "stream",  "json", "bytes" };
+	static const char *const gives[] = { "nothing", "objects", "checks", "text",
+					     "stream",  "json",    "bytes" };
 	json_t *out = json_pack("{s:s, s:s, s:s, s:s, s:s}", "help", verb->help, "method",
 				verb_method(verb), "name", names[verb->name_rule], "takes",
 				takes[verb->takes], "gives", gives[verb->gives]);

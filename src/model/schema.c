@@ -140,6 +140,8 @@ static const struct field vport_fields[] = {
 	{ "burst", TYPE_SIZE, 0, 0, 1ull << 30, .unit = "B", .def = "0",
 	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
 		  "allow in 20 ms" },
+	{ "max-connections", TYPE_UINT, 0, 16, 4194304, .def = "65536", .unit = "connections",
+	  .help = "room for connections that stateful rules remember; a change forgets them" },
 	{ "verify-checksums", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VF checks the checksums of every frame that the VM receives, as the controller does, "
 		  "and reports bad ones; off: it says what is known without" },
@@ -167,6 +169,7 @@ static const struct field vport_fields[] = {
 	{ "vf-socket", TYPE_PATH, STAT, .help = "vfio-user socket of the VF" },
 	{ "syn-socket", TYPE_PATH, STAT, .help = "vhost-user socket of the virtio-net adapter" },
 	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },
+	{ "connections", TYPE_UINT, STAT, .help = "connections that its stateful rules remember" },
 	{ "queues-in-use", TYPE_UINT, STAT, .help = "pairs of queues of the adapter that carries the traffic" },
 	RATES("the VM", COL),
 	TRAFFIC("the VM", COL),
@@ -217,6 +220,10 @@ static const struct field acl_fields[] = {
 	{ "protocol", TYPE_PROTOCOL, COL, .def = "any", .help = "IP protocol; needs a weight" },
 	{ "local-port", TYPE_PORTS, COL, .def = "any", .help = "port of the VM's side; needs a protocol that has ports" },
 	{ "remote-port", TYPE_PORTS, COL, .def = "any", .help = "port of the other side, likewise" },
+	{ "stateful", TYPE_BOOL, 0, .def = "off",
+	  .help = "what answers the frames that it allows is allowed, too; needs a weight" },
+	{ "idle-timeout", TYPE_DURATION, 0, 1, 86400, "s", "300s",
+	  .help = "with `stateful`: how long a connection without frames is remembered" },
 	PROBLEM,
 	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that it decided on, or metered" },
 	{ "bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes of them" },

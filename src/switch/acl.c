@@ -26,6 +26,9 @@ struct list {
 
 struct acl {
 	struct list filter[ACL_DIRECTIONS], meter[ACL_DIRECTIONS];
+	struct conns *conns; /* NULL: no rule is stateful */
+	unsigned int n_places;
+	const struct acl_rule **stateful; /* [n_places]: by conn.place; NULL: it is not */
 };
 
 /* --- control: the order --- */
@@ -145,7 +148,7 @@ static bool list_build(struct list *list, classifier_build *build)
 	for (unsigned int i = 0; i < list->n; i++) {
 		ports |= has_ports(&list->rule[i]);
 		list->mac_too |= has_mac(&list->rule[i]);
-		list->looks_at_ip |= !is_for(&list->rule[i], BY_MAC);
+		list->looks_at_ip |= !is_for(&list->rule[i], BY_MAC) || list->rule[i].stateful;
 	}
 	for (unsigned int lookup = BY_MAC; ok && lookup <= (ports ? BY_IPV6_LATER : BY_IPV6);
 	     lookup++)
@@ -174,6 +177,7 @@ void acl_free(struct acl *acl)
 		list_free(&acl->filter[d]);
 		list_free(&acl->meter[d]);
 	}
+	free(acl->stateful);
 	free(acl);
 }
 
@@ -190,7 +194,34 @@ static bool list_fill(struct list *list, const struct acl_rule *rule, unsigned i
 	return list_build(list, build);
 }
 
-struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_build *build)
+/* So that a connection finds its rule. */
+static bool index_stateful(struct acl *acl, struct conns *conns)
+{
+	for (unsigned int d = 0; d < ACL_DIRECTIONS; d++)
+		for (unsigned int i = 0; i < acl->filter[d].n; i++) {
+			const struct acl_rule *rule = &acl->filter[d].rule[i];
+
+			if (rule->stateful && rule->conn.place >= acl->n_places)
+				acl->n_places = rule->conn.place + 1;
+		}
+	if (acl->n_places == 0)
+		return true;
+	acl->conns = conns;
+	acl->stateful = calloc(acl->n_places, sizeof(*acl->stateful));
+	if (acl->stateful == NULL)
+		return false;
+	for (unsigned int d = 0; d < ACL_DIRECTIONS; d++)
+		for (unsigned int i = 0; i < acl->filter[d].n; i++) {
+			const struct acl_rule *rule = &acl->filter[d].rule[i];
+
+			if (rule->stateful)
+				acl->stateful[rule->conn.place] = rule;
+		}
+	return true;
+}
+
+struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_build *build,
+		    struct conns *conns)
 {
 	struct acl *acl = calloc(1, sizeof(*acl));
 
@@ -202,6 +233,10 @@ struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_buil
 			acl_free(acl);
 			return NULL;
 		}
+	if (!index_stateful(acl, conns)) {
+		acl_free(acl);
+		return NULL;
+	}
 	return acl;
 }
 
@@ -286,6 +321,61 @@ static inline void count(const struct acl_rule *rule, const struct frame *f)
 	c->bytes += f->size;
 }
 
+/* False: no connection can be known by what this frame shows. */
+static bool key_of(const struct flow *flow, enum acl_direction direction, enum acl_direction opened,
+		   struct conn_key *key)
+{
+	bool in = direction == ACL_IN;
+
+	if ((flow->flags & FLOW_IP) == 0 || (flow->flags & (FLOW_LATER | FLOW_OBSCURE)) != 0)
+		return false;
+	*key = (struct conn_key){
+		.ip = (flow->flags & FLOW_IPV4) != 0 ? 4 : 6,
+		.protocol = flow->proto,
+		.opened_out = opened == ACL_OUT,
+	};
+	memcpy(key->remote, in ? flow->source : flow->dest, sizeof(key->remote));
+	memcpy(key->local, in ? flow->dest : flow->source, sizeof(key->local));
+	/* What an ICMP message answers has another type. */
+	if (flow->proto != IP_PROTO_ICMP && flow->proto != IP_PROTO_ICMPV6) {
+		key->remote_port = in ? flow->sport : flow->dport;
+		key->local_port = in ? flow->dport : flow->sport;
+	}
+	return true;
+}
+
+/* False: there is no room for its connection. */
+static bool opens(struct inspect *inspect, const struct acl *acl, const struct acl_rule *rule,
+		  unsigned int i)
+{
+	const struct flow *flow = &inspect->flow[i];
+	struct conn_key key;
+
+	return !key_of(flow, rule->direction, rule->direction, &key) ||
+	       conn_open(acl->conns, &key, &rule->conn, flow->tcp, inspect->now_s);
+}
+
+/* The stateful rule that allows a frame, since it answers, which `denied_by` denies. NULL: it does not. */
+static const struct acl_rule *answers(struct inspect *inspect, const struct acl *acl,
+				      const struct acl_rule *denied_by, unsigned int i)
+{
+	const struct flow *flow = &inspect->flow[i];
+	enum acl_direction other = denied_by->direction == ACL_IN ? ACL_OUT : ACL_IN;
+	const struct acl_rule *rule;
+	struct conn_rule found;
+	struct conn_key key;
+
+	if (!key_of(flow, denied_by->direction, other, &key) ||
+	    !conn_answers(acl->conns, &key, flow->tcp, inspect->now_s, &found) ||
+	    found.place >= acl->n_places)
+		return NULL;
+	rule = acl->stateful[found.place];
+	return rule != NULL && rule->conn.serial == found.serial &&
+			       rule->weight >= denied_by->weight
+		       ? rule
+		       : NULL;
+}
+
 bool acl_has_filter(const struct acl *acl, enum acl_direction direction)
 {
 	return acl->filter[direction].n > 0;
@@ -294,6 +384,17 @@ bool acl_has_filter(const struct acl *acl, enum acl_direction direction)
 bool acl_has_meter(const struct acl *acl, enum acl_direction direction)
 {
 	return acl->meter[direction].n > 0;
+}
+
+/* The rule that decides, where `rule` is the first that matches. */
+static inline const struct acl_rule *judge(struct inspect *inspect, const struct acl *acl,
+					   const struct acl_rule *rule, unsigned int i)
+{
+	const struct acl_rule *other = NULL;
+
+	if (rule->action == ACL_DENY && acl->conns != NULL)
+		other = answers(inspect, acl, rule, i);
+	return other != NULL ? other : rule;
 }
 
 uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_direction direction,
@@ -313,10 +414,13 @@ uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_dir
 		}
 		if (found[i] == 0)
 			continue;
-		rule = &list->rule[found[i] - 1];
+		rule = judge(inspect, acl, &list->rule[found[i] - 1], i);
 		count(rule, &inspect->burst->frame[i]);
 		if (rule->action == ACL_DENY)
 			frames = inspect_drop(inspect, frames, i, DROP_ACL);
+		else if (rule->stateful && rule->direction == direction &&
+			 !opens(inspect, acl, rule, i))
+			frames = inspect_drop(inspect, frames, i, DROP_CONNECTIONS);
 	}
 	return frames;
 }

@@ -11,6 +11,9 @@
  *  2. Basic rules (weight 0), the most specific first: "the longest match rule decides" (Microsoft,
  *     Add-VMNetworkAdapterAcl). A MAC address before IP prefixes; by the remote address first, then by the local one.
  *
+ * A stateful rule allows and remembers connections (conn.h). A frame in the other direction that answers one is let through
+ * unless a rule with a higher weight denies it.
+ *
  * A later fragment has no ports. One that a rule with ports would allow, but for them, is let through, and one that
  * such a rule would deny is not denied by it: without the first fragment, which is judged by its ports, it is nothing.
  */
@@ -19,6 +22,7 @@
 
 #include "frame/queue.h"
 #include "switch/classify.h"
+#include "switch/conn.h"
 
 enum acl_direction {
 	ACL_IN,
@@ -49,13 +53,16 @@ struct acl_rule {
 	uint16_t protocol; /* CLASSIFY_PROTOCOL_ANY: any */
 	struct classify_ports remote_port, local_port;
 	struct acl_counter *counter; /* its place in of[0] */
+	bool stateful;               /* of one that allows, with a weight */
+	struct conn_rule conn;       /* what its connections know of it */
 };
 
 struct acl;
 struct inspect;
 
-/* Control. The rules in any order; NULL: no memory. */
-struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_build *build);
+/* Control. The rules in any order; NULL: no memory. `conns` outlives it and is there if a rule is stateful. */
+struct acl *acl_new(const struct acl_rule *rule, unsigned int n, classifier_build *build,
+		    struct conns *conns);
 /* Accepts NULL. */
 void acl_free(struct acl *acl);
 void acl_count(const struct acl_counter *counter, struct acl_counter *sum);

@@ -54,20 +54,29 @@ struct line {
 
 static struct acl_counters counters;
 
-/* The n-th rule of a list counts in the n-th counter. */
-static struct acl *build(const struct line *line, unsigned int n)
+/* The n-th rule of a list counts in the n-th counter. With `conns` those that allow TCP are stateful. */
+static struct acl *build(const struct line *line, unsigned int n, struct conns *conns)
 {
 	struct acl_rule rule[16];
 	struct acl *acl;
 
 	memset(&counters, 0, sizeof(counters));
 	for (unsigned int i = 0; i < n; i++)
-		rule[i] = (struct acl_rule){ line[i].direction,     line[i].action,
-					     line[i].weight,        prefix(line[i].remote),
-					     prefix(line[i].local), line[i].protocol,
-					     line[i].remote_port,   line[i].local_port,
-					     &counters.of[0][i] };
-	acl = acl_new(rule, n, linear_new);
+		rule[i] = (struct acl_rule){
+			.direction = line[i].direction,
+			.action = line[i].action,
+			.weight = line[i].weight,
+			.remote = prefix(line[i].remote),
+			.local = prefix(line[i].local),
+			.protocol = line[i].protocol,
+			.remote_port = line[i].remote_port,
+			.local_port = line[i].local_port,
+			.counter = &counters.of[0][i],
+			.stateful = conns != NULL && line[i].action == ACL_ALLOW &&
+				    line[i].protocol == TCP,
+			.conn = { i, 100 + i, 300 },
+		};
+	acl = acl_new(rule, n, linear_new, conns);
 	assert_non_null(acl);
 	return acl;
 }
@@ -257,7 +266,7 @@ static const struct {
 static void test_order(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct acl *acl = build(cases[i].line, cases[i].n);
+		struct acl *acl = build(cases[i].line, cases[i].n, NULL);
 		uint32_t passed;
 
 		start();
@@ -283,7 +292,7 @@ static void test_out(void **state)
 		  { 40000, 40000 } },
 		{ ACL_OUT, ACL_DENY, 8, "10.1.2.3/32", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
 	};
-	struct acl *acl = build(line, ARRAY_SIZE(line));
+	struct acl *acl = build(line, ARRAY_SIZE(line), NULL);
 
 	start();
 	assert_int_equal(acl_filter(&inspect, acl, ACL_OUT, ALL), ALL & ~(BIT(WEB) | BIT(SHORT)));
@@ -301,7 +310,7 @@ static void test_counters(void **state)
 		{ ACL_IN, ACL_METER, 0, "::/0", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
 		{ ACL_IN, ACL_DENY, 7, NULL, NULL, UDP, ANY_PORT, ANY_PORT },
 	};
-	struct acl *acl = build(line, ARRAY_SIZE(line));
+	struct acl *acl = build(line, ARRAY_SIZE(line), NULL);
 	struct acl_counter sum;
 	uint32_t passed;
 
@@ -326,12 +335,75 @@ static void test_counters(void **state)
 	acl_free(acl);
 }
 
+/* What WEB and DNS are answered by. */
+static void start_answers(void)
+{
+	uint8_t *ip = bytes[WEB] + FRAME_SIZE_MIN, swap[4];
+
+	start();
+	for (unsigned int i = WEB; i <= DNS; i++, ip = bytes[DNS] + FRAME_SIZE_MIN) {
+		memcpy(swap, ip + 12, 4);
+		memcpy(ip + 12, ip + 16, 4);
+		memcpy(ip + 16, swap, 4);
+		memcpy(swap, ip + 20, 2);
+		memcpy(ip + 20, ip + 22, 2);
+		memcpy(ip + 22, swap, 2);
+		ip[20 + 13] = 0x12; /* SYN, ACK */
+	}
+}
+
+static void test_stateful(void **state)
+{
+	struct line line[] = {
+		{ ACL_OUT, ACL_ALLOW, 5, NULL, NULL, TCP, ANY_PORT, ANY_PORT },
+		{ ACL_OUT, ACL_ALLOW, 4, NULL, NULL, UDP, ANY_PORT, ANY_PORT },
+		{ ACL_IN, ACL_DENY, 5, "10.0.0.0/8", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	};
+	struct conns *conns = conns_new(64);
+	struct acl *acl = build(line, ARRAY_SIZE(line), conns);
+	const uint32_t both = BIT(WEB) | BIT(DNS);
+	struct acl_counter sum;
+
+	start_answers();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), 0);
+	start();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_OUT, both), both);
+	/* TCP's answer passes, by the rule that let its question out; of UDP nothing was remembered. */
+	start_answers();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), BIT(WEB));
+	assert_int_equal(inspect.reason[DNS], DROP_ACL);
+	acl_count(&counters.of[0][0], &sum);
+	assert_int_equal(sum.frames, 2);
+	/* A connection of the same addresses and ports that the other side opens is another one. */
+	start();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), 0);
+	acl_free(acl);
+	/* Rules of higher weight have the last word, now and then; connections outlive changes of rules. */
+	line[2].weight = 6;
+	acl = build(line, ARRAY_SIZE(line), conns);
+	start_answers();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), 0);
+	acl_free(acl);
+	line[2].weight = 5;
+	acl = build(line, ARRAY_SIZE(line), conns);
+	start_answers();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), BIT(WEB));
+	acl_free(acl);
+	/* The rule is gone. */
+	acl = build(line + 1, 2, conns);
+	start_answers();
+	assert_int_equal(acl_filter(&inspect, acl, ACL_IN, both), 0);
+	acl_free(acl);
+	conns_free(conns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_stateful),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

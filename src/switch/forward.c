@@ -538,6 +538,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
+	fw->inspect.now_s = fw->now_s;
 	if (likely(s->port[in_port].policy_out == NULL && s->port[in_port].tap == NULL))
 		flags = decide(fw, s, &s->port[in_port], in_port, burst, stats);
 	else

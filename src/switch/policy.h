@@ -25,9 +25,10 @@
 struct port_policy {
 	struct port_policy *next; /* of its owner */
 	struct guard guard;
-	struct arbiter *police; /* whose receive bucket holds; NULL: none */
-	const struct acl *acl;  /* NULL: no rules */
-	struct acl *dead_acl;   /* of its owner: goes with this policy */
+	struct arbiter *police;   /* whose receive bucket holds; NULL: none */
+	const struct acl *acl;    /* NULL: no rules */
+	struct acl *dead_acl;     /* of its owner: goes with this policy */
+	struct conns *dead_conns; /* likewise */
 };
 
 /* What stages know of a burst. A worker's scratch memory. */
@@ -35,6 +36,7 @@ struct inspect {
 	struct burst *burst;
 	uint32_t pinned; /* the frames that begin in header[] */
 	uint32_t parsed; /* those whose flow[] is there */
+	uint32_t now_s;  /* coarse */
 	unsigned int n_segs;
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
 	struct flow flow[BURST_MAX];

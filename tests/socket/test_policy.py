@@ -92,6 +92,10 @@ def acl(**fields):
     return {("acl", "NEAR/a"): {key.replace("_", "-"): value for key, value in fields.items()}}
 
 
+def answer(packet, *arguments):
+    return packet(*arguments, source=B4, to=A4)
+
+
 CASES = [
     Case("nothing", [Sent(PLAIN), In(PLAIN), Sent(broadcast(PLAIN)), In(broadcast(PLAIN)), Sent(OFFER), Sent(ADVERTISE),
                      Sent(ADVERTISEMENT), Sent(icmp(5))]),
@@ -202,6 +206,31 @@ CASES = [
                                       "local-port": "80"}}),
     Case("acl remote port", [Sent(tcp(1, 25), "acl"), Sent(tcp(25, 1)), In(tcp(25, 1))],
          objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="20-30")),
+    # The opener's side sends from A to B, its answers come from B to A.
+    Case("acl stateful out", [
+        In(answer(tcp, 80, 1000, 0x12), "acl"), Sent(tcp(1000, 80)), In(answer(tcp, 80, 1000, 0x12)),
+        Sent(tcp(1000, 80, 0x10)), In(answer(tcp, 80, 1000, 0x10, b"data")), In(answer(tcp, 80, 1001, 0x10), "acl"),
+        In(answer(tcp, 81, 1000, 0x10), "acl"), In(answer(tcp, 80, 1000, 0x02), "acl"), In(tcp(1000, 80, 0x10), "acl"),
+        Sent(udp(1000, 53)), In(answer(udp, 53, 1000)), In(answer(udp, 53, 1001), "acl"),
+        Sent(icmp(8)), In(answer(icmp, 0)), Sent(v6(udp, 1000, 53)), In(v6(udp, 53, 1000, source=B6, to=A6)),
+        In(v6(udp, 53, 1000), "acl"), Sent(ASKS), In(arp(2, B4, A4)),
+        # Closed: what closes it still passes; aborted: nothing more.
+        Sent(tcp(1000, 80, 0x11)), In(answer(tcp, 80, 1000, 0x11)), Sent(tcp(1000, 80, 0x10)),
+        In(answer(tcp, 80, 1000, 0x10)), In(answer(tcp, 80, 1000, 0x12), "acl"),
+        Sent(tcp(1000, 80)), In(answer(tcp, 80, 1000, 0x12)), Sent(tcp(1000, 80, 0x04)),
+        In(answer(tcp, 80, 1000, 0x10), "acl")],
+         objects={**acl(direction="out", action="allow", weight=10, stateful=True),
+                  ("acl", "NEAR/b"): {"direction": "in", "action": "deny", "weight": 1, "remote": "0.0.0.0/0"},
+                  ("acl", "NEAR/c"): {"direction": "in", "action": "deny", "weight": 1, "remote": "::/0"}}),
+    Case("acl stateful in", [
+        Sent(answer(tcp, 80, 1000, 0x12), "acl"), In(tcp(1000, 80)), Sent(answer(tcp, 80, 1000, 0x12)),
+        Sent(answer(tcp, 80, 1001, 0x12), "acl"), Sent(tcp(5, 6), "acl"), In(udp(1000, 80)),
+        Sent(answer(udp, 80, 1000), "acl")],
+         objects={**acl(direction="in", action="allow", weight=10, protocol="tcp", local_port="80", stateful=True),
+                  ("acl", "NEAR/b"): {"direction": "out", "action": "deny", "remote": "0.0.0.0/0"}}),
+    Case("acl stateful overruled", [Sent(tcp(1000, 80)), In(answer(tcp, 80, 1000, 0x12), "acl")],
+         objects={**acl(direction="out", action="allow", weight=10, stateful=True),
+                  ("acl", "NEAR/b"): {"direction": "in", "action": "deny", "weight": 11, "protocol": "tcp"}}),
     # RFC 1858, 3: a TCP header that the next fragment brings.
     Case("acl tiny fragment", [Sent(ip(TCP, bytes(8), fragment=0x2000), "obscure-headers"), In(PLAIN)],
          objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="25")),
