@@ -59,16 +59,28 @@ static bool has_word(const struct field *field, const char *text)
 	return false;
 }
 
+/* The parameter whose value comes next, without its name; NULL: none. */
+static const struct field *find_nameless(const struct command *cmd)
+{
+	foreach_field(param, cmd->verb->params)
+		if (param->flags & FIELD_ALONE && param->type != TYPE_BOOL &&
+		    !json_object_get(cmd->params, param->name))
+			return param;
+	return NULL;
+}
+
 /* FIELD VALUE pairs, and what stands alone. Returns an exit code. */
 static int parse_pairs(const struct cli *cli, struct command *cmd, int at, struct refusal *why)
 {
 	for (; at < cli->n_args; at += 2) {
-		const struct field *field = find_param(cmd, cli->args[at], why);
+		const struct field *nameless = find_nameless(cmd);
+		const struct field *field = nameless ? nameless
+						     : find_param(cmd, cli->args[at], why);
 		const char *text = at + 1 < cli->n_args ? cli->args[at + 1] : NULL;
 		json_t *value;
 
 		if (field && field->flags & FIELD_ALONE) {
-			text = "on";
+			text = nameless ? cli->args[at] : "on";
 			at--;
 		}
 		if (!field)

@@ -270,6 +270,8 @@ static int verb(void *ctx, const struct object_type *type, const struct verb *ve
 		*result = host_check(ctx);
 		return 0;
 	}
+	if (strcmp(type->name, "trace") == 0)
+		return trace_verb(ctx, verb, name, params, result, why);
 	if (strcmp(type->name, "capture") == 0)
 		return captures_verb(ctx, verb, name, params, result, why);
 	if (strcmp(type->name, "meter") == 0)

@@ -197,6 +197,10 @@ void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, con
 /* The endpoint, whose queues workers serve from now on, follows them. */
 void qos_join(struct runtime *rt, const struct rt_port *port, const struct endpoint *ep);
 
+/* trace.c */
+int trace_verb(struct runtime *rt, const struct verb *verb, const char *name, const json_t *params,
+	       json_t **result, struct refusal *why);
+
 /* status.c */
 void status_fill(void *ctx, const struct object_type *type, const json_t *obj, json_t *out);
 void status_list(void *ctx, const struct object_type *type, json_t *array);

@@ -379,6 +379,13 @@ static const struct field capture_params[] = {
 	END
 };
 
+static const struct field trace_params[] = {
+	{ "frame", TYPE_STRING, REQ | FIELD_ALONE, .max = 20000,
+	  .help = "the frame, in one word for the shell: 'tcp 10.0.0.1:1234 > 10.0.0.2:80 to web2 vlan 5', or in "
+		  "hexadecimal (docs/capture.md)" },
+	END
+};
+
 static const struct field capture_stop_params[] = {
 	{ "reason", TYPE_STRING, 0, .max = 127, .def = "", .help = "why, for `show`" },
 	END
@@ -444,6 +451,14 @@ static const struct verb capture_verbs[] = {
 	END
 };
 
+static const struct verb trace_verbs[] = {
+	{ "vport", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = trace_params,
+	  .help = "say what would become of a frame that a vport's VM sends" },
+	{ "uplink", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = trace_params,
+	  .help = "say what would become of a frame that comes from an uplink" },
+	END
+};
+
 static const struct verb event_verbs[] = {
 	{ "show", NULL, NAME_NONE, TAKES_PARAMS, GIVES_OBJECTS, .help = "show the last events" },
 	{ "watch", "subscribe", NAME_NONE, TAKES_PARAMS, GIVES_STREAM, .help = "show events as they happen" },
@@ -501,6 +516,11 @@ static const struct object_type softiov_types[] = {
 	  "into the switch. Queues are placed on workers by what serving them costs, and move while they "
 	  "run. `queue set` pins one; the pin is kept in the field `pins` of its vport or uplink. A pin to "
 	  "a worker that is not there has no effect until it is." },
+	{ "trace", "traces", OBJECT_SINGLETON, NULL, no_fields, trace_verbs,
+	  .help = "what the switch would do with a frame",
+	  .text = "Takes a frame through the switch's decisions, by the data path's own code, and says what each of them is and which rule "
+	  "makes it: `softiov trace vport web1 'udp 10.0.0.1:1234 > 10.0.0.2:53 to web2'`. Nothing is sent, learned or "
+	  "counted; limits of rate, and what the receiver's device does with the frame, are not part of it." },
 	{ "capture", "captures", 0, NULL, capture_fields, capture_verbs,
 	  .help = "frames written to a file, with what became of them",
 	  .text = "A capture takes the frames of vports and uplinks where they enter and leave the switch, on the VF path as on "

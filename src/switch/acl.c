@@ -351,7 +351,7 @@ static bool opens(struct inspect *inspect, const struct acl *acl, const struct a
 	const struct flow *flow = &inspect->flow[i];
 	struct conn_key key;
 
-	return !key_of(flow, rule->direction, rule->direction, &key) ||
+	return inspect->dry || !key_of(flow, rule->direction, rule->direction, &key) ||
 	       conn_open(acl->conns, &key, &rule->conn, flow->tcp, inspect->now_s);
 }
 
@@ -366,7 +366,8 @@ static const struct acl_rule *answers(struct inspect *inspect, const struct acl 
 	struct conn_key key;
 
 	if (!key_of(flow, denied_by->direction, other, &key) ||
-	    !conn_answers(acl->conns, &key, flow->tcp, inspect->now_s, &found) ||
+	    !(inspect->dry ? conn_would_answer : conn_answers)(acl->conns, &key, flow->tcp,
+							       inspect->now_s, &found) ||
 	    found.place >= acl->n_places)
 		return NULL;
 	rule = acl->stateful[found.place];

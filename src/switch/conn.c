@@ -305,26 +305,45 @@ bool conn_open(struct conns *c, const struct conn_key *key, const struct conn_ru
 
 /* --- answers --- */
 
-bool conn_answers(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
-		  struct conn_rule *rule)
+/* The connection that a frame answers, or NULL. */
+static struct conn *find_answered(struct conns *c, const struct conn_key *key, uint8_t tcp,
+				  uint32_t now_s, uint64_t *life, struct conn_rule *rule)
 {
-	uint64_t word[KEY_WORDS], life;
-	uint32_t add = ANSWERED;
+	uint64_t word[KEY_WORDS];
 	struct conn *conn;
 
 	memcpy(word, key, sizeof(word));
-	conn = find(c, word, hash_of(word), &life, rule);
-	if (conn == NULL || is_over(conn, life, now_s))
-		return false;
+	conn = find(c, word, hash_of(word), life, rule);
+	if (conn == NULL || is_over(conn, *life, now_s))
+		return NULL;
 	/* A SYN alone opens, and what is closed has no more to say. */
-	if ((tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	if ((tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN || (state_of(*life) & RSTS) != 0)
+		return NULL;
+	if ((state_of(*life) & FINS) == FINS && (tcp & TCP_SYN) != 0)
+		return NULL;
+	return conn;
+}
+
+bool conn_would_answer(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+		       struct conn_rule *rule)
+{
+	uint64_t life;
+
+	return find_answered(c, key, tcp, now_s, &life, rule) != NULL;
+}
+
+bool conn_answers(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+		  struct conn_rule *rule)
+{
+	uint32_t add = ANSWERED;
+	uint64_t life;
+	struct conn *conn = find_answered(c, key, tcp, now_s, &life, rule);
+
+	if (conn == NULL)
 		return false;
-	if ((state_of(life) & RSTS) != 0)
-		return false;
-	if ((state_of(life) & FINS) == FINS) {
-		/* Not `see`: closing has an end. */
-		return (tcp & TCP_SYN) == 0;
-	}
+	/* Not `see`: closing has an end. */
+	if ((state_of(life) & FINS) == FINS)
+		return true;
 	add |= ((tcp & TCP_FIN) != 0 ? FIN_OTHER : 0u) | ((tcp & TCP_RST) != 0 ? RST_OTHER : 0u);
 	see(conn, now_s);
 	add_state(conn, life, add);

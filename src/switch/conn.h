@@ -58,5 +58,8 @@ bool conn_open(struct conns *conns, const struct conn_key *key, const struct con
  * and then of which rule. */
 bool conn_answers(struct conns *conns, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
 		  struct conn_rule *rule);
+/* The same without remembering that there was such a frame. */
+bool conn_would_answer(struct conns *conns, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+		  struct conn_rule *rule);
 
 #endif

@@ -546,3 +546,83 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	for (unsigned int g = 0; g < fw->n_groups; g++)
 		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);
 }
+
+/* --- trace --- */
+
+/* A policy without what remembers frames. */
+static struct port_policy without_limits(const struct port_policy *policy)
+{
+	struct port_policy p = *policy;
+
+	p.police = NULL;
+	return p;
+}
+
+static void trace_end(struct forwarder *fw, const struct port_config *port, const struct frame *f,
+		      struct trace_end *end)
+{
+	const struct endpoint *ep = running_endpoint(port);
+
+	end->slot = ep != NULL ? (uint8_t)slot_of(port, ep) : PORT_ENDPOINTS;
+	end->reason = ep != NULL ? DROP_NONE : DROP_DOWN;
+	end->tagged = f->vid != port->pvid && !port->private_vlan;
+	if (ep != NULL && port->policy_in != NULL) {
+		struct port_policy policy = without_limits(port->policy_in);
+
+		if (policy_in(&fw->inspect, &policy, 1) == 0)
+			end->reason = fw->inspect.reason[0];
+	}
+}
+
+static void trace_frame(struct forwarder *fw, const struct switch_snapshot *s, uint16_t in_port,
+			struct frame *f, struct trace *trace)
+{
+	const struct port_config *in = &s->port[in_port];
+	struct last_way last = { .dest = MAC_BROADCAST };
+	uint64_t dest = 0, source = 0;
+
+	trace->stage = TRACE_ADMIT;
+	trace->reason = admit(in, f, &dest, &source);
+	if (trace->reason != DROP_NONE)
+		return;
+	trace->stage = TRACE_POLICY;
+	if (in->policy_out != NULL) {
+		struct port_policy policy = without_limits(in->policy_out);
+
+		if (policy_out(&fw->inspect, &policy, 1) == 0) {
+			trace->reason = fw->inspect.reason[0];
+			return;
+		}
+	}
+	trace->stage = TRACE_ROUTE;
+	trace->reason = route(fw, s, in, in_port, f, dest, source, &last);
+	if (trace->reason != DROP_NONE)
+		return;
+	trace->stage = TRACE_ARRIVED;
+	trace->flooded = last.dest == MAC_BROADCAST;
+	for (trace->n = 0; trace->n < fw->n_groups; trace->n++) {
+		struct trace_end *end = &trace->to[trace->n];
+
+		end->port = fw->group_port[trace->n];
+		trace_end(fw, &s->port[end->port], f, end);
+	}
+}
+
+bool switch_trace(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
+		  struct burst *burst, struct trace *trace)
+{
+	size_t size = sizeof(*snapshot) + snapshot->n_ports * sizeof(snapshot->port[0]);
+	struct switch_snapshot *s = malloc(size);
+
+	if (s == NULL)
+		return false;
+	memcpy(s, snapshot, size);
+	s->port[in_port].learns = false;
+	s->port[in_port].storm = NULL;
+	fw->n_groups = 0;
+	fw->flood_left = FLOOD_PIECES_MAX;
+	inspect_start(&fw->inspect, burst);
+	trace_frame(fw, s, in_port, &burst->frame[0], trace);
+	free(s);
+	return true;
+}

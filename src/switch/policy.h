@@ -37,6 +37,7 @@ struct inspect {
 	uint32_t pinned; /* the frames that begin in header[] */
 	uint32_t parsed; /* those whose flow[] is there */
 	uint32_t now_s;  /* coarse */
+	bool dry;        /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
 	struct flow flow[BURST_MAX];

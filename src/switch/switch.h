@@ -126,4 +126,32 @@ struct forwarder *forwarder_new(void); /* free() it */
 void switch_forward(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
 		    struct endpoint *in, struct burst *burst);
 
+/* --- control: what would become of a frame --- */
+
+enum trace_stage {
+	TRACE_ADMIT,  /* size, addresses, VLAN */
+	TRACE_POLICY, /* of the port that it comes from */
+	TRACE_ROUTE,
+	TRACE_ARRIVED, /* at the ports in to[] */
+};
+
+struct trace {
+	enum trace_stage stage;  /* as far as it got */
+	enum drop_reason reason; /* why no further */
+	bool flooded;            /* nobody is known to have its destination address */
+	unsigned int n;
+	struct trace_end {
+		uint16_t port;
+		uint8_t slot; /* of its endpoint; PORT_ENDPOINTS: none runs */
+		enum drop_reason
+			reason; /* why the port's policies do not let it in, or DROP_DOWN */
+		bool tagged;    /* it gets there with a tag */
+	} to[SWITCH_PORTS_MAX];
+};
+
+/* What switch_forward would decide about burst->frame[0], by the same functions; it is not sent, and nothing is learned.
+ * Limits of rate are left out. Rules count it for the calling thread. False: no memory. */
+bool switch_trace(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
+		  struct burst *burst, struct trace *trace);
+
 #endif
