@@ -75,14 +75,16 @@ static void tell_rules(struct telling *t, const struct rt_port *port, enum acl_d
 	for (unsigned int i = 0; i < port->acls.n; i++) {
 		const struct rt_acl *acl = &port->acls.acl[i];
 
-		if (acl->config == NULL || acl->rule.direction != direction)
+		if (acl->config == NULL)
 			continue;
-		any |= acl->rule.action != ACL_METER;
+		any |= acl->rule.action != ACL_METER && acl->rule.direction == direction;
 		if (mine(&acl->rule)->frames == 0)
 			continue;
 		*mine(&acl->rule) = (struct acl_counter){ 0 };
 		decided |= acl->rule.action != ACL_METER;
-		emit(t->out, "  rule %s %s it\n", obj_name(acl->config), words[acl->rule.action]);
+		/* One for the other direction has let its connection be opened. */
+		emit(t->out, "  rule %s %s it%s\n", obj_name(acl->config), words[acl->rule.action],
+		     acl->rule.direction == direction ? "" : ", since it answers");
 	}
 	if (any && !decided)
 		emit(t->out, "  rules: none decides\n");

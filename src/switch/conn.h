@@ -60,6 +60,6 @@ bool conn_answers(struct conns *conns, const struct conn_key *key, uint8_t tcp, 
 		  struct conn_rule *rule);
 /* The same without remembering that there was such a frame. */
 bool conn_would_answer(struct conns *conns, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
-		  struct conn_rule *rule);
+		       struct conn_rule *rule);
 
 #endif

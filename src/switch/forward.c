@@ -622,7 +622,10 @@ bool switch_trace(struct forwarder *fw, const struct switch_snapshot *snapshot, 
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
+	fw->inspect.dry = true;
+	fw->inspect.now_s = (uint32_t)(clock_ns() / 1000000000);
 	trace_frame(fw, s, in_port, &burst->frame[0], trace);
+	fw->inspect.dry = false;
 	free(s);
 	return true;
 }
