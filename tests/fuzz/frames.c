@@ -61,10 +61,15 @@ static uint32_t put_ip6(struct input *in, uint8_t *l3, const struct made_frame *
 
 static uint32_t put_l4(struct input *in, uint8_t *l4, const struct made_frame *f)
 {
+	/* DHCP's, of clients and servers */
+	static const uint16_t dports[] = { 80, 68, 546, 547 };
 	uint32_t size = f->proto == 17 ? 8 : f->proto == 132 ? 12 : 20;
+	uint8_t sport = in8(in);
 
-	store_be16(l4, in8(in));
-	store_be16(l4 + 2, 80);
+	store_be16(l4, sport);
+	store_be16(l4 + 2, dports[sport >> 6]);
+	if (f->proto == 58 || f->proto == 1)
+		l4[0] = sport; /* the type */
 	if (f->proto != 6)
 		return size;
 	store_be32(l4 + 4, 0xffffff00);
@@ -80,7 +85,7 @@ struct made_frame frame_make(struct input *in, uint8_t *bytes, uint32_t room, ui
 		MAC_VF,      MAC_VIRTIO, MAC_BROADCAST,  MAC_FUZZED,
 		MAC_FOREIGN, MAC_APART,  0x01005e000001, 0x0000c28001ull
 	};
-	static const uint8_t protos[] = { 6, 17, 132, 6, 6, 17, 41, 0 };
+	static const uint8_t protos[] = { 6, 17, 132, 6, 58, 17, 1, 0 };
 	uint8_t hdr[ETH_ADDRS_SIZE + 12 + 2 + 40 + 3 * 32 + 60 + 64] = { 0 };
 	uint8_t where = in8(in), what = in8(in), how = in8(in);
 	struct made_frame f = { .size = in16(in) % FUZZ_FRAME_MAX, .proto = protos[what >> 5] };

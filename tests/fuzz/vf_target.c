@@ -331,6 +331,7 @@ void vf_op_policy(struct vf_target *t, struct input *in)
 {
 	choose_policy(&t->policy, in);
 	t->g.vf->ops->set_policy(t->g.vf, &t->policy);
+	world_guards(t->w, in8(in));
 	tell_switch(t);
 }
 

@@ -369,13 +369,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, data + size };
 	struct vf_policy policy = { .mac = MAC_FUZZED };
 	static struct target t;
+	uint8_t how;
 
 	memset(&t, 0, sizeof(t));
 	net_guest_new(&t.g);
 	t.w = world_start(&t.g.net.endpoint);
-	policy.trunk = (in8(&in) & 1) != 0;
+	how = in8(&in);
+	policy.trunk = (how & 1) != 0;
 	bitmap_set(policy.vlans, VLAN_SHARED);
 	world_policy(t.w, &policy, &policy.mac, 1);
+	world_guards(t.w, how >> 1);
 	t.frame_at = net_guest_iova(&t.g, data_of(&t));
 	start(&t, &in);
 	FUZZ_CHECK(virtio_net_start(&t.g.net, &t.setup) == 0);

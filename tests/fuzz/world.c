@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "world.h"
 #include "frame/copy.h"
+#include "frame/ip.h"
 
 static struct world world;
 
@@ -36,6 +37,32 @@ static bool has_mac(const struct port_config *port, const uint8_t *mac)
 	return false;
 }
 
+/* Looks at what will be delivered, and in its own simple way: IPv4 that is no later fragment, IPv6 without extensions. */
+static void check_guards(const struct guard *guard, const struct frame *f)
+{
+	uint32_t at = f->body + 2u, end = f->size + f->body - ETH_ADDRS_SIZE, size;
+	bool v6 = f->ethertype == ETH_TYPE_IPV6;
+	uint8_t ip[40], l4[4], proto;
+
+	if (!guard_any(guard) || (!v6 && f->ethertype != ETH_TYPE_IPV4) || at + 40 + 4 > end)
+		return;
+	frame_read(f, at, ip, sizeof(ip));
+	size = v6 ? 40 : (ip[0] & 0xfu) * 4;
+	if (at + size + 4 > end || (!v6 && (load_be16(ip + 6) & IP4_FRAGMENT_OFFSET) != 0))
+		return;
+	frame_read(f, at + size, l4, sizeof(l4));
+	proto = v6 ? ip[6] : ip[9];
+	FUZZ_CHECK(ip[0] >> 4 == (v6 ? 6 : 4));
+	if (guard->dhcp && proto == IP_PROTO_UDP) {
+		FUZZ_CHECK(load_be16(l4) != (v6 ? 547 : 67) &&
+			   load_be16(l4 + 2) != (v6 ? 546 : 68));
+	} else if (guard->router && proto == (v6 ? IP_PROTO_ICMPV6 : IP_PROTO_ICMP)) {
+		FUZZ_CHECK(l4[0] != (v6 ? 134 : 9) && l4[0] != (v6 ? 137 : 5));
+	}
+	if (guard->n_addresses > 0 && !v6)
+		FUZZ_CHECK(ip[12] == 10 || ip[12] == 0);
+}
+
 static void check_frame(const struct world *w, const struct port_config *to, const struct frame *f)
 {
 	const struct port_config *from = &w->port[w->from];
@@ -51,6 +78,8 @@ static void check_frame(const struct world *w, const struct port_config *to, con
 	for (unsigned int i = 1; i < f->n_segs; i++)
 		size += f->more[i - 1].size;
 	FUZZ_CHECK(size + ETH_ADDRS_SIZE == (uint64_t)f->size + f->body);
+	if (w->from == PORT_FUZZED)
+		check_guards(&w->policy.guard, f);
 }
 
 /* Between the switch and each receiver. */
@@ -337,7 +366,25 @@ struct world *world_start(struct endpoint *ep)
 	ep->ops = &push_ops;
 	w->port[PORT_FUZZED].endpoint[0] = ep;
 	w->n_pushed = 0;
+	bucket_set(&w->storm, BUCKET_RATE_MIN, STORM_BURST(5), 0);
+	world_guards(w, 0);
 	return w;
+}
+
+void world_guards(struct world *w, uint8_t how)
+{
+	static const struct prefix address[] = { { PREFIX_IPV4, 8, { 10 } },
+						 { PREFIX_IPV6, 8, { 0xfd } } };
+	struct port_config *p = &w->port[PORT_FUZZED];
+	struct guard *guard = &w->policy.guard;
+
+	guard->dhcp = (how & 1) != 0;
+	guard->router = (how & 2) != 0;
+	guard->n_addresses = (how & 4) != 0 ? ARRAY_SIZE(address) : 0;
+	memcpy(guard->address, address, sizeof(address));
+	p->policy_out = policy_has_out(&w->policy) ? &w->policy : NULL;
+	p->storm = (how & 8) != 0 ? &w->storm : NULL;
+	publish(w);
 }
 
 /* Addresses of others are no guest's to take, as the daemon sees to (runtime.c, refresh_macs). */

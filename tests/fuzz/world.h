@@ -5,7 +5,8 @@
  *  2. Each frame that is pushed to a receiver is counted there, as received or by one drop reason.
  *  3. Only those receive a frame whom it is for: by address, by the sender's VLANs and by the receiver's. A
  *     plain frame arrives byte for byte.
- *  4. Afterwards the others still pass frames to each other, and, once its driver begins anew, with the
+ *  4. With guards on, nobody receives from the fuzzed guest what they stop, as it lies in what is delivered.
+ *  5. Afterwards the others still pass frames to each other, and, once its driver begins anew, with the
  *     fuzzed guest.
  *
  * Ports: 0 is the fuzzed guest's; an honest VF (82599) and an honest synthetic adapter; a port in a VLAN of
@@ -34,6 +35,8 @@ struct world {
 	struct vf_guest vf;
 	struct net_guest net;
 	struct endpoint apart, outside;
+	struct port_policy policy; /* of the fuzzed port */
+	struct bucket storm;
 	struct burst burst;
 	/* Of the burst under way: */
 	unsigned int from;
@@ -47,6 +50,8 @@ struct world *world_start(struct endpoint *ep);
 /* What the fuzzed port may do, from now on. */
 void world_policy(struct world *w, const struct vf_policy *policy, const uint64_t *macs,
 		  unsigned int n_macs);
+/* Bits: 1 DHCP guard, 2 router guard, 4 it has one address of each family, 8 it may send few frames to all. */
+void world_guards(struct world *w, uint8_t how);
 /* A worker's visit to a queue of a port, which need not have frames; the honest guests take what has come, or
  * keep it. */
 void world_serve_kept(struct world *w, unsigned int port, unsigned int q);
