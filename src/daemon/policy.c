@@ -49,12 +49,8 @@ void policy_retire(struct rt_port *port)
 int policy_update(struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	struct port_config *p = &port->sw->port[port->idx];
-	struct port_policy *policy;
-	int ret = vport_vlans_check(config, why);
+	struct port_policy *policy = calloc(1, sizeof(*policy));
 
-	if (ret < 0)
-		return ret;
-	policy = calloc(1, sizeof(*policy));
 	if (policy == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
 	guard_of(config, &policy->guard);

@@ -167,8 +167,7 @@ void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);
 /* The port's counters: its endpoints', also those that it had, and its own. */
 void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
 
-/* vlan.c: the mode that the port's fields say, and whether they contradict each other. */
-int vport_vlans_check(const json_t *config, struct refusal *why);
+/* vlan.c: the mode that the port's fields say. */
 void port_vlans(struct rt_port *port, const json_t *config);
 
 /* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */

@@ -9,6 +9,7 @@
 #include "softiov/schema.h"
 
 #include "model/acl.h"
+#include "model/vlans.h"
 
 #include <string.h>
 
@@ -493,7 +494,8 @@ static const struct object_type softiov_types[] = {
 	  .help = "a network adapter of one VM",
 	  .text = "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "
 	  "adapter (the synthetic), or through both as a failover pair; `path` says which one carries the "
-	  "traffic, and `reasons` why a VF that is wanted is not there." },
+	  "traffic, and `reasons` why a VF that is wanted is not there.",
+	  .check = vport_vlans_check },
 	{ "acl", "rules", OBJECT_STORED, "vport", acl_fields, acl_verbs,
 	  .help = "a rule on the frames of a vport",
 	  .text = "A rule of a vport's access control list allows, denies or meters frames by their addresses and, with a "

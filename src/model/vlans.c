@@ -3,6 +3,7 @@
 #include "model/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,4 +88,53 @@ char *vlans_format(const struct vlan_set *set)
 		emit(out, "none");
 	text_close(out);
 	return text;
+}
+
+unsigned int vlans_count(const struct vlan_set *set)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < N_VLANS / 64; i++)
+		n += (unsigned int)__builtin_popcountll(set->word[i]);
+	return n;
+}
+
+int vport_vlans_check(const json_t *vport, struct refusal *why)
+{
+	const char *mode = obj_str(vport, "private-vlan");
+	const char *text = obj_str(vport, "secondary-vlans");
+	struct vlan_set secondary;
+	unsigned int n;
+
+	obj_vlans(vport, "secondary-vlans", &secondary);
+	n = vlans_count(&secondary);
+	if (strcmp(mode, "none") == 0) {
+		if (n == 0)
+			return 0;
+		return refuse(
+			why, -EINVAL, "secondary-vlans", text,
+			"only private VLANs have secondary ones; set private-vlan to isolated, community or "
+			"promiscuous, or secondary-vlans to none");
+	}
+	if (obj_uint(vport, "vlan") == 0)
+		return refuse(why, -EINVAL, "vlan", "0",
+			      "a private VLAN needs its primary VLAN here (private-vlan is %s)",
+			      mode);
+	if (!obj_is(vport, "trunk", "none"))
+		return refuse(
+			why, -EINVAL, "trunk", obj_str(vport, "trunk"),
+			"a vport with a private VLAN is no trunk; set trunk or private-vlan to none");
+	if (vlan_set_has(&secondary, (uint16_t)obj_uint(vport, "vlan")))
+		return refuse(why, -EINVAL, "secondary-vlans", text,
+			      "%u is the primary VLAN (vlan); it cannot be a secondary one as well",
+			      (unsigned int)obj_uint(vport, "vlan"));
+	if (n == 0)
+		return refuse(why, -EINVAL, "secondary-vlans", text,
+			      "private-vlan %s needs a secondary VLAN here", mode);
+	if (n > 1 && strcmp(mode, "promiscuous") != 0)
+		return refuse(
+			why, -EINVAL, "secondary-vlans", text,
+			"private-vlan %s is in one secondary VLAN; only promiscuous has several",
+			mode);
+	return 0;
 }

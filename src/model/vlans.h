@@ -4,6 +4,7 @@
 #define MODEL_VLANS_H
 
 #include "model/object.h"
+#include "model/refusal.h"
 
 #include <stdbool.h>
 
@@ -12,5 +13,10 @@ bool vlans_parse(const char *text, struct vlan_set *set);
 
 /* The shortest list, sorted: malloc'd text. */
 char *vlans_format(const struct vlan_set *set);
+
+unsigned int vlans_count(const struct vlan_set *set);
+
+/* Whether the VLAN fields of a vport contradict each other: 0, or -EINVAL with `why`. */
+int vport_vlans_check(const json_t *vport, struct refusal *why);
 
 #endif

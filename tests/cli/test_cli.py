@@ -97,6 +97,8 @@ def test_usage(lab, words, line):
      "vport 'web1': mac: '02:00:00:00:00:02': vport 'web2' on switch 'lan' has it already"),
     ("vport set web1 owner nobody-such",
      "vport 'web1': owner: 'nobody-such': there is no such user"),
+    ("vport set web1 private-vlan isolated secondary-vlans 201",
+     "vport 'web1': vlan: '0': a private VLAN needs its primary VLAN here (private-vlan is isolated)"),
     ("vport set wbe1 vlan 5",
      "vport 'wbe1': there is no such vport; did you mean 'web1'? one of web1, web2"),
     ("vport add web1 switch lan",
