@@ -49,3 +49,22 @@ IDLE_VFS = 64
 WORKERS_RING = 4096  # room for what a worker does while the client, on the same core, sleeps
 WORKERS_BATCH = 256
 WORKERS_NAP_US = 20
+# Policies of both vports, a frame's whole way: rules that the frames do not match, connections, meters.
+POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 1000, 4096), "meter": (0, 1, 100)}
+
+
+def policy(case, n):
+    """(objects, flows): rules for n of what the case counts."""
+    if n == 0:
+        return {}, 1
+    if case == "stateful":
+        rules = {"p0/out": {"direction": "out", "action": "allow", "weight": 1, "stateful": True},
+                 "p1/in": {"direction": "in", "action": "allow", "weight": 1, "stateful": True}}
+        return {"acl": rules}, n
+    if case == "meter":
+        rules = {f"p{port}/{i}": {"direction": direction, "action": "meter", "remote": f"10.{i}.0.0/16"}
+                 for port, direction in enumerate(("out", "in")) for i in range(n)}
+        return {"acl": rules}, 1
+    rules = {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7, "remote": f"10.{1 + i // 250}.{i % 250}.0/24",
+                         "protocol": "udp", "local-port": str(i)} for i in range(n)}
+    return {"acl": rules}, 1

@@ -98,6 +98,12 @@ class Softiov:
             self.daemon.call("queue.set", name=queue["name"], worker=workers[int(queue["port"][1:])])
         self.signal(signal.SIGSTOP)
 
+    def add(self, objects):
+        """More of the configuration."""
+        self.signal(signal.SIGCONT)
+        self.daemon.call("config.apply", objects={**self.daemon.call("config.export")["objects"], **objects})
+        self.signal(signal.SIGSTOP)
+
     def ports(self, n, kind="syn"):
         if kind == "mixed":
             return [(self.vf if i % 2 == 0 else self.syn)[i] for i in range(n)]

@@ -68,7 +68,7 @@ def rows(data):
         if r["case"] == "idle":
             continue
         mpps = r["mpps"] or {}
-        case = r["case"] + "".join(f" {r[key]}" for key in ("ports", "queues", "workers") if key in r)
+        case = r["case"] + "".join(f" {r[key]}" for key in ("ports", "queues", "workers", "count") if key in r)
         latency = f"{r['p50_ns']:.0f}/{r['p99_ns']:.0f}" if r.get("p50_ns") else ""
         lines.append([case, str(r["size"]), r["contender"], number(mpps.get("median"), 2),
                       f"{mpps['min']:.2f}-{mpps['max']:.2f}" if mpps else "",
@@ -81,7 +81,7 @@ def rows(data):
 def ratio_rows(data):
     lines = [["case", "size", "softiov over", "metric", "ratio", "min-max", "n"]]
     for r in data["ratios"]:
-        case = r["case"] + "".join(f" {r[key]}" for key in ("ports", "queues") if key in r)
+        case = r["case"] + "".join(f" {r[key]}" for key in ("ports", "queues", "count") if key in r)
         lines.append([case, str(r["size"]), r["versus"], r["metric"], f"{r['ratio']:.2f}",
                       f"{r['min']:.2f}-{r['max']:.2f}", str(r["n"])])
     return lines

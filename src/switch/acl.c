@@ -321,6 +321,20 @@ static inline void count(const struct acl_rule *rule, const struct frame *f)
 	c->bytes += f->size;
 }
 
+/* In place of ports, the type of the message that answers. RFC 792: echo, timestamp; RFC 4443, 4: echo. */
+static bool icmp_key(const struct flow *flow, bool asks, struct conn_key *key)
+{
+	static const uint8_t answers[][2] = { { 8, 0 }, { 13, 14 }, { 128, 129 } };
+	uint8_t type = (uint8_t)(be16toh(flow->sport) >> 8);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(answers); i++)
+		if (type == answers[i][asks ? 0 : 1]) {
+			key->remote_port = answers[i][1];
+			return true;
+		}
+	return false;
+}
+
 /* False: no connection can be known by what this frame shows. */
 static bool key_of(const struct flow *flow, enum acl_direction direction, enum acl_direction opened,
 		   struct conn_key *key)
@@ -336,11 +350,10 @@ static bool key_of(const struct flow *flow, enum acl_direction direction, enum a
 	};
 	memcpy(key->remote, in ? flow->source : flow->dest, sizeof(key->remote));
 	memcpy(key->local, in ? flow->dest : flow->source, sizeof(key->local));
-	/* What an ICMP message answers has another type. */
-	if (flow->proto != IP_PROTO_ICMP && flow->proto != IP_PROTO_ICMPV6) {
-		key->remote_port = in ? flow->sport : flow->dport;
-		key->local_port = in ? flow->dport : flow->sport;
-	}
+	if (flow->proto == IP_PROTO_ICMP || flow->proto == IP_PROTO_ICMPV6)
+		return icmp_key(flow, direction == opened, key);
+	key->remote_port = in ? flow->sport : flow->dport;
+	key->local_port = in ? flow->dport : flow->sport;
 	return true;
 }
 

@@ -212,7 +212,7 @@ CASES = [
         Sent(tcp(1000, 80, 0x10)), In(answer(tcp, 80, 1000, 0x10, b"data")), In(answer(tcp, 80, 1001, 0x10), "acl"),
         In(answer(tcp, 81, 1000, 0x10), "acl"), In(answer(tcp, 80, 1000, 0x02), "acl"), In(tcp(1000, 80, 0x10), "acl"),
         Sent(udp(1000, 53)), In(answer(udp, 53, 1000)), In(answer(udp, 53, 1001), "acl"),
-        Sent(icmp(8)), In(answer(icmp, 0)), Sent(v6(udp, 1000, 53)), In(v6(udp, 53, 1000, source=B6, to=A6)),
+        In(answer(icmp, 0), "acl"), Sent(icmp(8)), In(answer(icmp, 0)), In(answer(icmp, 8), "acl"), Sent(v6(udp, 1000, 53)), In(v6(udp, 53, 1000, source=B6, to=A6)),
         In(v6(udp, 53, 1000), "acl"), Sent(ASKS), In(arp(2, B4, A4)),
         # Closed: what closes it still passes; aborted: nothing more.
         Sent(tcp(1000, 80, 0x11)), In(answer(tcp, 80, 1000, 0x11)), Sent(tcp(1000, 80, 0x10)),
