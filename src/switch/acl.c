@@ -18,6 +18,7 @@ enum lookup {
 /* Rules in their order: rule[id - 1]. */
 struct list {
 	struct classifier *by[N_LOOKUPS]; /* NULL: no rule is for it */
+	uint64_t serial;                  /* no two lists have the same */
 	bool mac_too;                     /* MAC rules that IP frames have to be asked about, too */
 	bool looks_at_ip;                 /* so it has to be read */
 	unsigned int n;
@@ -143,8 +144,10 @@ static bool list_build_one(struct list *list, enum lookup lookup, struct classif
 static bool list_build(struct list *list, classifier_build *build)
 {
 	struct classify_rule *rules = calloc(list->n + 1, sizeof(*rules));
+	static uint64_t n_lists;
 	bool ports = false, ok = rules != NULL;
 
+	list->serial = ++n_lists;
 	for (unsigned int i = 0; i < list->n; i++) {
 		ports |= has_ports(&list->rule[i]);
 		list->mac_too |= has_mac(&list->rule[i]);
@@ -290,19 +293,66 @@ static inline enum lookup lookup_of(const struct flow *flow)
 	return BY_MAC;
 }
 
-/* found[i]: the id of the rule for frame i of the set; 0: there is none. */
+/* The usual frame: untagged IPv4 without options or fragments, with a whole TCP header if it were TCP. Which rule is for
+ * it follows from these bytes alone. */
+static inline bool memo_key(const struct frame *f, struct acl_memo *key)
+{
+	const uint8_t *h = f->va;
+	uint32_t ports;
+
+	if (f->ethertype != ETH_TYPE_IPV4 || f->body != ETH_ADDRS_SIZE ||
+	    f->seg_size < FRAME_SIZE_MIN + 40 || h[14] != 0x45 || load_be16(h + 16) < 40 ||
+	    (load_be16(h + 20) & IP4_FRAGMENT) != 0)
+		return false;
+	memcpy(&key->addrs, h + 26, sizeof(key->addrs));
+	memcpy(&ports, h + 34, sizeof(ports));
+	key->rest = (uint64_t)h[23] << 32 | ports;
+	return true;
+}
+
+static inline struct acl_memo *memo_of(struct inspect *inspect, const struct acl_memo *key)
+{
+	uint64_t hash = (key->addrs ^ key->list ^ key->rest * 0xc2b2ae3d27d4eb4full) *
+			0x9e3779b97f4a7c15ull;
+
+	return &inspect->memo[hash >> 32 & (ACL_MEMOS - 1)];
+}
+
+static inline bool memo_has(const struct acl_memo *memo, const struct acl_memo *key)
+{
+	return ((memo->addrs ^ key->addrs) | (memo->rest ^ key->rest) | (memo->list ^ key->list)) ==
+	       0;
+}
+
+/* found[i]: the id of the rule for frame i of the set; 0: there is none. Frames that were looked up are parsed. */
 static void find(struct inspect *inspect, const struct list *list, uint32_t frames,
 		 uint32_t found[BURST_MAX])
 {
 	struct batch batch[N_LOOKUPS];
+	struct acl_memo key[BURST_MAX];
+	uint32_t new_keys = 0;
 
 	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
 		batch[lookup].n = 0;
 	for_each_frame(i, frames)
 	{
-		const struct flow *flow = inspect_flow(inspect, i);
-		enum lookup lookup = lookup_of(flow);
+		const struct flow *flow;
+		enum lookup lookup;
 
+		inspect_pin(inspect, i);
+		if (!list->mac_too && memo_key(&inspect->burst->frame[i], &key[i])) {
+			const struct acl_memo *memo;
+
+			key[i].list = list->serial;
+			memo = memo_of(inspect, &key[i]);
+			if (memo_has(memo, &key[i])) {
+				found[i] = memo->found;
+				continue;
+			}
+			new_keys |= BIT(i);
+		}
+		flow = inspect_flow(inspect, i);
+		lookup = lookup_of(flow);
 		found[i] = 0;
 		if (lookup != BY_MAC)
 			batch_add(&batch[lookup], flow, i);
@@ -311,6 +361,11 @@ static void find(struct inspect *inspect, const struct list *list, uint32_t fram
 	}
 	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
 		batch_find(list->by[lookup], &batch[lookup], found);
+	for_each_frame(i, new_keys)
+	{
+		key[i].found = found[i];
+		*memo_of(inspect, &key[i]) = key[i];
+	}
 }
 
 static inline void count(const struct acl_rule *rule, const struct frame *f)
@@ -361,7 +416,7 @@ static bool key_of(const struct flow *flow, enum acl_direction direction, enum a
 static bool opens(struct inspect *inspect, const struct acl *acl, const struct acl_rule *rule,
 		  unsigned int i)
 {
-	const struct flow *flow = &inspect->flow[i];
+	const struct flow *flow = inspect_flow(inspect, i);
 	struct conn_key key;
 
 	return inspect->dry || !key_of(flow, rule->direction, rule->direction, &key) ||
@@ -372,7 +427,7 @@ static bool opens(struct inspect *inspect, const struct acl *acl, const struct a
 static const struct acl_rule *answers(struct inspect *inspect, const struct acl *acl,
 				      const struct acl_rule *denied_by, unsigned int i)
 {
-	const struct flow *flow = &inspect->flow[i];
+	const struct flow *flow = inspect_flow(inspect, i);
 	enum acl_direction other = denied_by->direction == ACL_IN ? ACL_OUT : ACL_IN;
 	const struct acl_rule *rule;
 	struct conn_rule found;
@@ -422,7 +477,8 @@ uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_dir
 	{
 		const struct acl_rule *rule;
 
-		if (list->looks_at_ip && (inspect->flow[i].flags & FLOW_OBSCURE) != 0) {
+		if (list->looks_at_ip && (inspect->parsed >> i & 1) != 0 &&
+		    (inspect->flow[i].flags & FLOW_OBSCURE) != 0) {
 			frames = inspect_drop(inspect, frames, i, DROP_OBSCURE);
 			continue;
 		}

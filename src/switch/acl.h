@@ -57,6 +57,14 @@ struct acl_rule {
 	struct conn_rule conn;       /* what its connections know of it */
 };
 
+/* A worker's memory of what it found for a flow not long ago: of frames that need no parsing, memo_key(). */
+#define ACL_MEMOS 1024
+struct acl_memo {
+	uint64_t addrs, rest; /* of the header */
+	uint64_t list;        /* the serial number of the list of rules; 0: empty */
+	uint32_t found;
+};
+
 struct acl;
 struct inspect;
 

@@ -110,6 +110,7 @@ static void put_ip4(unsigned int i, uint8_t proto, uint16_t dport, uint16_t frag
 
 	store_be16(bytes[i] + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
 	ip[0] = 0x45;
+	store_be16(ip + 2, 60);
 	store_be16(ip + 6, fragment);
 	ip[9] = proto;
 	memcpy(ip + 12, (uint8_t[]){ 10, 1, 2, 3, 10, 9, 0, 1 }, 8);
@@ -267,13 +268,18 @@ static void test_order(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct acl *acl = build(cases[i].line, cases[i].n, NULL);
-		uint32_t passed;
 
-		start();
-		passed = acl_has_filter(acl, ACL_IN) ? acl_filter(&inspect, acl, ACL_IN, ALL) : ALL;
-		if (passed != cases[i].passed)
-			fail_msg("%s: %x passed instead of %x", cases[i].what, passed,
-				 cases[i].passed);
+		/* The second time from memory. */
+		for (unsigned int times = 0; times < 2; times++) {
+			uint32_t passed = ALL;
+
+			start();
+			if (acl_has_filter(acl, ACL_IN))
+				passed = acl_filter(&inspect, acl, ACL_IN, ALL);
+			if (passed != cases[i].passed)
+				fail_msg("%s: %x passed instead of %x", cases[i].what, passed,
+					 cases[i].passed);
+		}
 		acl_free(acl);
 	}
 }
@@ -333,6 +339,33 @@ static void test_counters(void **state)
 	acl_count(&counters.of[0][3], &sum);
 	assert_int_equal(sum.frames, 3 * 2);
 	acl_free(acl);
+}
+
+/* Flows that take each other's places in the memory of what was found, by two lists in turn. */
+static void test_memory(void **state)
+{
+	const struct line upper[] = {
+		{ ACL_IN, ACL_DENY, 0, "10.1.2.128/25", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	};
+	const struct line lower[] = {
+		{ ACL_IN, ACL_DENY, 1, NULL, NULL, TCP, ANY_PORT, { 0, 31 } },
+		{ ACL_IN, ACL_ALLOW, 0, "10.1.2.0/25", NULL, ANY_PROTOCOL, ANY_PORT, ANY_PORT },
+	};
+	struct acl *acl[2] = { build(upper, 1, NULL), build(lower, 2, NULL) };
+	unsigned int seed = 1;
+
+	for (unsigned int i = 0; i < 50000; i++) {
+		uint8_t octet = (uint8_t)rand_r(&seed), port = (uint8_t)(rand_r(&seed) % 64);
+		bool passes[2] = { octet < 128, port >= 32 };
+
+		start();
+		bytes[WEB][FRAME_SIZE_MIN + 15] = octet;
+		bytes[WEB][FRAME_SIZE_MIN + 23] = port;
+		assert_int_equal(acl_filter(&inspect, acl[i % 2], ACL_IN, BIT(WEB)) != 0,
+				 passes[i % 2]);
+	}
+	acl_free(acl[0]);
+	acl_free(acl[1]);
 }
 
 /* What WEB and DNS are answered by. */
@@ -400,9 +433,8 @@ static void test_stateful(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_out),
-		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_order),    cmocka_unit_test(test_out),
+		cmocka_unit_test(test_counters), cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_stateful),
 	};
 

@@ -41,6 +41,7 @@ struct inspect {
 	unsigned int n_segs;
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
 	struct flow flow[BURST_MAX];
+	struct acl_memo memo[ACL_MEMOS];
 	struct seg seg[BURST_SEGS + 2 * BURST_MAX];
 	uint8_t header[BURST_MAX][FLOW_PIN_SIZE] __attribute__((aligned(CACHE_LINE)));
 };
