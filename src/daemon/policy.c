@@ -46,6 +46,25 @@ void policy_retire(struct rt_port *port)
 	port->sw->changed = true;
 }
 
+bool policy_share(struct rt_port *uplink, bool shared)
+{
+	struct port_policy *policy;
+
+	if ((uplink->policy != NULL) == shared)
+		return true;
+	policy_retire(uplink);
+	if (!shared)
+		return true;
+	policy = calloc(1, sizeof(*policy));
+	if (policy == NULL)
+		return false;
+	policy->shared = true;
+	uplink->policy = policy;
+	uplink->sw->port[uplink->idx].policy_in = policy;
+	uplink->sw->changed = true;
+	return true;
+}
+
 int policy_update(struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	struct port_config *p = &port->sw->port[port->idx];

@@ -43,6 +43,7 @@ static void port_config_set(struct rt_port *port, const json_t *config)
 	json_decref(port->config);
 	port->config = (json_t *)config;
 	port->name = obj_name(config);
+	port->sw->divide = true;
 }
 
 static unsigned int port_free_idx(const struct rt_switch *sw)
@@ -101,6 +102,7 @@ static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const j
 void port_open(struct rt_port *port)
 {
 	port->removed = false;
+	port->sw->divide = true;
 	port->sw->port[port->idx].used = true;
 	port->sw->changed = true;
 }
@@ -171,6 +173,7 @@ static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned in
 	port->sw->port[port->idx].endpoint[slot] = NULL;
 	workers_del(rt->workers, ep);
 	runtime_publish(rt, port->sw);
+	port->sw->divide = true; /* its queues may have been active */
 	endpoint_stats_sum(ep, &sum);
 	stats_add(&port->gone, &sum);
 }
@@ -193,6 +196,7 @@ static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int 
 void port_remove(struct rt_port *port)
 {
 	port->removed = true;
+	port->sw->divide = true;
 	port->sw->port[port->idx].used = false;
 	port->sw->changed = true;
 }
@@ -519,7 +523,7 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	if (port == NULL)
 		return why->code;
 	vport_rules(port, config);
-	ret = qos_check(config, why);
+	ret = qos_check(rt, port, config, why);
 	if (ret == 0)
 		ret = policy_update(port, config, why);
 	if (ret == 0)
@@ -602,7 +606,7 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 {
 	struct vf_policy policy;
 	bool new_pins;
-	int ret = qos_check(config, why);
+	int ret = qos_check(rt, port, config, why);
 
 	if (ret == 0)
 		ret = vport_adapters(rt, port, config, why);
@@ -682,6 +686,8 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	if (ret < 0)
 		refuse_err(why, "device", obj_str(config, "device"), &err);
 	else
+		ret = qos_check_uplink(rt, port, config, why);
+	if (ret == 0)
 		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
 	if (ret < 0)
 		port_free(rt, port);
@@ -690,10 +696,13 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	return ret;
 }
 
-int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config)
+int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	bool new_pins = obj_changed(port->config, config, "pins");
+	int ret = qos_check_uplink(rt, port, config, why);
 
+	if (ret < 0)
+		return ret;
 	port_vlans(port, config);
 	port_config_set(port, config);
 	if (new_pins)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rates: from configuration to the ports' arbiters (src/switch/arbiter.h). */
+/* Rates: from configuration to the ports' arbiters (src/switch/arbiter.h), and the division of the uplinks' link
+ * between the vports of a switch (src/switch/share.h). */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
 #include "model/units.h"
@@ -17,6 +19,13 @@ struct arbiter *qos_arbiter_new(void)
 	return a;
 }
 
+static bool is_vport_of(const struct rt_port *port, const struct rt_switch *sw)
+{
+	return port->sw == sw && port->kind == PORT_OF_VPORT && !port->removed;
+}
+
+/* --- what is refused --- */
+
 static int rate_check(const json_t *config, const char *field, struct refusal *why)
 {
 	uint64_t rate = obj_uint(config, field);
@@ -26,22 +35,139 @@ static int rate_check(const json_t *config, const char *field, struct refusal *w
 	if (rate == 0 || rate >= BUCKET_RATE_MIN)
 		return 0;
 	value = units_format(UNITS_RATE, rate);
-	ret = refuse_value(why, field, value, "0 for no limit, or a rate of at least %dkbit",
+	ret = refuse_value(why, field, value, "0 for none, or a rate of at least %dkbit",
 			   BUCKET_RATE_MIN / 1000);
 	free(value);
 	return ret;
 }
 
-int qos_check(const json_t *config, struct refusal *why)
+static uint64_t rate_of(const struct rt_port *uplink, const json_t *config)
 {
-	int ret = rate_check(config, "max-tx", why);
+	uint64_t rate = obj_uint(config, "max-rate");
+	struct uplink_info info;
 
-	return ret < 0 ? ret : rate_check(config, "max-rx", why);
+	if (rate != 0)
+		return rate;
+	uplink_info(uplink->uplink, &info);
+	return info.speed_bps;
 }
+
+/* What the switch's uplinks carry, but for `skip`; 0: there is none that says. */
+static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw,
+			  const struct rt_port *skip)
+{
+	const struct rt_port *port;
+	uint64_t rate = 0;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
+		    port != skip && port->uplink != NULL)
+			rate += rate_of(port, port->config);
+	return rate;
+}
+
+/* The vports' minima, but for that of `skip`. */
+static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw,
+		       const struct rt_port *skip)
+{
+	const struct rt_port *port;
+	uint64_t sum = 0;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		if (is_vport_of(port, sw) && port != skip)
+			sum += obj_uint(port->config, "min-tx");
+	return sum;
+}
+
+/* Whether a minimum of `own`, the value of `field`, and `others` are in `link`. */
+static int fits(const char *field, uint64_t own, uint64_t others, uint64_t link,
+		struct refusal *why)
+{
+	char *value = units_format(UNITS_RATE, own), *sum = units_format(UNITS_RATE, own + others);
+	char *all = units_format(UNITS_RATE, link);
+	int ret = 0;
+
+	if (link == 0 || own == 0 || own + others <= link)
+		ret = 0;
+	else if (own > link)
+		ret = refuse_value(why, field, value,
+				   "at most %s, which is all that the switch's uplinks carry", all);
+	else
+		ret = refuse(
+			why, -EINVAL, field, value,
+			"the minima of the switch would add up to %s, and its uplinks carry %s",
+			sum, all);
+	free(value);
+	free(sum);
+	free(all);
+	return ret;
+}
+
+int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+	      struct refusal *why)
+{
+	static const char *const rates[] = { "max-tx", "max-rx", "min-tx" };
+	uint64_t min = obj_uint(config, "min-tx"), max = obj_uint(config, "max-tx");
+	uint64_t others = minima(rt, port->sw, port) + obj_uint(port->sw->config, "default-min");
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++)
+		if (rate_check(config, rates[i], why) < 0)
+			return why->code;
+	if (min != 0 && obj_uint(config, "weight") != 0)
+		return refuse(
+			why, -EINVAL, "weight", NULL,
+			"a vport has a minimum in bits a second (min-tx) or a weight, not both");
+	if (max != 0 && min > max)
+		return refuse(why, -EINVAL, "min-tx", NULL, "the minimum is above max-tx");
+	return fits("min-tx", min, others, link_rate(rt, port->sw, NULL), why);
+}
+
+int qos_check_switch(const struct runtime *rt, const struct rt_switch *sw, const json_t *config,
+		     struct refusal *why)
+{
+	if (rate_check(config, "default-min", why) < 0)
+		return why->code;
+	return fits("default-min", obj_uint(config, "default-min"), minima(rt, sw, NULL),
+		    link_rate(rt, sw, NULL), why);
+}
+
+int qos_check_uplink(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+		     struct refusal *why)
+{
+	uint64_t rate = rate_of(port, config), sum = minima(rt, port->sw, NULL);
+	char *value, *all;
+	int ret = rate_check(config, "max-rate", why);
+
+	sum += obj_uint(port->sw->config, "default-min");
+	if (ret < 0 || rate == 0 || rate + link_rate(rt, port->sw, port) >= sum)
+		return ret;
+	value = units_format(UNITS_RATE, rate);
+	all = units_format(UNITS_RATE, sum);
+	ret = refuse(why, -EINVAL, "max-rate", value,
+		     "the minima of the switch's vports add up to %s, which is more", all);
+	free(value);
+	free(all);
+	return ret;
+}
+
+/* --- a vport's own rates --- */
 
 void qos_join(struct runtime *rt, const struct rt_port *port, const struct endpoint *ep)
 {
-	workers_limit(rt->workers, ep, bucket_limits(&port->arbiter->tx) ? port->arbiter : NULL);
+	struct arbiter *a = port->arbiter;
+	bool limits = bucket_limits(&a->tx) || atomic_load(&a->member) != NULL;
+
+	workers_limit(rt->workers, ep, limits ? a : NULL);
+}
+
+static void join_all(struct runtime *rt, const struct rt_port *port)
+{
+	for (unsigned int slot = 0; slot < PORT_ENDPOINTS; slot++) {
+		const struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
+
+		if (ep != NULL)
+			qos_join(rt, port, ep);
+	}
 }
 
 void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config)
@@ -53,10 +179,121 @@ void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, con
 		bucket_set(&port->arbiter->tx, obj_uint(config, "max-tx"), burst, now_ns);
 	if (new_burst || obj_changed(was, config, "max-rx"))
 		bucket_set(&port->arbiter->rx, obj_uint(config, "max-rx"), burst, now_ns);
-	for (unsigned int slot = 0; slot < PORT_ENDPOINTS; slot++) {
-		const struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
+	join_all(rt, port);
+}
 
-		if (ep != NULL)
-			qos_join(rt, port, ep);
+/* --- the division of the link --- */
+
+/* Who has a minimum of its own; all others are the default flow. */
+static bool has_own(const struct rt_port *port)
+{
+	return obj_uint(port->config, "min-tx") != 0 || obj_uint(port->config, "weight") != 0;
+}
+
+/* What is to be divided. */
+struct division {
+	uint64_t rate; /* of the link; 0: nothing is */
+	unsigned int n_own;
+	uint64_t minima, weights; /* sums, the default flow's included */
+};
+
+static void division_of(const struct runtime *rt, const struct rt_switch *sw, struct division *d)
+{
+	uint64_t default_min = obj_uint(sw->config, "default-min");
+	bool wanted = default_min != 0;
+	const struct rt_port *port;
+
+	*d = (struct division){ .minima = default_min };
+	if (default_min == 0)
+		d->weights = obj_uint(sw->config, "default-weight");
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed)
+			wanted |= obj_uint(port->config, "max-rate") != 0;
+		if (!is_vport_of(port, sw) || !has_own(port))
+			continue;
+		wanted = true;
+		d->n_own++;
+		d->minima += obj_uint(port->config, "min-tx");
+		d->weights += obj_uint(port->config, "weight");
+	}
+	if (wanted)
+		d->rate = link_rate(rt, sw, NULL);
+}
+
+/* Minima are parts of the link; weights divide what these leave. */
+static uint64_t part_of(const struct division *d, uint64_t min, uint64_t weight)
+{
+	double left = d->minima < d->rate ? (double)(d->rate - d->minima) : 0;
+	double rate = min != 0 ? (double)min : left * (double)weight / (double)d->weights;
+	uint64_t part = (uint64_t)(rate / (double)d->rate * SHARE_WHOLE);
+
+	return part > 0 ? part : 1;
+}
+
+static void members_set(struct runtime *rt, struct rt_switch *sw, const struct division *d)
+{
+	struct share *share = sw->share;
+	struct rt_port *port;
+	unsigned int n = 1;
+
+	if (share != NULL)
+		share->member[0].part = part_of(d, obj_uint(sw->config, "default-min"),
+						obj_uint(sw->config, "default-weight"));
+	LIST_FOREACH(port, &rt->ports, next) {
+		struct share_member *m = share != NULL ? &share->member[0] : NULL;
+
+		if (!is_vport_of(port, sw))
+			continue;
+		if (share != NULL && has_own(port)) {
+			m = &share->member[n++];
+			m->part = part_of(d, obj_uint(port->config, "min-tx"),
+					  obj_uint(port->config, "weight"));
+		}
+		atomic_store_explicit(&port->arbiter->member, m, memory_order_release);
+		join_all(rt, port);
+	}
+}
+
+static void divide(struct runtime *rt, struct rt_switch *sw, const struct division *d)
+{
+	struct share *old = sw->share, *share = NULL;
+	struct rt_port *port;
+
+	if (old == NULL && d->rate == 0)
+		return;
+	if (d->rate != 0) {
+		share = share_new(d->rate, 1 + d->n_own, clock_ns());
+		if (share == NULL) {
+			log_err("switch", "'%s': no memory to divide its link anew", sw->name);
+			sw->divide = true;
+			return;
+		}
+	}
+	sw->share = share;
+	members_set(rt, sw, d);
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
+		    !policy_share(port, share != NULL))
+			sw->divide = true;
+	/* Removed vports' queues may still be served. */
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->sw == sw && port->removed)
+			atomic_store_explicit(&port->arbiter->member, NULL, memory_order_release);
+	worker_quiesce(rt->workers);
+	free(old);
+}
+
+void qos_follow(struct runtime *rt)
+{
+	struct rt_switch *sw;
+	struct division d;
+
+	LIST_FOREACH(sw, &rt->switches, next) {
+		division_of(rt, sw, &d);
+		if (!sw->divide && d.rate == sw->divided_rate)
+			continue;
+		sw->divide = false;
+		sw->divided_rate = d.rate;
+		divide(rt, sw, &d);
 	}
 }

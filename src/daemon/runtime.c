@@ -39,6 +39,7 @@ static void switch_config(struct runtime *rt, struct rt_switch *sw, const json_t
 	json_decref(sw->config);
 	sw->config = (json_t *)config;
 	sw->name = obj_name(config);
+	sw->divide = true;
 	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(config, "fdb-limit"));
 	vfu_lock(rt->vfu);
 	sw->controller.any_filters = obj_is(config, "filters", "any");
@@ -52,10 +53,15 @@ static int switch_add(struct runtime *rt, const json_t *config, struct refusal *
 
 	if (sw == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
-	ret = switch_init(&sw->sw, (uint32_t)obj_uint(config, "fdb-limit"));
+	ret = qos_check_switch(rt, sw, config, why);
+	if (ret == 0) {
+		ret = switch_init(&sw->sw, (uint32_t)obj_uint(config, "fdb-limit"));
+		if (ret < 0)
+			refuse(why, ret, NULL, NULL, "out of memory");
+	}
 	if (ret < 0) {
 		free(sw);
-		return refuse(why, ret, NULL, NULL, "out of memory");
+		return ret;
 	}
 	switch_config(rt, sw, config);
 	LIST_INSERT_HEAD(&rt->switches, sw, next);
@@ -76,6 +82,8 @@ static int switch_set(struct runtime *rt, struct rt_switch *sw, const json_t *co
 				    in_use);
 	}
 	ret = vfs_of_models_fit(rt, sw, (unsigned int)vfs, why);
+	if (ret == 0)
+		ret = qos_check_switch(rt, sw, config, why);
 	if (ret < 0)
 		return ret;
 	switch_config(rt, sw, config);
@@ -89,6 +97,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	worker_quiesce(rt->workers);
 	switch_fini(&sw->sw);
 	policies_free(sw->retired);
+	free(sw->share);
 	json_decref(sw->config);
 	free(sw);
 }
@@ -167,6 +176,7 @@ static void settled(void *ctx, bool committed)
 		if (vports_take_vfs(rt, sw))
 			sw->changed = true;
 	captures_follow(rt);
+	qos_follow(rt);
 	publish_changed(rt);
 }
 
@@ -235,7 +245,7 @@ static int change_port(struct runtime *rt, enum port_kind kind, const json_t *ol
 					     : uplink_add(rt, new_obj, why);
 	}
 	return kind == PORT_OF_VPORT ? vport_set(rt, port, new_obj, why)
-				     : uplink_set(rt, port, new_obj);
+				     : uplink_set(rt, port, new_obj, why);
 }
 
 static int change(void *ctx, const struct object_type *type, const json_t *old_obj,
@@ -460,6 +470,7 @@ void runtime_tick(struct runtime *rt)
 	LIST_FOREACH(sw, &rt->switches, next)
 		fdb_age(sw->sw.learned, (uint32_t)(now_ns / 1000000000),
 			(uint32_t)obj_uint(sw->config, "fdb-age"));
+	qos_follow(rt);
 	publish_changed(rt);
 }
 

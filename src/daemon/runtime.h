@@ -49,7 +49,10 @@ struct rt_switch {
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
 	bool changed;                /* port[] is to be published */
-	bool removed;                /* to be freed when the transaction settles */
+	struct share *share;         /* how the uplinks' link is divided; NULL: it is not */
+	uint64_t divided_rate;
+	bool divide;  /* it is to be divided anew */
+	bool removed; /* to be freed when the transaction settles */
 };
 
 enum port_kind {
@@ -142,7 +145,7 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
 int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why);
-int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config);
+int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
 /* Puts the port into the switch's table. Not before it is whole: making room for it publishes its switch, and it
  * may yet be refused. */
 void port_open(struct rt_port *port);
@@ -172,6 +175,8 @@ void port_vlans(struct rt_port *port, const json_t *config);
 
 /* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */
 int policy_update(struct rt_port *port, const json_t *config, struct refusal *why);
+/* What goes to the uplink is counted for its vports' shares, or no more. False without memory. */
+bool policy_share(struct rt_port *uplink, bool shared);
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
@@ -190,7 +195,14 @@ void captures_free(struct runtime *rt);
 
 /* qos.c: how much the port may send and receive. */
 struct arbiter *qos_arbiter_new(void); /* free() it; NULL without memory */
-int qos_check(const json_t *config, struct refusal *why);
+int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+	      struct refusal *why);
+int qos_check_switch(const struct runtime *rt, const struct rt_switch *sw, const json_t *config,
+		     struct refusal *why);
+int qos_check_uplink(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+		     struct refusal *why);
+/* Divides uplinks' links anew where something has changed: a switch's `divide`, or a link's speed. */
+void qos_follow(struct runtime *rt);
 /* A vport's rates, which were checked; `was`: those that hold now, or NULL. */
 void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config);
 /* The endpoint, whose queues workers serve from now on, follows them. */

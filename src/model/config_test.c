@@ -176,7 +176,7 @@ static void test_refusals(void **state)
 		  "switch 'lan': its fields must be {FIELD: VALUE}" },
 		{ "{\"switch\": {\"lan\": {\"vfz\": 5}}}", -EINVAL,
 		  "switch 'lan': vfz: there is no such field; did you mean 'vfs'? one of vfs, filters, fdb-age, "
-		  "fdb-limit" },
+		  "fdb-limit, default-min, default-weight" },
 		{ "{\"switch\": {\"lan\": {\"vfs\": 257}}}", -EINVAL,
 		  "switch 'lan': vfs: '257' is not allowed: a number from 0 to 256" },
 		{ "{\"switch\": {\"lan\": {\"vfs\": [1]}}}", -EINVAL,

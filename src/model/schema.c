@@ -84,6 +84,11 @@ static const struct field switch_fields[] = {
 	  .help = "how long an address learned on an uplink is kept without traffic; 0 for ever" },
 	{ "fdb-limit", TYPE_UINT, 0, 0, 1048576, .def = "4096", .unit = "addresses",
 	  .help = "addresses learned at most on each uplink" },
+	{ "default-min", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	  .help = "what vports without min-tx and weight may send to uplinks at least, all together, while more is to be sent "
+		  "than they carry. 0: see default-weight" },
+	{ "default-weight", TYPE_UINT, 0, 1, 100, .def = "1",
+	  .help = "their share, all together, against the weights of other vports" },
 	PROBLEM,
 	{ "vports", TYPE_UINT, STAT | COL, .help = "vports on the switch" },
 	{ "vfs-in-use", TYPE_UINT, STAT | COL, .help = "VFs that vports hold" },
@@ -138,6 +143,11 @@ static const struct field vport_fields[] = {
 	  .help = "what the VM may send at most; more waits in its own queues. 0: as much as it can" },
 	{ "max-rx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
 	  .help = "what the VM may receive at most; more is dropped. 0: as much as it can" },
+	{ "min-tx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	  .help = "what the VM may send to uplinks at least, while more is to be sent than they carry. 0: see weight" },
+	{ "weight", TYPE_UINT, 0, 0, 100, .def = "0",
+	  .help = "its share, against the other weights of the switch, of what min-tx of others leaves it of the uplinks; "
+		  "0: it is one of those that share default-min or default-weight of the switch" },
 	{ "burst", TYPE_SIZE, 0, 0, 1ull << 30, .unit = "B", .def = "0",
 	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
 		  "allow in 20 ms" },
@@ -192,6 +202,8 @@ static const struct field uplink_fields[] = {
 	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
 	  .help = "native VLAN: of untagged frames; 0 for none" },
 	{ "trunk", TYPE_VLANS, 0, .def = "all", .help = "VLANs that pass tagged" },
+	{ "max-rate", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	  .help = "what vports may send to it, all together; more waits in their own queues. 0: what its link says" },
 	{ "pins", TYPE_PINS, 0, .def = "none", .words = words_uplink_queue,
 	  .help = "queues that are kept on a worker; `queue set` writes it" },
 	PROBLEM,

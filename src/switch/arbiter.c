@@ -5,22 +5,44 @@
 
 #define MEAN_SIZE_FIRST 1514
 
-unsigned int arbiter_room(const struct arbiter *a, uint32_t mean_size, uint64_t now_ns)
+static struct share_member *member_of(const struct arbiter *a)
 {
-	int64_t bytes, n;
+	return atomic_load_explicit(&a->member, memory_order_acquire);
+}
 
-	if (!bucket_limits(&a->tx))
-		return BURST_MAX;
-	bytes = bucket_bytes(&a->tx, now_ns);
-	if (bytes <= 0)
-		return 0;
-	n = bytes / (mean_size != 0 ? mean_size : MEAN_SIZE_FIRST) + 1;
-	return n < BURST_MAX ? (unsigned int)n : BURST_MAX;
+static unsigned int frames_in(int64_t bytes, const struct arbiter_queue *q)
+{
+	int64_t n = bytes / (q->mean_size != 0 ? q->mean_size : MEAN_SIZE_FIRST) + 1;
+
+	return bytes <= 0 ? 0 : n < BURST_MAX ? (unsigned int)n : BURST_MAX;
+}
+
+unsigned int arbiter_room(const struct arbiter *a, struct arbiter_queue *q, uint64_t now_ns)
+{
+	struct share_member *m = member_of(a);
+	unsigned int room = BURST_MAX, n;
+
+	if (m != NULL)
+		room = frames_in(share_bytes(m, now_ns), q);
+	if (room == 0 || !bucket_limits(&a->tx))
+		return room;
+	n = frames_in(bucket_bytes(&a->tx, now_ns), q);
+	/* While it waits for its own rate, others may have its part. */
+	if (n == 0 && m != NULL)
+		share_leave(m, &q->share);
+	return n < room ? n : room;
 }
 
 uint64_t arbiter_wait(const struct arbiter *a, uint64_t now_ns)
 {
-	return bucket_wait(&a->tx, now_ns);
+	const struct share_member *m = member_of(a);
+	uint64_t own = 0, others = 0;
+
+	if (bucket_limits(&a->tx) && bucket_bytes(&a->tx, now_ns) <= 0)
+		own = bucket_wait(&a->tx, now_ns);
+	if (m != NULL && share_bytes(m, now_ns) <= 0)
+		others = share_wait(m, now_ns);
+	return own > others ? own : others;
 }
 
 static void count(_Atomic uint64_t *frames, _Atomic uint64_t *bytes, uint64_t n_frames,
@@ -30,17 +52,30 @@ static void count(_Atomic uint64_t *frames, _Atomic uint64_t *bytes, uint64_t n_
 	atomic_fetch_add_explicit(bytes, n_bytes, memory_order_relaxed);
 }
 
-uint64_t arbiter_served(struct arbiter *a, const struct burst *burst, bool waited, uint64_t now_ns)
+void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct burst *burst,
+		    uint64_t uplink_bytes, uint64_t now_ns)
 {
+	struct share_member *m = member_of(a);
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < burst->n; i++)
 		bytes += frame_wire_size(&burst->frame[i]);
 	if (bucket_limits(&a->tx))
 		bucket_take(&a->tx, bytes, now_ns);
-	if (waited)
+	if (m != NULL)
+		share_sent(m, &q->share, uplink_bytes, now_ns);
+	if (q->waited)
 		count(&a->waited_frames, &a->waited_bytes, burst->n, bytes);
-	return bytes;
+	if (burst->n > 0)
+		q->mean_size = (uint32_t)(bytes / burst->n);
+	q->waited = false;
+}
+
+/* A stage of uplinks: it lets all pass. */
+void share_count(struct inspect *inspect, uint32_t frames)
+{
+	for_each_frame(i, frames)
+		inspect->uplink_bytes += frame_wire_size(&inspect->burst->frame[i]);
 }
 
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames)

@@ -8,6 +8,9 @@
  * What the VM receives cannot wait like that: the frames lie in rings of senders that have others to send
  * to. So that is policed: what exceeds the rate is dropped where it would enter the vport.
  *
+ * Its part of the uplinks' link (switch/share.h) it gets in the same way: a vport that has had it waits, with all
+ * that it sends, as long as others want theirs.
+ *
  * One for each port, for all queues of its adapters, whatever workers serve them. It lives as long as the
  * port does, outside of snapshots; control changes its rates while workers use it.
  */
@@ -15,11 +18,12 @@
 #define SOFTIOV_SWITCH_ARBITER_H
 
 #include "frame/queue.h"
-#include "switch/bucket.h"
+#include "switch/share.h"
 
 struct arbiter {
-	struct bucket tx; /* what the VM sends */
-	struct bucket rx; /* what it receives */
+	struct bucket tx;                      /* what the VM sends */
+	struct bucket rx;                      /* what it receives */
+	_Atomic(struct share_member *) member; /* of the uplinks' link; NULL: that is not divided */
 	/* Frames that waited for the transmit bucket, and that the receive bucket did not let in. */
 	_Atomic uint64_t waited_frames, waited_bytes;
 	_Atomic uint64_t policed_frames, policed_bytes;
@@ -33,16 +37,24 @@ static inline uint32_t frame_wire_size(const struct frame *f)
 	return f->size + (f->size - f->hdr_size - 1) / f->mss * f->hdr_size;
 }
 
-/* Frames that a queue may be served with now, BURST_MAX at most, if they are of `mean_size` like those that it had
- * last (0: unknown). */
-unsigned int arbiter_room(const struct arbiter *a, uint32_t mean_size, uint64_t now_ns);
+/* What is known of a queue. */
+struct arbiter_queue {
+	uint32_t mean_size; /* of the frames that it had last */
+	bool waited;        /* it was refused at the last visit */
+	struct share_queue share;
+};
+
+/* Frames that the queue may be served with now, BURST_MAX at most, if they are as long as its last ones. */
+unsigned int arbiter_room(const struct arbiter *a, struct arbiter_queue *q, uint64_t now_ns);
 /* After how many nanoseconds to ask again, if that was none. */
 uint64_t arbiter_wait(const struct arbiter *a, uint64_t now_ns);
-/* The queue was served with these frames; `waited`: it had been refused before. Returns their bytes. */
-uint64_t arbiter_served(struct arbiter *a, const struct burst *burst, bool waited, uint64_t now_ns);
+/* The queue was served with these frames, perhaps none; so many of their bytes went to uplinks. */
+void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct burst *burst,
+		    uint64_t uplink_bytes, uint64_t now_ns);
 
 struct inspect;
-/* A policy's stage (policy.h). */
+/* Policies' stages (policy.h). */
+void share_count(struct inspect *inspect, uint32_t frames);
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames);
 
 #endif

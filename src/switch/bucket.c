@@ -53,6 +53,19 @@ int64_t bucket_bytes(const struct bucket *b, uint64_t now_ns)
 	return (int64_t)(((now - empty_since(b, empty, now)) << BUCKET_COST_SHIFT) / cost);
 }
 
+bool bucket_is_full(const struct bucket *b, uint64_t now_ns)
+{
+	return atomic_load_explicit(&b->empty, memory_order_relaxed) +
+		       atomic_load_explicit(&b->depth, memory_order_relaxed) <=
+	       time_of(now_ns);
+}
+
+uint64_t bucket_time(const struct bucket *b, uint64_t bytes)
+{
+	return cost_of(atomic_load_explicit(&b->cost, memory_order_relaxed), bytes) >>
+	       BUCKET_TIME_SHIFT;
+}
+
 void bucket_take(struct bucket *b, uint64_t bytes, uint64_t now_ns)
 {
 	uint64_t paid = cost_of(atomic_load_explicit(&b->cost, memory_order_relaxed), bytes);

@@ -41,6 +41,10 @@ static inline bool bucket_limits(const struct bucket *b)
 
 /* Bytes that may be taken; 0 or less: none. Not for a bucket without limit. */
 int64_t bucket_bytes(const struct bucket *b, uint64_t now_ns);
+/* It holds as much as it can. */
+bool bucket_is_full(const struct bucket *b, uint64_t now_ns);
+/* In how many nanoseconds so many bytes' tokens come. */
+uint64_t bucket_time(const struct bucket *b, uint64_t bytes);
 /* Takes them, whether they are there or not. */
 void bucket_take(struct bucket *b, uint64_t bytes, uint64_t now_ns);
 /* After how many nanoseconds it is worth while to look again: when there is what 1 ms brings, or 64 KiB if that

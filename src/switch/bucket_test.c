@@ -200,27 +200,63 @@ static void frames(unsigned int n, uint32_t size)
 			(struct frame){ .va = bytes, .seg_size = size, .size = size, .n_segs = 1 };
 }
 
+static unsigned int room(uint32_t mean_size, uint64_t now)
+{
+	struct arbiter_queue q = { .mean_size = mean_size };
+
+	return arbiter_room(&arbiter, &q, now);
+}
+
 static void test_room(void **state)
 {
+	struct arbiter_queue q = { 0 };
 	uint64_t now = S;
 
 	memset(&arbiter, 0, sizeof(arbiter));
-	assert_int_equal(arbiter_room(&arbiter, 0, now), BURST_MAX);
+	assert_int_equal(room(0, now), BURST_MAX);
 	bucket_set(&arbiter.tx, 8000000, 0, now);
-	assert_int_equal(arbiter_room(&arbiter, 0, now), 0);
+	assert_int_equal(room(0, now), 0);
 	/* What 1 ms brings, in frames of the usual size. */
-	assert_int_equal(arbiter_room(&arbiter, 100, now + MS), 11);
-	assert_int_equal(arbiter_room(&arbiter, 0, now + MS), 1);
-	assert_int_equal(arbiter_room(&arbiter, 60000, now + MS), 1);
-	assert_int_equal(arbiter_room(&arbiter, 60, now + S), BURST_MAX);
+	assert_int_equal(room(100, now + MS), 11);
+	assert_int_equal(room(0, now + MS), 1);
+	assert_int_equal(room(60000, now + MS), 1);
+	assert_int_equal(room(60, now + S), BURST_MAX);
 	frames(11, 100);
-	assert_int_equal(arbiter_served(&arbiter, &burst, false, now + MS), 1100);
+	arbiter_served(&arbiter, &q, &burst, 0, now + MS);
+	assert_int_equal(q.mean_size, 100);
 	assert_int_equal(arbiter.waited_frames, 0);
-	assert_int_equal(arbiter_room(&arbiter, 100, now + MS), 0);
+	assert_int_equal(room(100, now + MS), 0);
 	assert_true(arbiter_wait(&arbiter, now + MS) > MS);
-	assert_int_equal(arbiter_served(&arbiter, &burst, true, now + MS), 1100);
+	q.waited = true;
+	arbiter_served(&arbiter, &q, &burst, 0, now + MS);
 	assert_int_equal(arbiter.waited_frames, 11);
 	assert_int_equal(arbiter.waited_bytes, 1100);
+	assert_false(q.waited);
+}
+
+/* A member that waits for its own rate is no active one meanwhile; what it sent elsewhere costs it nothing. */
+static void test_member(void **state)
+{
+	struct share *share = share_new(80000000, 1, 0);
+	struct arbiter_queue q = { 0 };
+	uint64_t now = S;
+
+	memset(&arbiter, 0, sizeof(arbiter));
+	share->member[0].part = SHARE_WHOLE;
+	atomic_store(&arbiter.member, &share->member[0]);
+	bucket_set(&arbiter.tx, 8000000, 0, 0);
+	frames(20, 1000);
+	assert_int_equal(arbiter_room(&arbiter, &q, now), 20000 / 1514 + 1);
+	arbiter_served(&arbiter, &q, &burst, 0, now);
+	assert_int_equal(share->active, 0);
+	assert_int_equal(bucket_bytes(&share->gate, now), 200000);
+	arbiter_served(&arbiter, &q, &burst, 5000, now);
+	assert_int_equal(share->active, SHARE_WHOLE);
+	assert_int_equal(bucket_bytes(&share->gate, now), 195000);
+	assert_int_equal(arbiter_room(&arbiter, &q, now), 0);
+	assert_int_equal(share->active, 0);
+	assert_true(arbiter_wait(&arbiter, now) > 20 * MS);
+	free(share);
 }
 
 /* A large send counts as the frames that it becomes. */
@@ -271,8 +307,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exact),     cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_police),    cmocka_unit_test(test_workers),
-		cmocka_unit_test(test_room),      cmocka_unit_test(test_wire_size),
-		cmocka_unit_test(test_police_in),
+		cmocka_unit_test(test_room),      cmocka_unit_test(test_member),
+		cmocka_unit_test(test_wire_size), cmocka_unit_test(test_police_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

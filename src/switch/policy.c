@@ -37,6 +37,8 @@ uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, ui
 	if (policy->police != NULL)
 		frames = police_in(inspect, policy->police, frames);
 	meter(inspect, policy->acl, ACL_IN, frames);
+	if (policy->shared)
+		share_count(inspect, frames);
 	return frames;
 }
 
@@ -47,5 +49,5 @@ bool policy_has_out(const struct port_policy *policy)
 
 bool policy_has_in(const struct port_policy *policy)
 {
-	return policy->police != NULL || has_acls(policy->acl, ACL_IN);
+	return policy->police != NULL || policy->shared || has_acls(policy->acl, ACL_IN);
 }

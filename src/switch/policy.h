@@ -29,6 +29,7 @@ struct port_policy {
 	const struct acl *acl;    /* NULL: no rules */
 	struct acl *dead_acl;     /* of its owner: goes with this policy */
 	struct conns *dead_conns; /* likewise */
+	bool shared;              /* an uplink, whose link is divided: what goes there is counted */
 };
 
 /* What stages know of a burst. A worker's scratch memory. */
@@ -39,6 +40,7 @@ struct inspect {
 	uint32_t now_s;  /* coarse */
 	bool dry;        /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
+	uint64_t uplink_bytes;     /* that went where the link is divided */
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
 	struct flow flow[BURST_MAX];
 	struct acl_memo memo[ACL_MEMOS];
@@ -52,6 +54,7 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 	inspect->pinned = 0;
 	inspect->parsed = 0;
 	inspect->n_segs = 0;
+	inspect->uplink_bytes = 0;
 }
 
 /* From now on the headers of frame i are delivered as they are now. */

@@ -47,9 +47,8 @@ struct service {
 	unsigned int vain;               /* visits since the last frame; VAIN_WAITS: it waits */
 	/* Of a vport with limits. */
 	_Atomic(struct arbiter *) arbiter; /* NULL: it has none */
-	uint32_t mean_size;                /* of the frames that it had last */
-	bool waited;                       /* at the last visit */
-	uint64_t due;                      /* when its turn may be, in cycles */
+	struct arbiter_queue limit;
+	uint64_t due; /* when its turn may be, in cycles */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct poll_entry {
@@ -173,26 +172,24 @@ serve_limited(struct worker *w, const struct poll_entry *e, struct arbiter *arbi
 {
 	struct service *service = e->service;
 	uint64_t now = clock_ns(), wait_us;
-	unsigned int room = arbiter_room(arbiter, service->mean_size, now), n;
+	unsigned int room = arbiter_room(arbiter, &service->limit, now), n;
 
 	w->burst.held_back = BURST_MAX - room;
 	n = serve(w, e);
 	w->burst.held_back = 0;
-	if (room == 0) {
-		wait_us = arbiter_wait(arbiter, now) / 1000 + 1;
-		if (wait_us > WAIT_US_MAX)
-			wait_us = WAIT_US_MAX;
-		service->due = clock_cycles() + wait_us * w->all->cycles_per_us;
-		service->vain = VAIN_WAITS - 1; /* visit adds one */
-		service->waited = true;
-		w->refused = true;
-		return 0;
+	if (room > 0) {
+		arbiter_served(arbiter, &service->limit, &w->burst,
+			       n > 0 ? w->fw->inspect.uplink_bytes : 0, now);
+		return n;
 	}
-	if (n > 0)
-		service->mean_size =
-			(uint32_t)(arbiter_served(arbiter, &w->burst, service->waited, now) / n);
-	service->waited = false;
-	return n;
+	wait_us = arbiter_wait(arbiter, now) / 1000 + 1;
+	if (wait_us > WAIT_US_MAX)
+		wait_us = WAIT_US_MAX;
+	service->due = clock_cycles() + wait_us * w->all->cycles_per_us;
+	service->vain = VAIN_WAITS - 1; /* visit adds one */
+	service->limit.waited = true;
+	w->refused = true;
+	return 0;
 }
 
 /* One visit. The clock is read after it if there were frames; they pay for the time since the last

@@ -57,7 +57,7 @@ def test_abbreviations(lab, words):
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
     ("uplink set out vlna 5", "uplink 'out': vlna: there is no such field; did you mean 'vlan'? one "
-     "of switch, device, driver, vlan, trunk, pins"),
+     "of switch, device, driver, vlan, trunk, max-rate, pins"),
     ("vport set web1 vlan", "vport 'web1': vlan: a value must follow: a number from 0 to 4094"),
     ("vport set web1 vlan 5 vlan 6", "vport 'web1': vlan: is given twice"),
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),

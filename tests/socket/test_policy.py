@@ -501,3 +501,64 @@ def test_meters(world, path):
             call("meter.reset", name="nobody")
     finally:
         ends.undo(case, before)
+
+
+@pytest.mark.parametrize("path", [path for path, kinds in PATHS.items() if kinds[1] == "uplink"])
+def test_uplink_max_rate(world, path):
+    """What an uplink does not carry waits in the vports' own queues."""
+    case = Case("max-rate", [], far={"max-rate": 1000})
+    ends = world.ends[path]
+    before, drops = ends.change(case), ends.drops()
+    with concurrent.futures.ThreadPoolExecutor(1) as sender:
+        try:
+            frame = LONG(ends.far.mac, ends.near.mac)
+            ends.near.send_bytes(frame)
+            assert [one.data for one in ends.far.receive(1)] == [frame]
+            second = sender.submit(ends.near.send_bytes, frame)  # returns when the frame was taken
+            assert not ends.far.receive(1, 0.2)
+            ends.check(In(PLAIN))
+            assert not second.done()
+            ends.daemon.call("uplink.set", name=ends.far_name, **{"max-rate": "1gbit"})
+            second.result()
+        finally:
+            ends.undo(case, before)
+    assert [one.data for one in ends.far.receive(1)] == [frame]
+    assert ends.drops() == drops
+
+
+def test_bad_rates(world):
+    """Minima that cannot be kept, and rates that make no sense, change nothing and say why."""
+    ends = world.ends["vf-to-uplink"]
+    call, vport, uplink, switch = ends.daemon.call, ends.near_name, ends.far_name, ends.path
+    fields = ("min-tx", "weight", "max-tx")
+
+    def refused(method, name, line, **fields):
+        with pytest.raises(RpcError) as caught:
+            call(method, name=name, **{key.replace("_", "-"): value for key, value in fields.items()})
+        assert line in caught.value.message
+
+    call("vport.add", name="other", switch=switch, iov=False)
+    was = ends.daemon.show("vport", vport)
+    try:
+        call("uplink.set", name=uplink, **{"max-rate": "100mbit"})
+        refused("vport.set", vport, "min-tx: '101mbit' is not allowed: at most 100mbit, which is all that the switch's "
+                "uplinks carry", min_tx="101mbit")
+        call("vport.set", name="other", **{"min-tx": "60mbit"})
+        refused("vport.set", vport, "the minima of the switch would add up to 101mbit, and its uplinks carry 100mbit",
+                min_tx="41mbit")
+        refused("vport.add", "third", "would add up to 110mbit", switch=switch, iov=False, min_tx="50mbit")
+        call("vport.set", name=vport, **{"min-tx": "30mbit"})
+        refused("switch.set", switch, "would add up to 101mbit", default_min="11mbit")
+        call("switch.set", name=switch, **{"default-min": "10mbit"})
+        refused("uplink.set", uplink, "the minima of the switch's vports add up to 100mbit, which is more",
+                max_rate="99mbit")
+        refused("vport.set", vport, "not both", weight=5)
+        refused("vport.set", vport, "the minimum is above max-tx", max_tx="29mbit")
+        refused("vport.set", vport, "'500bit' is not allowed: 0 for none, or a rate of at least 1kbit", max_rx="500bit")
+        assert {name: ends.daemon.show("vport", vport)[name] for name in fields} == {
+            **{name: was[name] for name in fields}, "min-tx": 30000000}
+    finally:
+        call("switch.set", name=switch, **{"default-min": 0})
+        call("vport.set", name=vport, **{name: was[name] for name in fields})
+        call("vport.del", name="other")
+        call("uplink.set", name=uplink, **{"max-rate": 0})

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "frame/frame.h"
+#include "switch/share.h"
+
+#define S              1000000000ull
+#define RATE           80000000ull /* bit/s: 10 bytes a microsecond */
+#define SIZE           1000u
+#define SENDERS        8
+#define FRAMES_AT_ONCE 4
+
+/* A queue that has frames for the link: as many as `wants` a second, UINT64_MAX for always. */
+struct sender {
+	struct share_member *member;
+	struct share_queue queue;
+	uint64_t wants; /* bytes a second */
+	uint64_t due;
+	uint64_t sent;
+};
+
+static struct share *share;
+static struct sender sender[SENDERS];
+
+static void divide(unsigned int n, const unsigned int weight[], uint64_t now)
+{
+	unsigned int sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += weight[i];
+	free(share);
+	share = share_new(RATE, n, now);
+	assert_non_null(share);
+	memset(sender, 0, sizeof(sender));
+	for (unsigned int i = 0; i < n; i++) {
+		share->member[i].part = (uint64_t)SHARE_WHOLE * weight[i] / sum;
+		sender[i] = (struct sender){ .member = &share->member[i], .wants = UINT64_MAX };
+	}
+}
+
+static int teardown(void **state)
+{
+	free(share);
+	share = NULL;
+	return 0;
+}
+
+static uint64_t has(const struct sender *s, uint64_t ns)
+{
+	return s->wants == UINT64_MAX ? UINT64_MAX : s->wants / 1000 * (ns / 1000000) - s->sent;
+}
+
+/* A visit, as a worker makes it. */
+static void visit(struct sender *s, uint64_t since, uint64_t now)
+{
+	int64_t may = share_bytes(s->member, now);
+	uint64_t n;
+
+	if (may <= 0) {
+		s->due = now + share_wait(s->member, now) + 1000;
+		return;
+	}
+	n = (uint64_t)may / SIZE + 1;
+	if (n > FRAMES_AT_ONCE)
+		n = FRAMES_AT_ONCE;
+	if (n > has(s, now - since) / SIZE)
+		n = has(s, now - since) / SIZE;
+	share_sent(s->member, &s->queue, n * SIZE, now);
+	s->sent += n * SIZE;
+}
+
+/* One worker, a round in a microsecond. */
+static void run(unsigned int n, uint64_t *now, uint64_t ns)
+{
+	uint64_t since = *now;
+
+	for (unsigned int i = 0; i < n; i++)
+		sender[i].sent = 0;
+	for (; *now < since + ns; *now += 1000)
+		for (unsigned int i = 0; i < n; i++)
+			if (sender[i].due <= *now)
+				visit(&sender[i], since, *now);
+}
+
+static void assert_near(uint64_t got, double want, double share_of)
+{
+	if ((double)got < want * (1 - share_of) || (double)got > want * (1 + share_of))
+		fail_msg("%llu is not %.0f +- %g %%", (unsigned long long)got, want,
+			 share_of * 100);
+}
+
+#define ALL (RATE / 8.)
+
+/* Bytes in a second when some want less than their part. */
+static void test_parts(void **state)
+{
+	const uint64_t m = UINT64_MAX;
+	/* clang-format off */
+	const struct {
+		const char *what;
+		unsigned int n, weight[4];
+		uint64_t wants[4];
+		double gets[4]; /* of the link */
+	} cases[] = {
+		{ "1:2:4",               3, { 1, 2, 4 },    { m, m, m },             { 1 / 7., 2 / 7., 4 / 7. } },
+		{ "all alike",           4, { 1, 1, 1, 1 }, { m, m, m, m },          { .25, .25, .25, .25 } },
+		{ "one alone",           3, { 1, 2, 4 },    { m, 0, 0 },             { 1, 0, 0 } },
+		{ "two of them",         3, { 1, 2, 4 },    { m, 0, m },             { .2, 0, .8 } },
+		{ "one wants less",      3, { 1, 2, 4 },    { m, m, 1000000 },       { .3, .6, .1 } },
+		{ "two want less",       3, { 1, 2, 4 },    { 500000, 1000000, m },  { .05, .1, .85 } },
+		{ "nobody more",         3, { 1, 2, 4 },    { 1000000, 1000000, 3000000 }, { .1, .1, .3 } },
+		{ "far apart",           2, { 1, 99 },      { m, m },                { .01, .99 } },
+		{ "a small one alone",   2, { 1, 9999 },    { m, 0 },                { 1, 0 } },
+	};
+	/* clang-format on */
+	uint64_t now = 5 * S;
+
+	for (unsigned int c = 0; c < ARRAY_SIZE(cases); c++) {
+		uint64_t sum = 0, wanted = 0;
+
+		divide(cases[c].n, cases[c].weight, now);
+		for (unsigned int i = 0; i < cases[c].n; i++)
+			sender[i].wants = cases[c].wants[i];
+		run(cases[c].n, &now, S / 5); /* until it has settled */
+		for (unsigned int second = 0; second < 3; second++) {
+			run(cases[c].n, &now, S);
+			for (unsigned int i = 0; i < cases[c].n; i++) {
+				if (cases[c].gets[i] == 0)
+					assert_int_equal(sender[i].sent, 0);
+				else
+					assert_near(sender[i].sent, ALL * cases[c].gets[i], 0.02);
+				sum += sender[i].sent;
+				wanted |= sender[i].wants == m;
+			}
+		}
+		if (wanted)
+			assert_near(sum, 3 * ALL, 0.01);
+	}
+}
+
+/* Two queues of one member have its part together. */
+static void test_queues_of_one(void **state)
+{
+	uint64_t now = 5 * S;
+
+	divide(2, (unsigned int[]){ 1, 1 }, now);
+	sender[2] = (struct sender){ .member = &share->member[1], .wants = UINT64_MAX };
+	run(3, &now, S);
+	assert_near(sender[0].sent, ALL / 2, 0.02);
+	assert_near(sender[1].sent + sender[2].sent, ALL / 2, 0.02);
+	sender[1].wants = sender[2].wants = 0;
+	run(3, &now, S);
+	assert_near(sender[0].sent, ALL, 0.03); /* what was left of a full bucket included */
+	assert_int_equal(atomic_load(&share->active), share->member[0].part);
+	assert_int_equal(atomic_load(&share->member[1].n_active), 0);
+}
+
+/* Who sends elsewhere, or may not send, has no part; and a new division begins with nobody. */
+static void test_leaves(void **state)
+{
+	struct share_queue *q = &sender[0].queue;
+	uint64_t now = 5 * S;
+
+	divide(2, (unsigned int[]){ 1, 1 }, now);
+	share_sent(&share->member[0], q, 0, now);
+	assert_int_equal(atomic_load(&share->active), 0);
+	share_sent(&share->member[0], q, SIZE, now);
+	assert_int_equal(atomic_load(&share->active), SHARE_WHOLE / 2);
+	share_sent(&share->member[0], q, 0, now);
+	share_leave(&share->member[0], q);
+	assert_int_equal(atomic_load(&share->active), 0);
+	share_sent(&share->member[0], q, SIZE, now);
+	free(share);
+	share = share_new(RATE, 2, now);
+	share->member[0].part = share->member[1].part = SHARE_WHOLE / 2;
+	share_leave(&share->member[0], q);
+	assert_int_equal(atomic_load(&share->active), 0);
+	share_sent(&share->member[0], q, SIZE, now);
+	assert_int_equal(atomic_load(&share->active), SHARE_WHOLE / 2);
+}
+
+/* An active member that nobody serves (its worker is held up) stops the others until the link is idle, not for ever. */
+static void test_absent(void **state)
+{
+	uint64_t now = 5 * S;
+
+	divide(2, (unsigned int[]){ 1, 1 }, now);
+	run(2, &now, S);
+	sender[1].due = UINT64_MAX;
+	run(1, &now, S);
+	assert_true(sender[0].sent > 0);
+}
+
+/* --- several workers --- */
+
+static _Atomic uint64_t clock_now;
+static atomic_bool done;
+
+static void *send_main(void *arg)
+{
+	struct sender *s = arg;
+
+	while (!atomic_load(&done))
+		visit(s, 0, atomic_load(&clock_now));
+	return NULL;
+}
+
+/* Whatever the order in which they come, the link's rate holds, and the parts do. */
+static void test_workers(void **state)
+{
+	pthread_t thread[3];
+	uint64_t sum = 0;
+
+	divide(3, (unsigned int[]){ 1, 2, 4 }, 5 * S);
+	atomic_store(&clock_now, 5 * S);
+	atomic_store(&done, false);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, send_main, &sender[i]), 0);
+	/* A step when the link has nothing left: so it does not matter how fast the machine is. */
+	for (unsigned int step = 0; step < 5000; step++) {
+		atomic_fetch_add(&clock_now, 200000);
+		while (bucket_bytes(&share->gate, atomic_load(&clock_now)) > 0)
+			sched_yield();
+	}
+	atomic_store(&done, true);
+	for (unsigned int i = 0; i < 3; i++) {
+		pthread_join(thread[i], NULL);
+		sum += sender[i].sent;
+	}
+	assert_near(sum, ALL, 0.02);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_near(sender[i].sent, ALL * (1u << i) / 7, 0.1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parts),   cmocka_unit_test(test_queues_of_one),
+		cmocka_unit_test(test_leaves),  cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_workers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, teardown);
+}

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bandwidth: maxima, minima and weights, with iperf3 in guests. Rates are far below what slow machines reach.
+
+    one (VF), two (synthetic), three (VF) -- switch -- uplink -- outside
+"""
+
+import contextlib
+import time
+
+import pytest
+
+MBIT = 1000000
+PORT = 5300
+SECONDS = 8
+BURST = 200000  # of 4 Mbit/s 0.4 s: so long the machine may be busy with something else
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def trio(lab, bare_stage):
+    stage = bare_stage
+    stage.add_vport("one", model="82599")
+    stage.add_vport("two", iov=False, synthetic=True)
+    stage.add_vport("three", model="i350")
+    for name in NAMES:
+        stage.boot(name, kernel=lab.kernels[0], mem=512)
+    stage.ready()
+    return stage
+
+
+@pytest.fixture(autouse=True)
+def unlimited(trio):
+    yield
+    trio.call("uplink.set", name="out", **{"max-rate": 0})
+    for name in NAMES:
+        trio.set(name, **{"max-tx": 0, "max-rx": 0, "min-tx": 0, "weight": 0, "burst": 0})
+
+
+@contextlib.contextmanager
+def senders(trio, names, options=""):
+    """iperf3 from these guests to the outside, for long."""
+    servers, clients = [], []
+    try:
+        for name in names:
+            port = PORT + NAMES.index(name)
+            servers.append(trio["outside"].spawn(f"iperf3 -s -p {port}"))
+            clients.append(trio[name].spawn(
+                f"until iperf3 -t 1000 {options} -p {port} -c {trio['outside'].address}; do usleep 50000; done"))
+        trio.wait_flow(names, frames=50)
+        yield
+    finally:
+        for job in clients + servers:
+            job.kill()
+
+
+def rates_of(*counts):
+    """What each counts() gains in bytes, as bit/s, by the clock of the answers."""
+    before, at = [count() for count in counts], time.monotonic()
+    time.sleep(SECONDS)
+    after, end = [count() for count in counts], time.monotonic()
+    return [(b - a) * 8 / (end - at) for a, b in zip(before, after)]
+
+
+def rate_of(count):
+    return rates_of(count)[0]
+
+
+def rates(trio):
+    """What each sends."""
+    return dict(zip(NAMES, rates_of(*(lambda name=name: trio.vport(name)["tx-bytes"] for name in NAMES))))
+
+
+def shares(got):
+    """Of what all of them sent. (How much that is, is the machine's: a worker that gets no processor sends nothing.)"""
+    return [got[name] / sum(got.values()) for name in NAMES]
+
+
+def settle():
+    """TCP's slow start at the new rate."""
+    time.sleep(2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_max_tx(trio, name):
+    """A TCP stream of a limited guest runs at its maximum: its frames wait."""
+    trio.set(name, **{"max-tx": 4 * MBIT, "burst": BURST})
+    with senders(trio, [name]):
+        settle()
+        # Where large sends are cut already.
+        rate = rate_of(lambda: trio.daemon.show("uplink", "out")["tx-bytes"])
+    assert rate == pytest.approx(4 * MBIT, rel=0.02)
+    assert trio.vport(name)["tx-waited-frames"] > 0
+
+
+def test_waiting_costs_nothing(trio):
+    """While its frames wait, the daemon needs a small part of what the same guest's unlimited stream takes."""
+    with senders(trio, ["one"]):
+        trio.set("one", **{"max-tx": 1 * MBIT})
+        settle()
+        before, at = trio.daemon.cpu_seconds(), time.monotonic()
+        time.sleep(SECONDS)
+        share = (trio.daemon.cpu_seconds() - before) / (time.monotonic() - at)
+    print(f"the daemon took {100 * share:.1f} % of a core")
+    assert share < 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_max_rx(trio, name):
+    """Of much more than it may receive a guest gets its maximum."""
+    trio.set(name, **{"max-rx": 4 * MBIT, "burst": BURST})
+    server = trio[name].spawn("iperf3 -s -1")
+    client = trio["outside"].spawn(f"until iperf3 -u -b 20M -l 1000 -t {SECONDS + 6} -c {trio[name].address}; "
+                                   "do usleep 50000; done")
+
+    def let_in():
+        """With what a guest that got no processor had no buffers for."""
+        vport = trio.vport(name)
+        return vport["rx-bytes"] + (vport["drops"] - vport["drop-reasons"].get("policed", 0)) * 1042
+
+    try:
+        trio.wait_flow([name], frames=1)
+        settle()
+        assert rate_of(let_in) == pytest.approx(4 * MBIT, rel=0.02)
+        assert trio.drops(name)["policed"] > 0
+    finally:
+        client.kill()
+        server.kill()
+
+
+def test_weights(trio):
+    """1:2:4 of a congested uplink, by two VFs and a synthetic; and what one leaves goes to the others by weight."""
+    trio.call("uplink.set", name="out", **{"max-rate": 7 * MBIT})
+    for name, weight in zip(NAMES, (1, 2, 4)):
+        trio.set(name, weight=weight)
+    with senders(trio, NAMES):
+        settle()
+        got = rates(trio)
+        assert shares(got) == pytest.approx([1 / 7, 2 / 7, 4 / 7], rel=0.05), got
+        assert sum(got.values()) < 7.2 * MBIT
+        trio.set("three", **{"max-tx": MBIT})
+        settle()
+        got = rates(trio)
+        assert got["two"] / got["one"] == pytest.approx(2, rel=0.05), got
+        assert sum(got.values()) > 5 * MBIT, got
+
+
+def test_minimum(trio):
+    """A minimum is there when it is wanted, and others have it meanwhile."""
+    trio.call("uplink.set", name="out", **{"max-rate": 8 * MBIT})
+    trio.set("one", **{"min-tx": 6 * MBIT})
+    with senders(trio, ["two", "three"]):
+        settle()
+        got = rates(trio)
+        assert got["two"] + got["three"] > 6 * MBIT, got
+        with senders(trio, ["one"]):
+            settle()
+            got = rates(trio)
+    assert shares(got)[0] == pytest.approx(0.75, rel=0.05), got
