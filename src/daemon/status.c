@@ -177,6 +177,7 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 		put_uint(out, "connections",
 			 conns_count(port->conns, (uint32_t)(clock_ns() / 1000000000)));
 	put_uint(out, "queues-in-use", n_queues(port));
+	put_uint(out, "fdb-entries", fdb_count_of(port->sw->sw.learned, (uint16_t)port->idx));
 	port_stats(port, &sum);
 	put_rates(out, &port->rate);
 	put_stats(out, &sum);

@@ -182,6 +182,7 @@ static const struct field vport_fields[] = {
 	{ "guest-mac", TYPE_MAC, STAT, .help = "MAC address that the VM uses now" },
 	{ "connections", TYPE_UINT, STAT, .help = "connections that its stateful rules remember" },
 	{ "queues-in-use", TYPE_UINT, STAT, .help = "pairs of queues of the adapter that carries the traffic" },
+	{ "fdb-entries", TYPE_UINT, STAT, .help = "addresses learned behind the VM" },
 	RATES("the VM", COL),
 	TRAFFIC("the VM", COL),
 	{ "tx-waited-frames", TYPE_UINT, CNT, .unit = "frames", .help = "frames that waited since the VM sent more than it may" },

@@ -68,7 +68,7 @@ static enum drop_reason judged(const struct guard *guard, const char *hex)
 #define ALL6   "ff020000000000000000000000000001"
 /* Longer than the frame, which is no matter here; ND's with their true one. */
 #define IP6(proto, from, to)      "86dd 60000000 0100" proto "ff" from to
-#define ND(size, from, to)        "86dd 60000000" size "3aff" from to
+#define NDISC(size, from, to)     "86dd 60000000" size "3aff" from to
 #define OPTION(type, mac)         type "01" mac
 #define MAC_1                     "020000000001"
 #define MAC_2                     "020000000002"
@@ -152,23 +152,23 @@ static void test_guards(void **state)
 		{ "ping6 from nowhere", &listed, IP6("3a", NO6, ALL6) "8000", DROP_SPOOFED_IP },
 		{ "something else", &listed, "88b5 1234", DROP_NONE },
 		/* neighbour discovery */
-		{ "NS", &listed, ND("0020", MINE6, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_1), DROP_NONE },
-		{ "NS with another's MAC", &listed, ND("0020", MINE6, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_2), DROP_SPOOFED_ND },
-		{ "NS from another", &listed, ND("0020", ANY_LL, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_1), DROP_SPOOFED_IP },
-		{ "DAD", &listed, ND("0018", NO6, ALL6) "8700 0000 00000000" MINE6, DROP_NONE },
-		{ "DAD of the link-local", &listed, ND("0018", NO6, ALL6) "8700 0000 00000000" OWN_LL, DROP_NONE },
-		{ "DAD of another's", &listed, ND("0018", NO6, ALL6) "8700 0000 00000000" ANY_LL, DROP_SPOOFED_ND },
-		{ "NA", &listed, ND("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("02", MAC_1), DROP_NONE },
-		{ "NA without option", &listed, ND("0018", MINE6, ALL6) "8800 0000 20000000" MINE6, DROP_NONE },
-		{ "NA for another", &listed, ND("0020", MINE6, ALL6) "8800 0000 20000000" ANY_LL OPTION("02", MAC_1), DROP_SPOOFED_ND },
-		{ "NA with another's MAC", &listed, ND("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("02", MAC_2), DROP_SPOOFED_ND },
-		{ "NA, second option", &listed, ND("0028", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("0e", MAC_1) OPTION("02", MAC_2), DROP_SPOOFED_ND },
-		{ "NA, option without length", &listed, ND("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 "0200 020000000001", DROP_OBSCURE },
-		{ "NA cut in the option", &listed, ND("001c", MINE6, ALL6) "8800 0000 20000000" MINE6 "02010200", DROP_OBSCURE },
-		{ "NA cut in the target", &listed, ND("0010", MINE6, ALL6) "8800 0000 20000000" MINE6, DROP_OBSCURE },
+		{ "NS", &listed, NDISC("0020", MINE6, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_1), DROP_NONE },
+		{ "NS with another's MAC", &listed, NDISC("0020", MINE6, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_2), DROP_SPOOFED_ND },
+		{ "NS from another", &listed, NDISC("0020", ANY_LL, ALL6) "8700 0000 00000000" OTHER6 OPTION("01", MAC_1), DROP_SPOOFED_IP },
+		{ "DAD", &listed, NDISC("0018", NO6, ALL6) "8700 0000 00000000" MINE6, DROP_NONE },
+		{ "DAD of the link-local", &listed, NDISC("0018", NO6, ALL6) "8700 0000 00000000" OWN_LL, DROP_NONE },
+		{ "DAD of another's", &listed, NDISC("0018", NO6, ALL6) "8700 0000 00000000" ANY_LL, DROP_SPOOFED_ND },
+		{ "NA", &listed, NDISC("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("02", MAC_1), DROP_NONE },
+		{ "NA without option", &listed, NDISC("0018", MINE6, ALL6) "8800 0000 20000000" MINE6, DROP_NONE },
+		{ "NA for another", &listed, NDISC("0020", MINE6, ALL6) "8800 0000 20000000" ANY_LL OPTION("02", MAC_1), DROP_SPOOFED_ND },
+		{ "NA with another's MAC", &listed, NDISC("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("02", MAC_2), DROP_SPOOFED_ND },
+		{ "NA, second option", &listed, NDISC("0028", MINE6, ALL6) "8800 0000 20000000" MINE6 OPTION("0e", MAC_1) OPTION("02", MAC_2), DROP_SPOOFED_ND },
+		{ "NA, option without length", &listed, NDISC("0020", MINE6, ALL6) "8800 0000 20000000" MINE6 "0200 020000000001", DROP_OBSCURE },
+		{ "NA cut in the option", &listed, NDISC("001c", MINE6, ALL6) "8800 0000 20000000" MINE6 "02010200", DROP_OBSCURE },
+		{ "NA cut in the target", &listed, NDISC("0010", MINE6, ALL6) "8800 0000 20000000" MINE6, DROP_OBSCURE },
 		{ "NA in fragments", &listed, "86dd 60000000 0028 2cff" MINE6 ALL6 "3a00 0001 00000000 8800 0000 20000000" MINE6 OPTION("02", MAC_1), DROP_OBSCURE },
-		{ "RS", &listed, ND("0010", OWN_LL, ALL6) "8500 0000 00000000" OPTION("01", MAC_1), DROP_NONE },
-		{ "RS with another's MAC", &listed, ND("0010", OWN_LL, ALL6) "8500 0000 00000000" OPTION("01", MAC_2), DROP_SPOOFED_ND },
+		{ "RS", &listed, NDISC("0010", OWN_LL, ALL6) "8500 0000 00000000" OPTION("01", MAC_1), DROP_NONE },
+		{ "RS with another's MAC", &listed, NDISC("0010", OWN_LL, ALL6) "8500 0000 00000000" OPTION("01", MAC_2), DROP_SPOOFED_ND },
 	};
 	/* clang-format on */
 

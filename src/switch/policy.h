@@ -87,10 +87,12 @@ static inline uint32_t inspect_drop(struct inspect *inspect, uint32_t frames, un
 	return frames & ~(1u << i);
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): `i` is declared here */
 /* `i` takes the index of each frame of the set in turn; the set may lose frames meanwhile. */
 #define for_each_frame(i, frames)              \
 	for (uint32_t left_ = (frames), i = 0; \
 	     left_ != 0 && ((i = (uint32_t)__builtin_ctz(left_)), true); left_ &= left_ - 1)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* The stages that frames pass when they leave their sender's port, and when they enter a receiver's. */
 uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, uint32_t frames);
