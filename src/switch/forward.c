@@ -155,6 +155,26 @@ admit(const struct port_config *in, struct frame *f, uint64_t *dest, uint64_t *s
 	return DROP_NONE;
 }
 
+/* Where the address was heard, or FDB_NONE: also where that says nothing, since nothing goes from uplink to uplink. */
+static uint16_t heard_at(const struct switch_snapshot *s, const struct port_config *in,
+			 const struct frame *f, uint64_t dest)
+{
+	uint16_t out = fdb_find(s->learned, dest, learned_vid(s, f->vid));
+
+	/* A learned port may have gone since, and another one have got its number. */
+	if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used || !s->port[out].learns)
+		return FDB_NONE;
+	return in->uplink && s->port[out].uplink ? FDB_NONE : out;
+}
+
+/* False: a vport has more addresses behind it than it may. */
+static bool learn(const struct switch_snapshot *s, const struct port_config *in, uint16_t in_port,
+		  const struct frame *f, uint64_t source, uint32_t now_s)
+{
+	return fdb_static_find(s->macs, source) != FDB_NONE ||
+	       fdb_learn(s->learned, source, learned_vid(s, f->vid), in_port, now_s) || in->uplink;
+}
+
 /* The forwarding decision, likewise. */
 static inline __attribute__((always_inline)) enum drop_reason
 route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
@@ -162,9 +182,7 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 {
 	uint16_t out;
 
-	if (in->learns && fdb_static_find(s->macs, source) == FDB_NONE &&
-	    !fdb_learn(s->learned, source, learned_vid(s, f->vid), in_port, fw->now_s) &&
-	    !in->uplink)
+	if (in->learns && !learn(s, in, in_port, f, source, fw->now_s))
 		return DROP_MAC_LIMIT;
 	if (unlikely((dest & MAC_GROUP) != 0)) {
 		if ((dest & MAC_RESERVED_MASK) == MAC_RESERVED)
@@ -177,10 +195,8 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	}
 	out = fdb_static_find(s->macs, dest);
 	if (unlikely(out == FDB_NONE)) {
-		out = fdb_find(s->learned, dest, learned_vid(s, f->vid));
-		/* A learned port may have gone since, and another one have got its number. */
-		if (out == FDB_NONE || out >= s->n_ports || !s->port[out].used ||
-		    !s->port[out].learns || (in->uplink && s->port[out].uplink))
+		out = heard_at(s, in, f, dest);
+		if (out == FDB_NONE)
 			return flood(fw, s, in_port, f, true);
 	}
 	if (unlikely(out == in_port))
