@@ -83,7 +83,7 @@ static int next_file(struct ring *ring)
 	free(*name);
 	if (ring->fd >= 0)
 		close(ring->fd);
-	strftime(when, sizeof(when), "%Y%m%d%H%M%S", localtime_r(&now, &tm));
+	(void)strftime(when, sizeof(when), "%Y%m%d%H%M%S", localtime_r(&now, &tm));
 	*name = text_new("%.*s_%05u_%s%s", (int)(dot - ring->path), ring->path, ++ring->n, when,
 			 dot);
 	ring->fd = open(*name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -23,7 +23,7 @@ struct bpf_filter {
 static void mend_indirect_loads(const struct rte_bpf_prm *prm)
 {
 	for (uint32_t i = 0; i < prm->nb_ins; i++) {
-		struct ebpf_insn *ins = (struct ebpf_insn *)(uintptr_t)&prm->ins[i];
+		struct ebpf_insn *ins = (struct ebpf_insn *)&prm->ins[i];
 
 		if (BPF_CLASS(ins->code) == BPF_LD && BPF_MODE(ins->code) == BPF_IND)
 			ins->src_reg = EBPF_REG_7;
@@ -83,7 +83,7 @@ void bpf_filter_free(struct bpf_filter *filter)
 /* Programs read a frame as an mbuf; of these only where the bytes are counts. */
 static void piece(struct rte_mbuf *m, const uint8_t *va, uint32_t size)
 {
-	m->buf_addr = (void *)(uintptr_t)va;
+	m->buf_addr = (void *)va;
 	m->data_off = 0;
 	m->data_len = (uint16_t)size;
 	m->next = NULL;

@@ -19,7 +19,7 @@
 #define IDLE_MS     5    /* workers do not wake the thread: it looks so often */
 #define FAREWELL_MS 2000 /* how long a reader that does not read is waited for at the end */
 #define N_PATHS     3    /* by slot: VF or uplink, synthetic, none */
-#define OUT_SIZE    (2 * (CAPTURE_SNAPLEN_MAX + PCAPNG_BLOCK_MAX))
+#define OUT_SIZE    (2u * (CAPTURE_SNAPLEN_MAX + PCAPNG_BLOCK_MAX))
 #define OUT_ENOUGH  65536 /* more than so much is sent before more is added */
 #define NO_ID       UINT32_MAX
 
@@ -380,7 +380,7 @@ int capture_new(struct capture **capture, const struct capture_options *options,
 	c->options = *options;
 	c->fd = -1;
 	c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	c->out.bytes = malloc(OUT_SIZE);
+	c->out.bytes = malloc((size_t)OUT_SIZE);
 	if (options->filter[0] != '\0') {
 		c->expression = strdup(options->filter);
 		ret = bpf_filter_new(&c->filter, options->filter, err);

@@ -326,9 +326,10 @@ int captures_verb(struct runtime *rt, const struct verb *verb, const char *name,
 
 void captures_free(struct runtime *rt)
 {
-	struct rt_capture *c;
+	struct rt_capture *c, *next;
 
-	while ((c = TAILQ_FIRST(&rt->captures)) != NULL) {
+	for (c = TAILQ_FIRST(&rt->captures); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, next);
 		if (c->capture != NULL) {
 			detach(rt, c);
 			capture_free(c->capture);

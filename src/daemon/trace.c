@@ -63,7 +63,7 @@ static void tell_frame(FILE *out, const struct frame *f, const struct flow *flow
 
 static struct acl_counter *mine(const struct acl_rule *rule)
 {
-	return rule->counter + worker_self * ACL_COUNTERS;
+	return &rule->counter[(size_t)worker_self * ACL_COUNTERS];
 }
 
 /* Which of the port's rules have counted the frame; what they counted is taken back. */

@@ -226,8 +226,10 @@ static uint32_t put_l3(const struct packet *p, uint8_t *l3, uint16_t *type)
 		return 46;
 	}
 	if (p->kind->proto == 0) { /* RFC 826 */
+		static const uint8_t request[] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+
 		*type = TYPE_ARP;
-		memcpy(l3, "\x00\x01\x08\x00\x06\x04\x00\x01", 8);
+		memcpy(l3, request, sizeof(request));
 		memcpy(l3 + 8, p->from, 6);
 		memcpy(l3 + 14, p->source.bytes, 4);
 		memcpy(l3 + 24, p->dest.bytes, 4);

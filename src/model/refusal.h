@@ -24,7 +24,8 @@ struct refusal {
 	char value[128];   /* as it was given, shortened with ... */
 	char allowed[512]; /* what the field takes */
 	char text[512];    /* the reason in words, when it is not a value that is not allowed */
-	char below[256];   /* lines to be shown below it: what was given, and a caret under what is wrong in it */
+	char below
+		[256]; /* lines to be shown below it: what was given, and a caret under what is wrong in it */
 };
 
 #define REFUSAL_INIT \
