@@ -73,6 +73,8 @@ struct conns *conns_new(unsigned int n)
 		free(c);
 		return NULL;
 	}
+	/* Connections lie all over it: with small pages each look costs a walk through page tables. */
+	(void)madvise(memory, c->size, MADV_HUGEPAGE);
 	c->bucket = memory;
 	c->conn = (struct conn *)(c->bucket + c->n_buckets);
 	return c;

@@ -43,7 +43,8 @@ struct conn_rule {
 
 struct conns;
 
-/* Control. Room for n connections at least; memory is used as they come. NULL: no memory. */
+/* Control. Room for n connections, but for one in some thousands whose 16 places may be taken before. Memory is used as
+ * they come. NULL: no memory. */
 struct conns *conns_new(unsigned int n);
 /* Accepts NULL. */
 void conns_free(struct conns *conns);
