@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <assert.h>
 #include "bpf/filter.h"
+#include "frame/flow.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <rte_bpf.h>
@@ -110,4 +112,23 @@ bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint
 	}
 	return (filter->native != NULL ? filter->native(mbuf)
 				       : rte_bpf_exec(filter->program, mbuf)) != 0;
+}
+
+bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *sight)
+{
+	const struct frame *f = sight->frame;
+	uint8_t head[FLOW_PIN_SIZE + 4];
+	uint32_t size;
+
+	if (tap_is_raw(f)) {
+		size = tap_size(sight);
+		size = size < FLOW_PIN_SIZE ? size : FLOW_PIN_SIZE;
+		tap_read(sight, head, size);
+		return bpf_filter_match(filter, head, size, NULL, 0);
+	}
+	/* A parsed frame is pinned: its first segment is what was pinned. */
+	assert(f->seg_size <= FLOW_PIN_SIZE);
+	size = f->seg_size - (f->body - ETH_ADDRS_SIZE) + (sight->tagged ? 4 : 0);
+	tap_read(sight, head, size);
+	return bpf_filter_match(filter, head, size, f->more, f->n_segs - 1u);
 }

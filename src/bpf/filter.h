@@ -4,7 +4,7 @@
 #define SOFTIOV_BPF_FILTER_H
 
 #include "base/errtext.h"
-#include "frame/frame.h"
+#include "switch/tap.h"
 
 struct bpf_filter;
 
@@ -16,5 +16,8 @@ void bpf_filter_free(struct bpf_filter *filter); /* accepts NULL */
  * 64 pieces, it is taken to end. Any thread. */
 bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint32_t size,
 		      const struct seg *more, unsigned int n_more);
+
+/* The same of a frame that a tap sees. */
+bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *sight);
 
 #endif

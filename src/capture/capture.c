@@ -75,71 +75,14 @@ struct capture {
 
 /* --- workers --- */
 
-static uint32_t raw_size(const struct frame *f)
-{
-	uint32_t size = f->seg_size;
-
-	for (unsigned int i = 0; i + 1 < f->n_segs; i++)
-		size += f->more[i].size;
-	return size;
-}
-
-static uint32_t frame_size(const struct tap_sight *sight)
-{
-	if (tap_is_raw(sight->frame))
-		return raw_size(sight->frame);
-	return sight->frame->size + (sight->tagged ? 4 : 0);
-}
-
-/* The frame's first `size` bytes, which it has, as they are at the port. */
-static void frame_bytes(const struct tap_sight *sight, uint8_t *to, uint32_t size)
-{
-	const struct frame *f = sight->frame;
-	uint8_t head[FRAME_SIZE_MIN + 4];
-	uint32_t n = 0;
-
-	if (tap_is_raw(f)) {
-		frame_read(f, 0, to, size);
-		return;
-	}
-	memcpy(head, f->mac, ETH_ADDRS_SIZE);
-	n = ETH_ADDRS_SIZE;
-	if (sight->tagged) {
-		store_be16(head + n, ETH_TYPE_VLAN);
-		store_be16(head + n + 2, f->tci);
-		n += 4;
-	}
-	store_be16(head + n, f->ethertype);
-	n += 2;
-	memcpy(to, head, n < size ? n : size);
-	if (size > n)
-		frame_read(f, f->body + 2u, to + n, size - n);
-}
-
 static bool wants(struct tap *tap, const struct tap_sight *sight)
 {
 	const struct capture_port *port = container_of(tap, struct capture_port, tap);
 	const struct capture *capture = port->capture;
-	uint8_t head[FLOW_PIN_SIZE + 4];
-	uint32_t size;
 
 	if (capture->options.drops_only && sight->drop == DROP_NONE)
 		return false;
-	if (capture->filter == NULL)
-		return true;
-	if (tap_is_raw(sight->frame)) {
-		size = frame_size(sight);
-		size = size < FLOW_PIN_SIZE ? size : FLOW_PIN_SIZE;
-		frame_bytes(sight, head, size);
-		return bpf_filter_match(capture->filter, head, size, NULL, 0);
-	}
-	/* Its first segment is what was pinned. */
-	assert(sight->frame->seg_size <= FLOW_PIN_SIZE);
-	size = sight->frame->seg_size - (sight->frame->body - ETH_ADDRS_SIZE) +
-	       (sight->tagged ? 4 : 0);
-	frame_bytes(sight, head, size);
-	return bpf_filter_match(capture->filter, head, size, sight->frame->more,
-				sight->frame->n_segs - 1u);
+	return capture->filter == NULL || bpf_filter_sees(capture->filter, sight);
 }
 
 static void count_one(_Atomic uint64_t *count)
@@ -161,7 +104,7 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 {
 	struct capture_port *port = container_of(tap, struct capture_port, tap);
 	struct capture *capture = port->capture;
-	uint32_t size = frame_size(sight);
+	uint32_t size = tap_size(sight);
 	uint32_t captured = size < capture->options.snaplen ? size : capture->options.snaplen;
 	struct count *count = &port->worker[worker_self].path[sight->slot];
 	struct ring *ring = &capture->ring[worker_self];
@@ -183,7 +126,7 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	r->way = sight->way;
 	r->drop = sight->drop;
 	r->path = sight->slot;
-	frame_bytes(sight, r->bytes, captured);
+	tap_read(sight, r->bytes, captured);
 	ring_push(ring, r);
 }
 

@@ -41,18 +41,16 @@ static bool covers(const struct rt_capture *c, const struct rt_port *port)
 	return !obj_is(c->params, "type", uplink ? "vswitch" : "physical");
 }
 
-static bool is_attached(const struct rt_capture *c, const struct port_config *p)
+static bool owned(const void *owner, const struct tap *tap)
 {
-	for_each_tap(tap, p->tap) if (capture_owns(c->capture, tap)) return true;
-	return false;
+	return capture_owns(owner, tap);
 }
 
 static void attach(struct runtime *rt, struct rt_capture *c, struct rt_port *port)
 {
-	struct port_config *p = &port->sw->port[port->idx];
 	struct tap *tap;
 
-	if (port->removed || !covers(c, port) || is_attached(c, p))
+	if (port->removed || !covers(c, port) || taps_any(port, owned, c->capture))
 		return;
 	tap = capture_port(c->capture, port->kind == PORT_OF_UPLINK, port->name, port->sw->name);
 	if (tap == NULL) {
@@ -60,9 +58,7 @@ static void attach(struct runtime *rt, struct rt_capture *c, struct rt_port *por
 			   "has no room for the port '%s'", port->name);
 		return;
 	}
-	atomic_store(&tap->next, p->tap);
-	p->tap = tap;
-	port->sw->changed = true;
+	taps_add(port, tap);
 }
 
 void captures_follow(struct runtime *rt)
@@ -90,27 +86,8 @@ static void publish(struct runtime *rt)
 /* Takes its taps out of all ports; no worker sees them when it returns. */
 static void detach(struct runtime *rt, struct rt_capture *c)
 {
-	struct rt_port *port;
-
 	c->attached = false;
-	LIST_FOREACH(port, &rt->ports, next) {
-		struct port_config *p = &port->sw->port[port->idx];
-		struct tap *before = NULL;
-
-		for_each_tap(tap, p->tap)
-		{
-			if (!capture_owns(c->capture, tap)) {
-				before = tap;
-				continue;
-			}
-			if (before != NULL)
-				atomic_store(&before->next, atomic_load(&tap->next));
-			else
-				p->tap = atomic_load(&tap->next);
-			port->sw->changed = true;
-		}
-	}
-	publish(rt);
+	taps_remove(rt, owned, c->capture);
 }
 
 /* --- life --- */

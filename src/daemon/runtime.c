@@ -177,6 +177,7 @@ static void settled(void *ctx, bool committed)
 			sw->changed = true;
 	captures_follow(rt);
 	qos_follow(rt);
+	mirrors_follow(rt);
 	publish_changed(rt);
 }
 
@@ -260,6 +261,8 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 		return change_port(rt, PORT_OF_UPLINK, old_obj, new_obj, why);
 	if (strcmp(type->name, "acl") == 0)
 		return acl_change(rt, old_obj, new_obj, why);
+	if (strcmp(type->name, "mirror") == 0)
+		return mirror_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "switch") != 0)
 		return 0;
 	sw = runtime_switch(rt, obj_name(old_obj != NULL ? old_obj : new_obj));
@@ -533,6 +536,7 @@ int runtime_start(struct runtime *rt, const struct options *options, struct even
 	rt->events = events;
 	LIST_INIT(&rt->switches);
 	LIST_INIT(&rt->ports);
+	LIST_INIT(&rt->mirrors);
 	TAILQ_INIT(&rt->captures);
 	rt->started_ns = clock_ns();
 	rt->tick_ns = rt->started_ns;
@@ -558,6 +562,7 @@ void runtime_stop(struct runtime *rt)
 	struct rt_switch *sw;
 
 	captures_free(rt);
+	mirrors_free(rt);
 	LIST_FOREACH(port, &rt->ports, next)
 		if (!port->removed)
 			port_remove(port);

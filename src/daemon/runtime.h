@@ -95,6 +95,7 @@ struct rt_port {
 LIST_HEAD(rt_switches, rt_switch);
 LIST_HEAD(rt_ports, rt_port);
 TAILQ_HEAD(rt_captures, rt_capture);
+LIST_HEAD(rt_mirrors, rt_mirror);
 
 struct runtime {
 	const struct options *options;
@@ -105,6 +106,7 @@ struct runtime {
 	int wake_fd; /* eventfd: something changed below control */
 	struct rt_switches switches;
 	struct rt_ports ports;
+	struct rt_mirrors mirrors;
 	struct rt_captures captures; /* the last ones that ended, too; oldest first */
 	unsigned int n_captures;     /* ever started */
 	uint64_t started_ns;
@@ -180,6 +182,21 @@ bool policy_share(struct rt_port *uplink, bool shared);
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
+
+/* taps.c: whether the port has a tap of this owner; give it one, to be published; and take them from all ports:
+ * no worker sees them when it returns. */
+typedef bool tap_owned_fn(const void *owner, const struct tap *tap);
+bool taps_any(const struct rt_port *port, tap_owned_fn *owned, const void *owner);
+void taps_add(struct rt_port *port, struct tap *tap);
+void taps_remove(struct runtime *rt, tap_owned_fn *owned, const void *owner);
+
+/* mirror.c */
+int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
+		  struct refusal *why);
+/* Ports that have come are looked at by the mirrors that want them. The switches are to be published then. */
+void mirrors_follow(struct runtime *rt);
+void mirror_status(struct runtime *rt, const json_t *obj, json_t *out);
+void mirrors_free(struct runtime *rt);
 
 /* capture.c */
 int captures_verb(struct runtime *rt, const struct verb *verb, const char *name,

@@ -50,6 +50,8 @@ enum frame_flag {
 	FRAME_TUNNEL = 1 << 8, /* with FRAME_TSO, set by frame_parse: there is more than IP between
 				   l3_start and csum_start, so no receiver can take it whole */
 	FRAME_USO = 1 << 9,    /* with FRAME_TSO: UDP, and each piece a datagram */
+	FRAME_MIRRORED =
+		1 << 10, /* for whoever it is pushed to, whichever addresses and VLANs they have */
 };
 #define FRAME_TSO  (FRAME_TSO4 | FRAME_TSO6)
 #define FRAME_WORK (FRAME_L4_CSUM | FRAME_IP4_CSUM | FRAME_TSO) /* what a plain copy cannot do */

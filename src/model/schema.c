@@ -70,6 +70,9 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 
 static const char *const words_capture_type[] = { "vswitch", "physical", "both", NULL };
 static const char *const words_capture_drops[] = { "too", "only", NULL };
+static const char *const words_mirror_direction[] = { "both", "in", "out", NULL };
+static const char *const words_mirror_drops[] = { "no", "too", "only", NULL };
+static const char *const words_mirror_tunnel[] = { "erspan", "gre", NULL };
 static const char *const words_capture_state[] = { "running", "ended", NULL };
 
 static const struct field switch_fields[] = {
@@ -349,6 +352,39 @@ static const struct field capture_fields[] = {
 	END
 };
 
+static const struct field mirror_fields[] = {
+	KEY("name of the mirror", 0),
+	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
+	{ "vport", TYPE_REF, COL, .ref = "vport",
+	  .help = "vport whose frames it shows. Without `vport` and `uplink` it shows those of all ports but the one it "
+		  "sends to" },
+	{ "uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink whose frames it shows" },
+	{ "direction", TYPE_ENUM, COL, .def = "both", .words = words_mirror_direction,
+	  .help = "of frames as the VM sees it: out, what it sends; in, what it is sent" },
+	{ "drops", TYPE_ENUM, 0, .def = "no", .words = words_mirror_drops,
+	  .help = "whether it shows frames that are dropped: not, too, or nothing else" },
+	{ "to-vport", TYPE_REF, COL, .ref = "vport",
+	  .help = "vport that gets them, whatever their addresses; its VM sees them as they are, with their VLAN tags" },
+	{ "to-uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink that they leave by" },
+	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
+	  .help = "with to-uplink: VLAN that they leave in, instead of their own; 0 for their own" },
+	{ "collector", TYPE_STRING, 0, .max = 45,
+	  .help = "with to-uplink: IPv4 address of a collector that gets them encapsulated" },
+	{ "next-hop", TYPE_MAC, 0, .help = "MAC address of the collector, or of the router to it" },
+	{ "source", TYPE_STRING, 0, .max = 45, .help = "IPv4 address that encapsulated frames come from" },
+	{ "encapsulation", TYPE_ENUM, 0, .def = "erspan", .words = words_mirror_tunnel,
+	  .help = "for a collector: erspan (type II), or gre (Ethernet over GRE)" },
+	{ "session", TYPE_UINT, 0, 0, 1023, .def = "1", .help = "ERSPAN's number of the session" },
+	{ "snaplen", TYPE_UINT, 0, 0, 9728, "B", "0", .help = "bytes of each frame that are shown; 0 for all" },
+	{ "filter", TYPE_STRING, 0, .max = 1024, .def = "",
+	  .help = "an expression as tcpdump has it, in one word for the shell: 'tcp port 80' (pcap-filter(7))" },
+	PROBLEM,
+	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames",
+	  .help = "frames shown; what the destination did not take is among its drops" },
+	{ "bytes", TYPE_UINT, CNT, .unit = "B", .help = "their bytes" },
+	END
+};
+
 static const struct field event_fields[] = {
 	KEY("number of the event, counting from the daemon's start", STAT),
 	{ "time", TYPE_TIME, STAT | COL, .help = "when it happened" },
@@ -438,6 +474,7 @@ static const struct verb meter_verbs[] = {
 	END
 };
 static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
+static const struct verb mirror_verbs[] = { STORED_VERBS("mirror"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
 
@@ -518,6 +555,11 @@ static const struct object_type softiov_types[] = {
 	  .help = "what a rule with `action meter` has counted",
 	  .text = "A meter counts the frames and bytes of a vport in one direction, by the address of the other side: "
 	  "a rule with `action meter` makes it." },
+	{ "mirror", "mirrors", OBJECT_STORED, NULL, mirror_fields, mirror_verbs,
+	  .help = "frames of ports shown to another port",
+	  .text = "A mirror shows what ports send and are sent to a vport, to an uplink, or to a collector behind an uplink. "
+	  "Several may have one destination. Mirrored frames pass no policies and are not mirrored again; a destination "
+	  "that is too slow loses them, and no one waits for it." },
 	{ "vf", "VFs", 0, NULL, vf_fields, vf_verbs,
 	  .help = "a virtual function of a switch's pool",
 	  .text = "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "

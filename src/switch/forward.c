@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "switch/mirror.h"
 #include "switch/switch.h"
 
 /* 01-80-C2-00-00-0x as mac_load gives it */
@@ -278,10 +279,11 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 
 /* --- taps --- */
 
-static void see_dropped(const struct port_config *port, const struct frame *f, enum tap_way way,
-			unsigned int slot, enum drop_reason reason)
+static void see_dropped(struct forwarder *fw, const struct port_config *port, const struct frame *f,
+			enum tap_way way, unsigned int slot, enum drop_reason reason)
 {
-	taps_show(port->tap, &(struct tap_sight){ .frame = f,
+	taps_show(port->tap, &(struct tap_sight){ .fw = fw,
+						  .frame = f,
 						  .queue = TAP_QUEUE_NONE,
 						  .way = (uint8_t)way,
 						  .drop = (uint8_t)reason,
@@ -303,9 +305,9 @@ static __attribute__((noinline)) void see_burst(struct forwarder *fw, const stru
 						const struct endpoint *ep)
 {
 	struct inspect *inspect = &fw->inspect;
-	struct tap_sight sight = { .queue = fw->queue,
-				   .way = TAP_OUT,
-				   .slot = (uint8_t)slot_of(in, ep) };
+	struct tap_sight sight = {
+		.fw = fw, .queue = fw->queue, .way = TAP_OUT, .slot = (uint8_t)slot_of(in, ep)
+	};
 
 	for (unsigned int i = 0; i < inspect->burst->n; i++) {
 		sight.frame = &inspect->burst->frame[i];
@@ -356,9 +358,9 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 						unsigned int flags)
 {
 	const struct endpoint_stats *stats = endpoint_stats_self(ep);
-	struct tap_sight sight = { .queue = TAP_QUEUE_NONE,
-				   .way = TAP_IN,
-				   .slot = (uint8_t)slot_of(port, ep) };
+	struct tap_sight sight = {
+		.fw = fw, .queue = TAP_QUEUE_NONE, .way = TAP_IN, .slot = (uint8_t)slot_of(port, ep)
+	};
 	uint64_t before[DROP_N];
 	unsigned int at = 0; /* the first that is not pushed yet */
 
@@ -388,6 +390,23 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 		push_group(fw, ep, &frame[at], n - at, port->pvid, flags);
 }
 
+void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame *const frame[],
+			  unsigned int n, unsigned int flags)
+{
+	const struct port_config *port;
+	struct endpoint *ep;
+
+	/* Its mirror is about to go, too. */
+	if (to >= fw->snapshot->n_ports || !fw->snapshot->port[to].used)
+		return;
+	port = &fw->snapshot->port[to];
+	ep = running_endpoint(port);
+	if (ep == NULL)
+		port->stats[worker_self].drop[DROP_DOWN] += n;
+	else
+		push_group(fw, ep, frame, n, 0, flags);
+}
+
 /* Takes those frames out of the group that the port's policies do not let in. Returns how many are left. */
 static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 						       const struct port_config *port,
@@ -406,7 +425,7 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	{
 		stats->drop[inspect->reason[i]]++;
 		if (unlikely(port->tap != NULL))
-			see_dropped(port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
+			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
 				    inspect->reason[i]);
 	}
 	for (unsigned int i = 0; i < n; i++)
@@ -432,7 +451,7 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 		return;
 	group_pin(fw, frame, n);
 	for (unsigned int i = 0; i < n; i++)
-		see_dropped(port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
+		see_dropped(fw, port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
 }
 
 /* For a port that gets several VLANs untagged: frames of all of them as if they were in its own. */
@@ -551,6 +570,8 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		stats->drop[DROP_DOWN] += burst->n;
 		return;
 	}
+	fw->snapshot = s;
+	fw->mirrors = NULL;
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
@@ -561,6 +582,8 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		flags = decide_with_policy(fw, s, in_port, in, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)
 		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);
+	if (unlikely(fw->mirrors != NULL))
+		mirrors_flush(fw);
 }
 
 /* --- trace --- */

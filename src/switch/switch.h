@@ -105,6 +105,8 @@ struct forwarder {
 	uint16_t queue; /* of the endpoint, that the burst came by; the worker says it */
 	struct endpoint
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
+	const struct switch_snapshot *snapshot;
+	struct mirror_batch *mirrors; /* to be pushed when the burst has been delivered */
 	unsigned int n_groups;
 	uint16_t group_port[SWITCH_PORTS_MAX];
 	uint16_t group_of[SWITCH_PORTS_MAX];
@@ -125,6 +127,10 @@ struct forwarder *forwarder_new(void); /* free() it */
  * delivered and counted, or dropped and counted. */
 void switch_forward(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
 		    struct endpoint *in, struct burst *burst);
+
+/* Pushes to a port what a mirror has seen: past its policies, in the VLANs that the frames are in. */
+void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame *const frame[],
+			  unsigned int n, unsigned int flags);
 
 /* --- control: what would become of a frame --- */
 

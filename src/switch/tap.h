@@ -21,8 +21,11 @@ enum tap_way {
 #define TAP_DROP_UNKNOWN DROP_N     /* it is not known yet what becomes of the frame */
 #define TAP_QUEUE_NONE   UINT16_MAX /* the queue is not known */
 
+struct forwarder;
+
 /* A frame at a port. */
 struct tap_sight {
+	struct forwarder *fw; /* of the worker that sees it */
 	const struct frame *frame;
 	uint16_t queue;
 	uint8_t way;  /* enum tap_way */
@@ -46,6 +49,11 @@ static inline bool tap_is_raw(const struct frame *f)
 {
 	return f->drop != DROP_NONE;
 }
+
+/* Bytes of the frame as it is at the port. */
+uint32_t tap_size(const struct tap_sight *sight);
+/* The first `size` of them, which it has. Checksums are as the sender left them. */
+void tap_read(const struct tap_sight *sight, uint8_t *to, uint32_t size);
 
 #define for_each_tap(tap, first)                          \
 	for (struct tap * (tap) = (first); (tap) != NULL; \

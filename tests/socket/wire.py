@@ -52,6 +52,7 @@ class Wire:
     def __init__(self, netns, name, mac, mtu):
         self.device = name + "0"
         self.mac = mac
+        self.promiscuous = False  # takes frames to other addresses, too
         far = name + "1"
         ip = ["ip", "-n", netns, "link"]
         subprocess.run([*ip, "add", self.device, "mtu", str(mtu), "type", "veth", "peer", "name", far, "mtu",
@@ -72,14 +73,14 @@ class Wire:
         self.socket.send(data)
 
     def poll(self, limit=None):
-        """The frames to this end's address, or to all, that are there."""
+        """The frames to this end's address, or to all, that are there; `promiscuous`: any."""
         frames = []
         while limit is None or len(frames) < limit:
             try:
                 data, notes, _, address = self.socket.recvmsg(1 << 16, 256)
             except BlockingIOError:
                 break
-            if address[2] == PACKET_OUTGOING or data[:6] not in (self.mac, BROADCAST):
+            if address[2] == PACKET_OUTGOING or not self.promiscuous and data[:6] not in (self.mac, BROADCAST):
                 continue
             vlan = None
             for level, kind, note in notes:

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+
+#include "frame/copy.h"
+#include "frame/csum.h"
+#include "switch/mirror.h"
+
+#define ETH_TYPE_TEB    0x6558 /* RFC 7637, 3.2: GRE's protocol for Ethernet frames */
+#define ETH_TYPE_ERSPAN 0x88be
+#define IP_PROTO_GRE    47
+#define IP_TTL          64
+#define GRE_SEQUENCE    0x1000 /* RFC 2890, 2: there is a sequence number */
+#define ERSPAN_TYPE_II  1
+
+#define IP_AT     FRAME_SIZE_MIN
+#define GRE_AT    (IP_AT + 20)
+#define OUTER_MAX (GRE_AT + 8 + 8) /* GRE with sequence number, ERSPAN */
+
+/* What a worker has seen in its burst. */
+struct mirror_batch {
+	struct mirror *mirror;
+	struct mirror_batch *next; /* of the forwarder's */
+	unsigned int n, flags;
+	struct frame frame[MIRROR_BATCH];
+	uint8_t (*bytes)[OUTER_MAX + MIRROR_SIZE_MAX]; /* [MIRROR_BATCH], where frames are copied */
+	struct mirror_stats stats;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct mirror_port {
+	struct tap tap;
+	struct mirror_port *next;
+	struct mirror *mirror;
+};
+
+struct mirror {
+	struct mirror_config config;
+	struct mirror_port *ports;
+	_Atomic uint32_t sequence;
+	struct mirror_batch batch[STATS_SLOTS];
+};
+
+static bool wants(struct tap *tap, const struct tap_sight *sight)
+{
+	const struct mirror_config *c = &container_of(tap, struct mirror_port, tap)->mirror->config;
+	bool known = sight->drop != TAP_DROP_UNKNOWN;
+
+	if (!(sight->way == TAP_OUT ? c->from : c->to))
+		return false;
+	if (known && c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
+		return false;
+	/* What was no frame cannot be sent as one. */
+	return !tap_is_raw(sight->frame) && (c->matches == NULL || c->matches(c->filter, sight));
+}
+
+/* The frame's bytes, with its tag if it had one, up to `most`. Returns how many. */
+static uint32_t flatten(const struct tap_sight *sight, uint8_t *bytes, uint32_t most)
+{
+	const struct frame *f = sight->frame;
+	uint32_t size = tap_size(sight);
+	const struct seg_out out = { bytes, most };
+
+	if (size <= most && (f->flags & FRAME_TSO) == 0) {
+		frame_copy(f, &out, 1, COPY_CSUM | (sight->tagged ? COPY_TAG : 0));
+		return size;
+	}
+	/* A part of it: checksums stay as the sender left them. */
+	size = size < most ? size : most;
+	tap_read(sight, bytes, size);
+	return size;
+}
+
+/* Ethernet, IPv4, GRE and what belongs to it, before `size` bytes. Returns its own. */
+static uint32_t put_outer(struct mirror *mirror, const struct frame *f, bool tagged, uint8_t *bytes,
+			  uint32_t size)
+{
+	const struct mirror_config *c = &mirror->config;
+	bool erspan = c->tunnel == MIRROR_ERSPAN;
+	uint32_t outer = erspan ? OUTER_MAX : GRE_AT + 4;
+	uint8_t *ip = bytes + IP_AT, *gre = bytes + GRE_AT;
+	uint16_t sum;
+
+	memset(bytes, 0, outer);
+	memcpy(bytes, c->next_hop, 6);
+	memcpy(bytes + 6, c->source_mac, 6);
+	store_be16(bytes + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
+	ip[0] = 0x45;
+	store_be16(ip + 2, (uint16_t)(outer - IP_AT + size));
+	store_be16(ip + 6,
+		   0x4000); /* do not fragment: then the identification may be 0 (RFC 6864, 4.1) */
+	ip[8] = IP_TTL;
+	ip[9] = IP_PROTO_GRE;
+	memcpy(ip + 12, c->source_ip, 4);
+	memcpy(ip + 16, c->collector_ip, 4);
+	sum = (uint16_t)~csum_fold(csum_add(ip, 20, 0));
+	memcpy(ip + 10, &sum, sizeof(sum));
+	store_be16(gre, erspan ? GRE_SEQUENCE : 0);
+	store_be16(gre + 2, erspan ? ETH_TYPE_ERSPAN : ETH_TYPE_TEB);
+	if (erspan) {
+		store_be32(gre + 4,
+			   atomic_fetch_add_explicit(&mirror->sequence, 1, memory_order_relaxed));
+		/* Version and VLAN; priority, how the tag came (11: it is in the frame), session. */
+		store_be16(gre + 8, (uint16_t)(ERSPAN_TYPE_II << 12 | (f->tci & 0xfff)));
+		store_be16(gre + 10,
+			   (uint16_t)((f->tci & 0xe000) | (tagged ? 3u : 0u) << 11 | c->session));
+	}
+	return outer;
+}
+
+/* A frame of its own bytes in place of the sighted one. */
+static void put_copy(struct mirror *mirror, const struct tap_sight *sight, struct frame *f,
+		     uint8_t *bytes)
+{
+	const struct mirror_config *c = &mirror->config;
+	uint32_t most = c->snaplen != 0 && c->snaplen < MIRROR_SIZE_MAX ? c->snaplen
+									: MIRROR_SIZE_MAX;
+	uint32_t outer = 0, size;
+
+	if (c->tunnel == MIRROR_PLAIN) {
+		/* The tag goes beside it again. */
+		struct tap_sight untagged = *sight;
+
+		untagged.tagged = false;
+		size = flatten(&untagged, bytes, most < FRAME_SIZE_MIN ? FRAME_SIZE_MIN : most);
+		f->va = bytes;
+		f->seg_size = f->size = size;
+		f->n_segs = 1;
+		f->body = ETH_ADDRS_SIZE;
+		f->flags &= FRAME_TAGGED;
+		return;
+	}
+	if (most > c->size_max - OUTER_MAX)
+		most = c->size_max - OUTER_MAX;
+	size = flatten(sight, bytes + OUTER_MAX, most);
+	outer = c->tunnel == MIRROR_ERSPAN ? OUTER_MAX : GRE_AT + 4;
+	bytes += OUTER_MAX - outer;
+	put_outer(mirror, sight->frame, sight->tagged, bytes, size);
+	*f = (struct frame){
+		.va = bytes, .seg_size = outer + size, .size = outer + size, .n_segs = 1
+	};
+	frame_parse(f);
+}
+
+static void push(struct forwarder *fw, struct mirror_batch *batch)
+{
+	const struct mirror_config *c = &batch->mirror->config;
+	const struct frame *frame[MIRROR_BATCH];
+
+	for (unsigned int i = 0; i < batch->n; i++)
+		frame[i] = &batch->frame[i];
+	switch_push_mirrored(fw, c->to_port, frame, batch->n, batch->flags);
+	batch->n = batch->flags = 0;
+}
+
+static void show(struct tap *tap, const struct tap_sight *sight)
+{
+	struct mirror *mirror = container_of(tap, struct mirror_port, tap)->mirror;
+	const struct mirror_config *c = &mirror->config;
+	struct mirror_batch *batch = &mirror->batch[worker_self];
+	struct frame *f = &batch->frame[batch->n];
+
+	/* It was not known before. */
+	if (c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
+		return;
+	if (batch->n == 0) {
+		batch->next = sight->fw->mirrors;
+		sight->fw->mirrors = batch;
+	}
+	*f = *sight->frame;
+	if (batch->bytes != NULL)
+		put_copy(mirror, sight, f, batch->bytes[batch->n]);
+	f->vid = sight->tagged && c->tunnel == MIRROR_PLAIN ? f->tci & 0xfff : 0;
+	if (c->vlan != 0) {
+		f->vid = c->vlan;
+		f->tci = (uint16_t)((f->tci & 0xe000) | c->vlan);
+	}
+	f->flags |= FRAME_MIRRORED;
+	batch->flags |= f->flags;
+	batch->stats.frames++;
+	batch->stats.bytes += f->size;
+	if (++batch->n == MIRROR_BATCH) {
+		push(sight->fw, batch);
+		sight->fw->mirrors = batch->next;
+	}
+}
+
+void mirrors_flush(struct forwarder *fw)
+{
+	while (fw->mirrors != NULL) {
+		struct mirror_batch *batch = fw->mirrors;
+
+		fw->mirrors = batch->next;
+		push(fw, batch);
+	}
+}
+
+struct mirror *mirror_new(const struct mirror_config *config)
+{
+	bool copies = config->tunnel != MIRROR_PLAIN || config->snaplen != 0;
+	struct mirror *mirror = aligned_alloc(CACHE_LINE, sizeof(*mirror));
+
+	if (mirror == NULL)
+		return NULL;
+	memset(mirror, 0, sizeof(*mirror));
+	mirror->config = *config;
+	for (unsigned int i = 0; i < STATS_SLOTS; i++) {
+		struct mirror_batch *batch = &mirror->batch[i];
+
+		batch->mirror = mirror;
+		/* Pages that no worker touches take no memory. */
+		if (copies)
+			batch->bytes = calloc(MIRROR_BATCH, sizeof(*batch->bytes));
+		if (copies && batch->bytes == NULL) {
+			mirror_free(mirror);
+			return NULL;
+		}
+	}
+	return mirror;
+}
+
+void mirror_free(struct mirror *mirror)
+{
+	if (mirror == NULL)
+		return;
+	for (unsigned int i = 0; i < STATS_SLOTS; i++)
+		free(mirror->batch[i].bytes);
+	while (mirror->ports != NULL) {
+		struct mirror_port *port = mirror->ports;
+
+		mirror->ports = port->next;
+		free(port);
+	}
+	free(mirror);
+}
+
+struct tap *mirror_tap(struct mirror *mirror)
+{
+	struct mirror_port *port = calloc(1, sizeof(*port));
+
+	if (port == NULL)
+		return NULL;
+	port->tap.wants = wants;
+	port->tap.show = show;
+	port->mirror = mirror;
+	port->next = mirror->ports;
+	mirror->ports = port;
+	return &port->tap;
+}
+
+bool mirror_owns(const struct mirror *mirror, const struct tap *tap)
+{
+	return tap->show == show && container_of(tap, struct mirror_port, tap)->mirror == mirror;
+}
+
+void mirror_stats(const struct mirror *mirror, struct mirror_stats *sum)
+{
+	*sum = (struct mirror_stats){ 0 };
+	for (unsigned int i = 0; i < STATS_SLOTS; i++) {
+		sum->frames += mirror->batch[i].stats.frames;
+		sum->bytes += mirror->batch[i].stats.bytes;
+	}
+}
