@@ -52,6 +52,9 @@ WORKERS_NAP_US = 20
 # Policies of both vports, a frame's whole way: rules that the frames do not match, connections, meters.
 POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 1000, 4096), "meter": (0, 1, 100)}
 
+QOS_VPORTS = 64
+QOS_LIMITS = {"max-tx": "1000gbit"}
+
 
 def policy(case, n):
     """(objects, flows): rules for n of what the case counts."""
