@@ -128,6 +128,8 @@ bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *si
 	}
 	/* A parsed frame is pinned: its first segment is what was pinned. */
 	assert(f->seg_size <= FLOW_PIN_SIZE);
+	if (likely(!sight->tagged && f->body == ETH_ADDRS_SIZE))
+		return bpf_filter_match(filter, f->va, f->seg_size, f->more, f->n_segs - 1u);
 	size = f->seg_size - (f->body - ETH_ADDRS_SIZE) + (sight->tagged ? 4 : 0);
 	tap_read(sight, head, size);
 	return bpf_filter_match(filter, head, size, f->more, f->n_segs - 1u);

@@ -64,6 +64,9 @@ static inline void inspect_pin(struct inspect *inspect, unsigned int i)
 
 	if ((inspect->pinned >> i & 1) == 0) {
 		inspect->n_segs += flow_pin(f, inspect->header[i], &inspect->seg[inspect->n_segs]);
+		/* The guest may have changed these since they were decided on. */
+		if (likely(f->body == ETH_ADDRS_SIZE))
+			memcpy(inspect->header[i], f->header, FRAME_SIZE_MIN);
 		inspect->pinned |= 1u << i;
 	}
 }
