@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <assert.h>
 #include "bpf/filter.h"
 #include "frame/flow.h"
+#include <assert.h>
 
 #include <assert.h>
 #include <errno.h>
