@@ -388,7 +388,8 @@ static unsigned int next_sleep_us(const struct worker *w, uint64_t idle_us)
  * at, at once. */
 static unsigned int rest_us(const struct worker *w, uint64_t now, uint64_t idle_us, bool all)
 {
-	const struct poll_list *list = atomic_load_explicit(&w->list, memory_order_relaxed);
+	/* Control may have published another one since the round. */
+	const struct poll_list *list = atomic_load_explicit(&w->list, memory_order_acquire);
 	bool spins = idle_us < SPIN_US || !all;
 	uint64_t us = next_sleep_us(w, idle_us), due_us;
 
