@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bpf/filter.h"
-#include "frame/flow.h"
-#include <assert.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -12,6 +10,7 @@
 #include <stdlib.h>
 
 #include "bpf/where.h"
+#include "frame/flow.h"
 
 #define PIECES_MAX 64
 
