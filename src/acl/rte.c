@@ -114,7 +114,8 @@ static void rte_classifier_find(const struct classifier *c, const void *const ke
 {
 	const struct rte_classifier *r = (const struct rte_classifier *)c;
 
-	rte_acl_classify(r->ctx, (const uint8_t **)(uintptr_t)key, found, n, 1);
+	/* It reads them only, though its type does not say so. */
+	rte_acl_classify(r->ctx, (const uint8_t **)key, found, n, 1);
 }
 
 static void rte_classifier_free(struct classifier *c)

@@ -72,7 +72,7 @@ static int place_take(struct rt_acls *acls)
 		place = acls->n++;
 	}
 	for (unsigned int i = 0; i < STATS_SLOTS; i++)
-		counter_of(acls, place)[i * ACL_COUNTERS] = (struct acl_counter){ 0 };
+		counter_of(acls, place)[(size_t)i * ACL_COUNTERS] = (struct acl_counter){ 0 };
 	acls->acl[place] = (struct rt_acl){ .rule.conn.serial = ++acls->last_serial };
 	return (int)place;
 }
@@ -330,7 +330,7 @@ void port_acls_free(struct rt_port *port)
 	free(acls->free);
 	json_decref(acls->places);
 	json_decref(acls->left);
-	*acls = (struct rt_acls){ NULL };
+	memset(acls, 0, sizeof(*acls));
 	if (port->policy == NULL)
 		return;
 	port->policy->dead_acl = port->acl;

@@ -65,27 +65,32 @@ static bool matches(const void *filter, const struct tap_sight *sight)
 }
 
 /* The port that frames go to, and what it must be. */
-static int find_target(struct runtime *rt, const json_t *config, struct rt_mirror *m,
-		       struct refusal *why)
+static const struct rt_port *find_target(struct runtime *rt, const json_t *config,
+					 struct refusal *why)
 {
 	bool to_vport = obj_has(config, "to-vport"), to_uplink = obj_has(config, "to-uplink");
 	const char *field = to_vport ? "to-vport" : "to-uplink";
+	const struct rt_port *to = NULL;
 
-	if (to_vport == to_uplink)
-		return refuse(why, -EINVAL, to_vport ? "to-uplink" : "to-vport", NULL,
-			      "say where the frames go: to-vport NAME or to-uplink NAME, %s",
-			      to_vport ? "not both" : "one of them");
-	m->to = runtime_port(rt, to_vport ? PORT_OF_VPORT : PORT_OF_UPLINK, obj_str(config, field));
-	if (m->to == NULL)
-		return refuse(why, -ENOENT, field, obj_str(config, field), "it does not run");
-	if (strcmp(m->to->sw->name, obj_str(config, "switch")) != 0)
-		return refuse(why, -EINVAL, field, obj_str(config, field),
-			      "it is on the switch '%s', and the mirror on '%s'", m->to->sw->name,
-			      obj_str(config, "switch"));
-	if (names(config, to_vport ? "vport" : "uplink", m->to))
-		return refuse(why, -ELOOP, field, obj_str(config, field),
-			      "a port's frames cannot be mirrored to itself; name another one");
-	return 0;
+	if (to_vport == to_uplink) {
+		refuse(why, -EINVAL, to_vport ? "to-uplink" : "to-vport", NULL,
+		       "say where the frames go: to-vport NAME or to-uplink NAME, %s",
+		       to_vport ? "not both" : "one of them");
+		return NULL;
+	}
+	to = runtime_port(rt, to_vport ? PORT_OF_VPORT : PORT_OF_UPLINK, obj_str(config, field));
+	if (to == NULL)
+		refuse(why, -ENOENT, field, obj_str(config, field), "it does not run");
+	else if (strcmp(to->sw->name, obj_str(config, "switch")) != 0)
+		refuse(why, -EINVAL, field, obj_str(config, field),
+		       "it is on the switch '%s', and the mirror on '%s'", to->sw->name,
+		       obj_str(config, "switch"));
+	else if (names(config, to_vport ? "vport" : "uplink", to))
+		refuse(why, -ELOOP, field, obj_str(config, field),
+		       "a port's frames cannot be mirrored to itself; name another one");
+	else
+		return to;
+	return NULL;
 }
 
 static int address(const json_t *config, const char *field, uint8_t ip[4], struct refusal *why)
@@ -139,10 +144,12 @@ static int build(struct runtime *rt, const json_t *config, struct rt_mirror *m, 
 				   .vlan = (uint16_t)obj_uint(config, "vlan"),
 				   .snaplen = (uint32_t)obj_uint(config, "snaplen") };
 	struct err err = { 0 };
-	int ret = find_target(rt, config, m, why);
+	int ret;
 
-	if (ret == 0)
-		ret = tunnel_of(config, m, &c, why);
+	m->to = find_target(rt, config, why);
+	if (m->to == NULL)
+		return why->code;
+	ret = tunnel_of(config, m, &c, why);
 	if (ret < 0)
 		return ret;
 	if (c.vlan != 0 && m->to->kind != PORT_OF_UPLINK)

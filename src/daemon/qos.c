@@ -60,8 +60,8 @@ static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw,
 	uint64_t rate = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
-		    port != skip && port->uplink != NULL)
+		if (port != skip && port->sw == sw && port->kind == PORT_OF_UPLINK &&
+		    !port->removed && port->uplink != NULL)
 			rate += rate_of(port, port->config);
 	return rate;
 }
@@ -74,7 +74,7 @@ static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw,
 	uint64_t sum = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		if (is_vport_of(port, sw) && port != skip)
+		if (port != skip && is_vport_of(port, sw))
 			sum += obj_uint(port->config, "min-tx");
 	return sum;
 }

@@ -210,7 +210,8 @@ static bool index_stateful(struct acl *acl, struct conns *conns)
 	if (acl->n_places == 0)
 		return true;
 	acl->conns = conns;
-	acl->stateful = calloc(acl->n_places, sizeof(*acl->stateful));
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are meant */
+	acl->stateful = calloc(acl->n_places, sizeof(acl->stateful[0]));
 	if (acl->stateful == NULL)
 		return false;
 	for (unsigned int d = 0; d < ACL_DIRECTIONS; d++)
@@ -247,8 +248,8 @@ void acl_count(const struct acl_counter *counter, struct acl_counter *sum)
 {
 	*sum = (struct acl_counter){ 0 };
 	for (unsigned int i = 0; i < STATS_SLOTS; i++) {
-		sum->frames += counter[i * ACL_COUNTERS].frames;
-		sum->bytes += counter[i * ACL_COUNTERS].bytes;
+		sum->frames += counter[(size_t)i * ACL_COUNTERS].frames;
+		sum->bytes += counter[(size_t)i * ACL_COUNTERS].bytes;
 	}
 }
 
@@ -370,7 +371,7 @@ static void find(struct inspect *inspect, const struct list *list, uint32_t fram
 
 static inline void count(const struct acl_rule *rule, const struct frame *f)
 {
-	struct acl_counter *c = rule->counter + worker_self * ACL_COUNTERS;
+	struct acl_counter *c = rule->counter + (size_t)worker_self * ACL_COUNTERS;
 
 	c->frames++;
 	c->bytes += f->size;
@@ -430,7 +431,7 @@ static const struct acl_rule *answers(struct inspect *inspect, const struct acl 
 	const struct flow *flow = inspect_flow(inspect, i);
 	enum acl_direction other = denied_by->direction == ACL_IN ? ACL_OUT : ACL_IN;
 	const struct acl_rule *rule;
-	struct conn_rule found;
+	struct conn_rule found = { 0 };
 	struct conn_key key;
 
 	if (!key_of(flow, denied_by->direction, other, &key) ||

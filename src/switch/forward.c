@@ -179,8 +179,9 @@ static bool learn(const struct switch_snapshot *s, const struct port_config *in,
 /* The forwarding decision, likewise. */
 static inline __attribute__((always_inline)) enum drop_reason
 route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
-      uint16_t in_port, struct frame *f, uint64_t dest, uint64_t source, struct last_way *last)
+      struct frame *f, uint64_t dest, uint64_t source, struct last_way *last)
 {
+	const uint16_t in_port = (uint16_t)(in - s->port);
 	uint16_t out;
 
 	if (in->learns && !learn(s, in, in_port, f, source, fw->now_s))
@@ -211,14 +212,14 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 
 static inline __attribute__((always_inline)) enum drop_reason
 admit_and_route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
-		uint16_t in_port, struct frame *f, struct last_way *last)
+		struct frame *f, struct last_way *last)
 {
 	uint64_t dest = 0, source = 0;
 	enum drop_reason reason = admit(in, f, &dest, &source);
 
 	if (unlikely(reason != DROP_NONE))
 		return reason;
-	return route(fw, s, in, in_port, f, dest, source, last);
+	return route(fw, s, in, f, dest, source, last);
 }
 
 static struct endpoint *running_endpoint(const struct port_config *port)
@@ -524,8 +525,8 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 	{
 		struct frame *f = &burst->frame[i];
 
-		reason[i] = (uint8_t)route(fw, s, in, in_port, f, mac_load(f->mac),
-					   mac_load(f->mac + 6), &last);
+		reason[i] =
+			(uint8_t)route(fw, s, in, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
 	}
 	for (unsigned int i = 0; i < burst->n; i++)
 		if (unlikely(reason[i] != DROP_NONE))
@@ -538,7 +539,7 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 /* Not inlined: the compiler would look `in` up again for each frame. */
 static __attribute__((noinline)) unsigned int
 decide(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
-       uint16_t in_port, struct burst *burst, struct endpoint_stats *stats)
+       struct burst *burst, struct endpoint_stats *stats)
 {
 	struct last_way last = { .dest = MAC_BROADCAST };
 	unsigned int flags = 0;
@@ -546,7 +547,7 @@ decide(struct forwarder *fw, const struct switch_snapshot *s, const struct port_
 
 	for (unsigned int i = 0; i < burst->n; i++) {
 		struct frame *f = &burst->frame[i];
-		enum drop_reason reason = admit_and_route(fw, s, in, in_port, f, &last);
+		enum drop_reason reason = admit_and_route(fw, s, in, f, &last);
 
 		bytes += f->size;
 		flags |= f->flags;
@@ -577,7 +578,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	inspect_start(&fw->inspect, burst);
 	fw->inspect.now_s = fw->now_s;
 	if (likely(s->port[in_port].policy_out == NULL && s->port[in_port].tap == NULL))
-		flags = decide(fw, s, &s->port[in_port], in_port, burst, stats);
+		flags = decide(fw, s, &s->port[in_port], burst, stats);
 	else
 		flags = decide_with_policy(fw, s, in_port, in, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)
@@ -634,7 +635,7 @@ static void trace_frame(struct forwarder *fw, const struct switch_snapshot *s, u
 		}
 	}
 	trace->stage = TRACE_ROUTE;
-	trace->reason = route(fw, s, in, in_port, f, dest, source, &last);
+	trace->reason = route(fw, s, in, f, dest, source, &last);
 	if (trace->reason != DROP_NONE)
 		return;
 	trace->stage = TRACE_ARRIVED;

@@ -220,6 +220,11 @@ static void test_workers(void **state)
 	divide(3, (unsigned int[]){ 1, 2, 4 }, 5 * S);
 	atomic_store(&clock_now, 5 * S);
 	atomic_store(&done, false);
+	/* All want to send from the start, whenever their threads come to run. */
+	for (unsigned int i = 0; i < 3; i++) {
+		share_sent(sender[i].member, &sender[i].queue, SIZE, 5 * S);
+		sender[i].sent = SIZE;
+	}
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, send_main, &sender[i]), 0);
 	/* A step when the link has nothing left: so it does not matter how fast the machine is. */

@@ -195,8 +195,12 @@ static int fail(const struct refusal *why)
 int main(int argc, char **argv)
 {
 	struct fake fake = { .run_dir = argv[1], .running = json_object() };
-	const struct backend backend = { .ctx = &fake, .change = change, .settled = settled,
-					 .status = status, .list = list, .verb = verb };
+	const struct backend backend = { .ctx = &fake,
+					 .change = change,
+					 .settled = settled,
+					 .status = status,
+					 .list = list,
+					 .verb = verb };
 	struct sigaction action = { .sa_handler = on_signal };
 	struct refusal why = REFUSAL_INIT;
 	struct events *events = events_new();

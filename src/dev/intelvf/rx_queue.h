@@ -87,8 +87,8 @@ static inline enum drop_reason filter(const struct rx_burst *b, const struct fra
 	bool tagged = f->vid != b->untagged_vid;
 	uint32_t size = f->size + FCS_SIZE;
 
-	if (unlikely(dest != __atomic_load_n(&st->mac, __ATOMIC_RELAXED) &&
-		     !wants_slow(st, dest) && (f->flags & FRAME_MIRRORED) == 0))
+	if (unlikely(dest != __atomic_load_n(&st->mac, __ATOMIC_RELAXED) && !wants_slow(st, dest) &&
+		     (f->flags & FRAME_MIRRORED) == 0))
 		return DROP_FILTERED;
 	if (unlikely(tagged && !filter_bit(st->vlan_on, f->vid & 0xfff) &&
 		     (f->flags & FRAME_MIRRORED) == 0))
