@@ -27,7 +27,7 @@ def ports(tmp_path_factory):
         daemon.call("switch.add", name="lan")
         for name, number, model in (("a", 1, "82599"), ("b", 2, "x550")):
             daemon.call("vport.add", name=name, switch="lan", mac=f"02:00:00:00:00:0{number}", mtu=1504,
-                        trunk="7", synthetic=True, model=model, queues=4)
+                        trunk="7", synthetic=True, model=model, queues=4, **{"ieee-priority-tag": True})
         yield daemon
 
 
