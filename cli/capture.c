@@ -35,14 +35,19 @@ static void stop(struct capture *c, const char *reason)
 {
 	struct refusal why = REFUSAL_INIT;
 	struct client *client = client_open(c->cli, &why);
-	json_t *result;
+	json_t *params = json_pack("{s:s}", "name", c->name);
+	char short_reason[128];
 
+	/* The daemon takes no longer one, and none that is not UTF-8 (a file's name can be anything). */
+	text_put(short_reason, sizeof(short_reason), "%.127s", reason);
+	if (params)
+		json_object_set_new(params, "reason", json_string(short_reason));
+	/* Without a name it would end all captures. */
+	if (client && params)
+		json_decref(client_call(client, "capture.stop", json_incref(params), NULL, &why));
+	json_decref(params);
 	if (!client)
 		return;
-	result = client_call(client, "capture.stop",
-			     json_pack("{s:s, s:s}", "name", c->name, "reason", reason), NULL,
-			     &why);
-	json_decref(result);
 	client_close(client);
 }
 

@@ -13,10 +13,12 @@
 #include "frame/flow.h"
 
 #define PIECES_MAX 64
+#define FLAT_SIZE  2048 /* that the interpreter sees */
 
 struct bpf_filter {
 	struct rte_bpf *program;
 	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
+	struct bpf_program classic;     /* instead, where bf_insns is not NULL: see wanders() */
 };
 
 /* DPDK 22.11.11 has loads of bytes and words, but not those of half words, go by the accumulator where the classic
@@ -29,6 +31,24 @@ static void mend_indirect_loads(const struct rte_bpf_prm *prm)
 		if (BPF_CLASS(ins->code) == BPF_LD && BPF_MODE(ins->code) == BPF_IND)
 			ins->src_reg = EBPF_REG_7;
 	}
+}
+
+/* Whether the program computes where it looks, as `ip[ip[2:2] - 15]` does: then an offset can be anything, and DPDK
+ * 22.11.11 checks offset + size in 32 bits only (rte_mbuf.c, __rte_pktmbuf_read). What libpcap takes from the size of an
+ * IP header is at most 60. */
+static bool wanders(const struct bpf_program *classic)
+{
+	bool indirect = false, computed = false;
+
+	for (unsigned int i = 0; i < classic->bf_len; i++) {
+		uint16_t code = classic->bf_insns[i].code;
+		uint16_t class = BPF_CLASS(code);
+
+		indirect |= class == BPF_LD && BPF_MODE(code) == BPF_IND;
+		computed |= (class == BPF_MISC && BPF_MISCOP(code) == BPF_TAX) ||
+			    (class == BPF_LDX && BPF_MODE(code) != BPF_MSH);
+	}
+	return indirect && computed;
 }
 
 /* libpcap's classic program as DPDK's. */
@@ -59,6 +79,11 @@ int bpf_filter_new(struct bpf_filter **filter, const char *expression, struct er
 		free(f);
 		return ret;
 	}
+	if (wanders(&classic)) {
+		f->classic = classic;
+		*filter = f;
+		return 0;
+	}
 	f->program = load(&classic);
 	pcap_freecode(&classic);
 	if (f->program == NULL) {
@@ -78,6 +103,7 @@ void bpf_filter_free(struct bpf_filter *filter)
 	if (filter == NULL)
 		return;
 	rte_bpf_destroy(filter->program);
+	pcap_freecode(&filter->classic);
 	free(filter);
 }
 
@@ -90,12 +116,33 @@ static void piece(struct rte_mbuf *m, const uint8_t *va, uint32_t size)
 	m->next = NULL;
 }
 
+/* By libpcap's interpreter, over the frame's beginning. */
+static bool match_classic(const struct bpf_filter *filter, const uint8_t *head, uint32_t size,
+			  const struct seg *more, unsigned int n_more)
+{
+	uint8_t bytes[FLAT_SIZE];
+	uint32_t n = size < sizeof(bytes) ? size : sizeof(bytes), whole = size;
+
+	memcpy(bytes, head, n);
+	for (unsigned int i = 0; i < n_more; i++) {
+		uint32_t left = (uint32_t)sizeof(bytes) - n;
+		uint32_t part = more[i].size < left ? more[i].size : left;
+
+		memcpy(bytes + n, more[i].va, part);
+		n += part;
+		whole += more[i].size;
+	}
+	return bpf_filter(filter->classic.bf_insns, bytes, whole, n) != 0;
+}
+
 bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint32_t size,
 		      const struct seg *more, unsigned int n_more)
 {
 	static _Thread_local struct rte_mbuf mbuf[PIECES_MAX];
 	unsigned int n = 1;
 
+	if (unlikely(filter->classic.bf_insns != NULL))
+		return match_classic(filter, head, size, more, n_more);
 	piece(&mbuf[0], head, size);
 	mbuf[0].pkt_len = size;
 	for (unsigned int i = 0; i < n_more && n < PIECES_MAX; i++) {

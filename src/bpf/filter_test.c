@@ -76,6 +76,30 @@ static void test_matches(void **state)
 		}
 }
 
+/* An offset that the frame says and the expression computes with, also below 0: the bytes that are meant, or none. */
+static void test_computed_offsets(void **state)
+{
+	static const struct {
+		const char *expression;
+		uint16_t size; /* IP's */
+		bool match;
+	} cases[] = {
+		{ "ip[ip[2:2] - 15] = 1", 0, false },   { "ip[ip[2:2] - 15] = 1", 14, false },
+		{ "ip[ip[2:2] - 1] = 241", 228, true }, { "ip[ip[2:2] - 1] = 241", 229, false },
+		{ "ip[ip[2:2]] = 1", 65535, false },    { "ip[ip[2:2] - 228] = 0x45", 228, true },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint8_t frame[sizeof(udp)];
+
+		memcpy(frame, udp, sizeof(udp));
+		frame[16] = (uint8_t)(cases[i].size >> 8);
+		frame[17] = (uint8_t)cases[i].size;
+		if (passes(cases[i].expression, frame, sizeof(frame), 60) != cases[i].match)
+			fail_msg("%s, %u", cases[i].expression, cases[i].size);
+	}
+}
+
 /* More pieces than are looked at, and longer than an mbuf says: no more than no match. */
 static void test_odd_frames(void **state)
 {
@@ -173,9 +197,8 @@ static int stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_matches),
-		cmocka_unit_test(test_odd_frames),
-		cmocka_unit_test(test_carets),
+		cmocka_unit_test(test_matches),      cmocka_unit_test(test_computed_offsets),
+		cmocka_unit_test(test_odd_frames),   cmocka_unit_test(test_carets),
 		cmocka_unit_test(test_not_by_bytes),
 	};
 

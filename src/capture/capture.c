@@ -261,7 +261,9 @@ static void sum_path(const struct capture_port *port, unsigned int path, uint64_
 
 static void write_statistics(struct capture *capture)
 {
-	for (unsigned int i = 0; i < atomic_load(&capture->n_ports); i++) {
+	/* Once nothing can be sent any more, nothing is added. */
+	for (unsigned int i = 0; i < atomic_load(&capture->n_ports) && !atomic_load(&capture->now);
+	     i++) {
 		struct capture_port *port = atomic_load(&capture->port[i]);
 
 		for (unsigned int path = 0; path < N_PATHS; path++) {

@@ -155,6 +155,12 @@ static int build(struct runtime *rt, const json_t *config, struct rt_mirror *m, 
 	if (c.vlan != 0 && m->to->kind != PORT_OF_UPLINK)
 		return refuse(why, -EINVAL, "vlan", NULL,
 			      "frames to a vport keep their VLANs; it is for to-uplink");
+	if (c.vlan == 0 && c.tunnel == MIRROR_PLAIN && m->to->kind == PORT_OF_UPLINK &&
+	    !obj_is(config, "drops", "no"))
+		return refuse(
+			why, -EINVAL, "drops", obj_str(config, "drops"),
+			"what was dropped would leave in VLANs that its sender may not be in; give the "
+			"mirror a `vlan` of its own, or a `collector`");
 	if (filter[0] != '\0' && bpf_filter_new(&m->filter, filter, &err) < 0)
 		return refuse_err(why, "filter", NULL, &err);
 	c.to_port = (uint16_t)m->to->idx;
@@ -193,7 +199,8 @@ static struct rt_mirror *find(struct runtime *rt, const char *name)
 int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
 		  struct refusal *why)
 {
-	struct rt_mirror *old = old_obj != NULL ? find(rt, obj_name(old_obj)) : NULL, *m;
+	/* Also one that could not be undone, and is tried again. */
+	struct rt_mirror *old = find(rt, obj_name(old_obj != NULL ? old_obj : new_obj)), *m;
 	int ret;
 
 	if (new_obj != NULL) {

@@ -119,6 +119,10 @@ int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t
 			"a vport has a minimum in bits a second (min-tx) or a weight, not both");
 	if (max != 0 && min > max)
 		return refuse(why, -EINVAL, "min-tx", NULL, "the minimum is above max-tx");
+	/* What fitted once must not keep a vport from running, or from other changes: links come and go. */
+	if (!rt->started ||
+	    (port->config != config && !obj_changed(port->config, config, "min-tx")))
+		return 0;
 	return fits("min-tx", min, others, link_rate(rt, port->sw, NULL), why);
 }
 
@@ -127,6 +131,8 @@ int qos_check_switch(const struct runtime *rt, const struct rt_switch *sw, const
 {
 	if (rate_check(config, "default-min", why) < 0)
 		return why->code;
+	if (!rt->started || (sw != NULL && !obj_changed(sw->config, config, "default-min")))
+		return 0;
 	return fits("default-min", obj_uint(config, "default-min"), minima(rt, sw, NULL),
 		    link_rate(rt, sw, NULL), why);
 }
@@ -139,6 +145,9 @@ int qos_check_uplink(const struct runtime *rt, const struct rt_port *port, const
 	int ret = rate_check(config, "max-rate", why);
 
 	sum += obj_uint(port->sw->config, "default-min");
+	/* One more uplink makes nothing worse, and its other fields have nothing to do with it. */
+	if (ret == 0 && !obj_changed(port->config, config, "max-rate"))
+		return 0;
 	if (ret < 0 || rate == 0 || rate + link_rate(rt, port->sw, port) >= sum)
 		return ret;
 	value = units_format(UNITS_RATE, rate);

@@ -171,6 +171,7 @@ static void settled(void *ctx, bool committed)
 	struct runtime *rt = ctx;
 	struct rt_switch *sw;
 
+	rt->started = true;
 	runtime_make_room(rt);
 	LIST_FOREACH(sw, &rt->switches, next)
 		if (vports_take_vfs(rt, sw))
@@ -238,7 +239,8 @@ static int change_port(struct runtime *rt, enum port_kind kind, const json_t *ol
 			port_remove(port);
 		return 0;
 	}
-	if (old_obj == NULL || port == NULL) {
+	/* One that is there without an old object could not be undone, and is tried again. */
+	if (port == NULL) {
 		if (revive(rt, kind, new_obj))
 			return 0;
 		free_namesakes(rt, kind, new_obj);

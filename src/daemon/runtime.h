@@ -109,6 +109,7 @@ struct runtime {
 	struct rt_mirrors mirrors;
 	struct rt_captures captures; /* the last ones that ended, too; oldest first */
 	unsigned int n_captures;     /* ever started */
+	bool started;                /* what was stored runs */
 	uint64_t started_ns;
 	uint64_t tick_ns;
 	struct worker_stats worker_last[WORKERS_MAX];

@@ -140,6 +140,48 @@ static void parse_ip6(struct flow *flow)
 	parse_l4(flow, at);
 }
 
+/* Behind what anybody judges of the L4 header; 0: nobody can say. */
+static uint32_t judged_end(const struct flow *flow)
+{
+	if (flow->l4 == 0 || flow->proto == IP_PROTO_ICMP || flow->proto == IP_PROTO_ICMPV6)
+		return 0;
+	return flow->l4 + (flow->proto == IP_PROTO_TCP ? 20u : 8u);
+}
+
+static uint16_t checksum_offset(const struct flow *flow)
+{
+	switch (flow->proto) {
+	case IP_PROTO_TCP:
+		return 16;
+	case IP_PROTO_UDP:
+		return 6;
+	case IP_PROTO_SCTP:
+		return 8;
+	case IP_PROTO_ICMPV6:
+		return 2;
+	default:
+		return UINT16_MAX;
+	}
+}
+
+/* Offloads write into headers after they were judged: checksums, and the lengths and numbers of the pieces of a large
+ * send. So they must be asked for where these are, or behind all that is judged (in a tunnel). */
+static bool offloads_fit(const struct frame *f, const struct flow *flow)
+{
+	uint32_t end = judged_end(flow);
+	bool l4_here = f->csum_start == flow->l4 && flow->l4 != 0 &&
+		       f->csum_offset == checksum_offset(flow);
+
+	if ((f->flags & FRAME_TSO) != 0)
+		return (f->l3_start == flow->l3 && l4_here) || (end != 0 && f->l3_start >= end);
+	if ((f->flags & FRAME_IP4_CSUM) != 0 &&
+	    !((flow->flags & FLOW_IPV4) != 0 && f->l3_start == flow->l3) &&
+	    (end == 0 || f->l3_start < end))
+		return false;
+	return (f->flags & FRAME_L4_CSUM) == 0 || l4_here ||
+	       (end != 0 && f->csum_start + f->csum_offset >= end);
+}
+
 void flow_parse(const struct frame *f, struct flow *flow)
 {
 	uint32_t tag = f->body - ETH_ADDRS_SIZE;
@@ -157,4 +199,6 @@ void flow_parse(const struct frame *f, struct flow *flow)
 		flow->l3 = FRAME_SIZE_MIN;
 		parse_ip6(flow);
 	}
+	if (unlikely((f->flags & FRAME_WORK) != 0) && !offloads_fit(f, flow))
+		flow->flags |= FLOW_OBSCURE;
 }

@@ -25,6 +25,7 @@ enum flow_flag {
 	FLOW_LATER = 1 << 4, /* a fragment, another one: it has no L4 header */
 	/* IP headers that contradict themselves, hide the L4 header behind what is pinned, or a first fragment that
 	 * leaves it to the next one (RFC 1858, 3; RFC 7112): nobody can say what it carries. */
+	/* Or offloads that would change them afterwards. */
 	FLOW_OBSCURE = 1 << 5,
 };
 #define FLOW_IP (FLOW_IPV4 | FLOW_IPV6)

@@ -8,6 +8,7 @@
 
 #include "frame/copy.h"
 #include "frame/flow.h"
+#include "frame/gso.h"
 
 #define SIZE_MAX_TEST 400
 
@@ -174,11 +175,96 @@ static void test_pin(void **state)
 			}
 }
 
+/* Offloads write where their checksums are, or behind all that is judged, or nobody can say what the frame is. */
+static void test_offloads(void **state)
+{
+	static const struct {
+		const char *name, *hex;
+		uint16_t flags, l3, start, offset;
+		bool obscure;
+	} cases[] = {
+		{ "udp", IP4("45", "4000", "11") UDP, FRAME_L4_CSUM, 0, 34, 6, false },
+		{ "tcp", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM | FRAME_IP4_CSUM, 14, 34, 16,
+		  false },
+		{ "udp6", IP6("11") UDP, FRAME_L4_CSUM, 0, 54, 6, false },
+		{ "a port", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM, 0, 34, 2, true },
+		{ "a port from afar", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM, 0, 14, 22, true },
+		{ "an address", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM, 0, 14, 14, true },
+		{ "TCP's flags", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM, 0, 34, 12, true },
+		{ "UDP's field for TCP", IP4("45", "4000", "06") TCP, FRAME_L4_CSUM, 0, 34, 6,
+		  true },
+		{ "in a tunnel", IP4("45", "4000", "11") UDP, FRAME_L4_CSUM | FRAME_IP4_CSUM, 42,
+		  62, 16, false },
+		{ "IP's in the UDP header", IP4("45", "4000", "11") UDP, FRAME_IP4_CSUM, 30, 0, 0,
+		  true },
+		{ "IPv4's in IPv6", IP6("11") UDP, FRAME_IP4_CSUM, 14, 0, 0, true },
+		{ "icmp6", IP6("3a") "8600 0000", FRAME_L4_CSUM, 0, 54, 2, false },
+		{ "icmp6's type", IP6("3a") "8600 0000", FRAME_L4_CSUM, 0, 54, 0, true },
+		{ "behind icmp6's type", IP6("3a") "8600 0000", FRAME_L4_CSUM, 0, 54, 24, true },
+		{ "arp", "0806 0001 0800 06 04 0001", FRAME_L4_CSUM, 0, 14, 14, true },
+		{ "later fragment", IP4("45", "0002", "11") UDP, FRAME_L4_CSUM, 0, 34, 6, true },
+		{ "large send", IP4("45", "4000", "06") TCP, FRAME_TSO4, 14, 34, 0, false },
+		{ "large send of other headers", IP4("45", "4000", "06") TCP, FRAME_TSO4, 24, 44, 0,
+		  true },
+	};
+
+	for (unsigned int c = 0; c < ARRAY_SIZE(cases); c++) {
+		struct frame f = frame_of(cases[c].hex, 300);
+		struct flow flow;
+
+		f.flags = cases[c].flags;
+		f.l3_start = cases[c].l3;
+		f.csum_start = cases[c].start;
+		f.csum_offset = cases[c].offset;
+		f.mss = 100;
+		f.hdr_size = 70;
+		assert_true(frame_parse(&f));
+		flow_pin(&f, pinned, more);
+		flow_parse(&f, &flow);
+		if (((flow.flags & FLOW_OBSCURE) != 0) != cases[c].obscure)
+			fail_msg("%s: flags %#x", cases[c].name, flow.flags);
+	}
+}
+
+/* A large send of as many segments as may be, with its headers pinned, into one piece. */
+static void test_segments(void **state)
+{
+	struct frame f = frame_of(IP4("45", "4000", "06") TCP, 200 + 2 * (FRAME_SEGS - 1)), out;
+	struct seg rest[FRAME_SEGS - 1], room[FRAME_SEGS + 1];
+	static struct gso_piece piece[2];
+	uint8_t got[SIZE_MAX_TEST], was[SIZE_MAX_TEST];
+	struct gso gso;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rest); i++)
+		rest[i] = (struct seg){ bytes + 200 + 2 * (size_t)i, 2 };
+	f.seg_size = 200;
+	f.more = rest;
+	f.n_segs = FRAME_SEGS;
+	f.flags = FRAME_TSO4;
+	f.mss = 1000;
+	f.hdr_size = 54;
+	f.l3_start = 14;
+	f.csum_start = 34;
+	assert_true(frame_parse(&f));
+	memcpy(was, bytes, f.size);
+	memset(piece, 0x5a, sizeof(piece));
+	assert_int_equal(flow_pin(&f, pinned, room), FRAME_SEGS);
+	assert_true(gso_start(&gso, &f));
+	assert_true(gso_next(&gso, &out, piece));
+	assert_int_equal(out.n_segs, 1 + ARRAY_SIZE(piece[0].seg));
+	assert_int_equal(piece[1].hdr[0], 0x5a);
+	frame_read(&out, 54, got, f.size - 54);
+	assert_memory_equal(got, was + 54, f.size - 54);
+	assert_false(gso_next(&gso, &out, piece));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_pin),
+		cmocka_unit_test(test_offloads),
+		cmocka_unit_test(test_segments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
 
 struct gso_piece {
 	uint8_t hdr[GSO_HDR_MAX];
-	struct seg seg[FRAME_SEGS];
+	struct seg seg[FRAME_SEGS + 1]; /* headers that are pinned (flow.h) are a segment more */
 };
 
 struct gso {
@@ -37,7 +37,7 @@ struct gso {
 bool gso_start(struct gso *gso, struct frame *f);
 /* Pieces that gso_next will yield in all. */
 uint32_t gso_pieces(const struct gso *gso);
-/* Makes the next piece in `out`, using `piece` for its memory: of up to FRAME_SEGS + 1 segments, as its
+/* Makes the next piece in `out`, using `piece` for its memory: of up to FRAME_SEGS + 2 segments, as its
  * headers are one. False at the end. */
 bool gso_next(struct gso *gso, struct frame *out, struct gso_piece *piece);
 

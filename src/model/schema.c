@@ -20,6 +20,8 @@
 #define CNT  (FIELD_STATUS | FIELD_COUNTER)
 #define COL  FIELD_COLUMN
 
+#define RATE_MAX 10000000000000 /* bit/s; what src/switch/bucket.c can still tell from no limit */
+
 /* clang-format off */
 
 static const char *const words_model[] = { "82599", "x540", "x550", "82576", "i350", NULL };
@@ -87,7 +89,7 @@ static const struct field switch_fields[] = {
 	  .help = "how long an address learned on an uplink is kept without traffic; 0 for ever" },
 	{ "fdb-limit", TYPE_UINT, 0, 0, 1048576, .def = "4096", .unit = "addresses",
 	  .help = "addresses learned at most on each uplink" },
-	{ "default-min", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	{ "default-min", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what vports without min-tx and weight may send to uplinks at least, all together, while more is to be sent "
 		  "than they carry. 0: see default-weight" },
 	{ "default-weight", TYPE_UINT, 0, 1, 100, .def = "1",
@@ -142,11 +144,11 @@ static const struct field vport_fields[] = {
 	  .help = "the VM may not answer as a DHCP server" },
 	{ "router-guard", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VM may not advertise itself as a router, nor send redirects" },
-	{ "max-tx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	{ "max-tx", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what the VM may send at most; more waits in its own queues. 0: as much as it can" },
-	{ "max-rx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	{ "max-rx", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what the VM may receive at most; more is dropped. 0: as much as it can" },
-	{ "min-tx", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	{ "min-tx", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what the VM may send to uplinks at least, while more is to be sent than they carry. 0: see weight" },
 	{ "weight", TYPE_UINT, 0, 0, 100, .def = "0",
 	  .help = "its share, against the other weights of the switch, of what min-tx of others leaves it of the uplinks; "
@@ -206,7 +208,7 @@ static const struct field uplink_fields[] = {
 	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
 	  .help = "native VLAN: of untagged frames; 0 for none" },
 	{ "trunk", TYPE_VLANS, 0, .def = "all", .help = "VLANs that pass tagged" },
-	{ "max-rate", TYPE_RATE, 0, .def = "0", .unit = "bit/s",
+	{ "max-rate", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what vports may send to it, all together; more waits in their own queues. 0: what its link says" },
 	{ "pins", TYPE_PINS, 0, .def = "none", .words = words_uplink_queue,
 	  .help = "queues that are kept on a worker; `queue set` writes it" },

@@ -301,9 +301,10 @@ static inline bool memo_key(const struct frame *f, struct acl_memo *key)
 	const uint8_t *h = f->va;
 	uint32_t ports;
 
-	if (f->ethertype != ETH_TYPE_IPV4 || f->body != ETH_ADDRS_SIZE ||
-	    f->seg_size < FRAME_SIZE_MIN + 40 || h[14] != 0x45 || load_be16(h + 16) < 40 ||
-	    (load_be16(h + 20) & IP4_FRAGMENT) != 0)
+	/* Offloads are to be looked at (flow.c). */
+	if ((f->flags & FRAME_WORK) != 0 || f->ethertype != ETH_TYPE_IPV4 ||
+	    f->body != ETH_ADDRS_SIZE || f->seg_size < FRAME_SIZE_MIN + 40 || h[14] != 0x45 ||
+	    load_be16(h + 16) < 40 || (load_be16(h + 20) & IP4_FRAGMENT) != 0)
 		return false;
 	memcpy(&key->addrs, h + 26, sizeof(key->addrs));
 	memcpy(&ports, h + 34, sizeof(ports));

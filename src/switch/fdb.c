@@ -166,7 +166,8 @@ static bool learn_locked(struct fdb *fdb, struct fdb_bucket *b, uint64_t key, ui
 
 	if (way < 0 || (!same && fdb->n_of_port[port] >= limit_of(fdb, port))) {
 		atomic_fetch_add(&fdb->refused, 1);
-		return false;
+		/* A bucket that is full of others' addresses is not this port's fault. */
+		return way < 0;
 	}
 	/* Readers do not look at heard_s, so hearing an address again disturbs none of them. */
 	atomic_store_explicit(&b->heard_s[way], now_s, memory_order_relaxed);

@@ -329,17 +329,20 @@ static enum drop_reason drop_since(const struct endpoint_stats *stats, const uin
 	return DROP_NONE;
 }
 
-/* Which of the port's taps want the frame: bit i is the i-th. */
-static uint32_t who_wants(const struct port_config *port, const struct tap_sight *sight)
+#define TAPS_MAX 32 /* of a port that see one frame */
+
+/* Which of the port's taps want the frame. Control may change their list meanwhile, so they are remembered. */
+static unsigned int who_wants(const struct port_config *port, const struct tap_sight *sight,
+			      struct tap *who[TAPS_MAX])
 {
-	uint32_t mask = 0, bit = 1;
+	unsigned int n = 0;
 
 	for_each_tap(tap, port->tap)
 	{
-		mask |= tap->wants(tap, sight) ? bit : 0;
-		bit <<= 1;
+		if (n < TAPS_MAX && tap->wants(tap, sight))
+			who[n++] = tap;
 	}
-	return mask;
+	return n;
 }
 
 static void push_group(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
@@ -366,13 +369,14 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 	unsigned int at = 0; /* the first that is not pushed yet */
 
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t mask;
+		struct tap *who[TAPS_MAX];
+		unsigned int n_who;
 
 		sight.frame = frame[i];
 		sight.tagged = frame[i]->vid != port->pvid;
 		sight.drop = TAP_DROP_UNKNOWN;
-		mask = who_wants(port, &sight);
-		if (mask == 0)
+		n_who = who_wants(port, &sight, who);
+		if (n_who == 0)
 			continue;
 		if (at < i)
 			push_group(fw, ep, &frame[at], i - at, port->pvid, flags);
@@ -380,12 +384,8 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 		push_group(fw, ep, &frame[i], 1, port->pvid, flags);
 		at = i + 1;
 		sight.drop = (uint8_t)drop_since(stats, before);
-		for_each_tap(tap, port->tap)
-		{
-			if ((mask & 1) != 0)
-				tap->show(tap, &sight);
-			mask >>= 1;
-		}
+		for (unsigned int k = 0; k < n_who; k++)
+			who[k]->show(who[k], &sight);
 	}
 	if (at < n)
 		push_group(fw, ep, &frame[at], n - at, port->pvid, flags);
@@ -566,6 +566,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 
 	stats->tx_frames += burst->n;
 	fw->receiver = NULL;
+	fw->inspect.uplink_bytes = 0;
 	/* The port left the switch after the worker took up its queue. */
 	if (unlikely(in_port >= s->n_ports || !s->port[in_port].used)) {
 		stats->drop[DROP_DOWN] += burst->n;

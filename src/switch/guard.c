@@ -140,7 +140,8 @@ static enum drop_reason judge_nd_options(const struct flow *flow, uint32_t at, u
 			return DROP_SPOOFED_ND;
 		at += option[1] * 8u;
 	}
-	return DROP_NONE;
+	/* Options go on behind what is pinned, or behind the end. */
+	return at == flow->size && flow->size < FLOW_PIN_SIZE - 4 ? DROP_NONE : DROP_OBSCURE;
 }
 
 /* RFC 4861, 7: who solicits tells its own MAC address, who advertises that of the target. A solicitation from nowhere

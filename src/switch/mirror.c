@@ -20,6 +20,7 @@
 struct mirror_batch {
 	struct mirror *mirror;
 	struct mirror_batch *next; /* of the forwarder's */
+	bool linked;               /* in the forwarder's list */
 	unsigned int n, flags;
 	struct frame frame[MIRROR_BATCH];
 	uint8_t (*bytes)[OUTER_MAX + MIRROR_SIZE_MAX]; /* [MIRROR_BATCH], where frames are copied */
@@ -151,6 +152,20 @@ static void push(struct forwarder *fw, struct mirror_batch *batch)
 	batch->n = batch->flags = 0;
 }
 
+/* A large send that its destination may have to cut takes what a flooded one takes. */
+static bool mirror_affords(struct forwarder *fw, const struct frame *f)
+{
+	unsigned int n_pieces;
+
+	if ((f->flags & FRAME_TSO) == 0)
+		return true;
+	n_pieces = f->size / f->mss + 1;
+	if (n_pieces > fw->flood_left)
+		return false;
+	fw->flood_left -= n_pieces;
+	return true;
+}
+
 static void show(struct tap *tap, const struct tap_sight *sight)
 {
 	struct mirror *mirror = container_of(tap, struct mirror_port, tap)->mirror;
@@ -161,7 +176,10 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	/* It was not known before. */
 	if (c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
 		return;
-	if (batch->n == 0) {
+	if (!mirror_affords(sight->fw, sight->frame))
+		return;
+	if (!batch->linked) {
+		batch->linked = true;
 		batch->next = sight->fw->mirrors;
 		sight->fw->mirrors = batch;
 	}
@@ -177,10 +195,8 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	batch->flags |= f->flags;
 	batch->stats.frames++;
 	batch->stats.bytes += f->size;
-	if (++batch->n == MIRROR_BATCH) {
+	if (++batch->n == MIRROR_BATCH)
 		push(sight->fw, batch);
-		sight->fw->mirrors = batch->next;
-	}
 }
 
 void mirrors_flush(struct forwarder *fw)
@@ -189,7 +205,9 @@ void mirrors_flush(struct forwarder *fw)
 		struct mirror_batch *batch = fw->mirrors;
 
 		fw->mirrors = batch->next;
-		push(fw, batch);
+		batch->linked = false;
+		if (batch->n > 0)
+			push(fw, batch);
 	}
 }
 

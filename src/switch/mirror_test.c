@@ -93,16 +93,21 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void start(const struct mirror_config *config, unsigned int at)
+static void publish(void)
 {
 	struct switch_snapshot *old;
 	int ret = 0;
 
-	mirror = mirror_new(config);
-	port[at].tap = mirror_tap(mirror);
 	old = switch_publish(&sw, port, N_PORTS, &ret);
 	assert_int_equal(ret, 0);
 	switch_snapshot_free(old);
+}
+
+static void start(const struct mirror_config *config, unsigned int at)
+{
+	mirror = mirror_new(config);
+	port[at].tap = mirror_tap(mirror);
+	publish();
 }
 
 static uint8_t data[64][300];
@@ -157,6 +162,28 @@ static void test_directions(void **state)
 		}
 		teardown(NULL);
 	}
+}
+
+/* Several mirrors of one burst, that fill their batches in turn and leave some over. */
+static void test_several(void **state)
+{
+	const struct mirror_config config = { .to_port = SNIFFER, .from = true, .to = true };
+	struct mirror *other = mirror_new(&config);
+
+	port[A].tap = mirror_tap(other);
+	port[B].tap = mirror_tap(other);
+	mirror = mirror_new(&config);
+	atomic_store(&port[A].tap->next, mirror_tap(mirror));
+	publish();
+	for (unsigned int n = 1; n <= 20; n++) {
+		fake[A].n = fake[B].n = fake[SNIFFER].n = 0;
+		send(A, mac_a, mac_b, n, 100);
+		assert_int_equal(fake[B].n, n);
+		/* Once by `mirror`, and by `other` at either port. */
+		assert_int_equal(fake[SNIFFER].n, 3 * n);
+		assert_null(fw->mirrors);
+	}
+	mirror_free(other);
 }
 
 static void test_drops(void **state)
@@ -247,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_directions),
+		cmocka_unit_test_setup_teardown(test_several, setup, teardown),
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test_setup_teardown(test_vlan_and_truncation, setup, teardown),
 		cmocka_unit_test(test_collector),

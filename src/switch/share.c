@@ -100,6 +100,7 @@ void share_leave(struct share_member *m, struct share_queue *q)
 void share_sent(struct share_member *m, struct share_queue *q, uint64_t bytes, uint64_t now_ns)
 {
 	struct share *s = m->share;
+	uint64_t active;
 
 	if (bytes == 0) {
 		share_leave(m, q);
@@ -113,8 +114,8 @@ void share_sent(struct share_member *m, struct share_queue *q, uint64_t bytes, u
 				      memory_order_relaxed);
 	bucket_take(&s->gate, bytes, now_ns);
 	atomic_fetch_add_explicit(&m->had, reading_of(bytes, m->part), memory_order_relaxed);
-	atomic_fetch_add_explicit(
-		&s->clock,
-		reading_of(bytes, atomic_load_explicit(&s->active, memory_order_relaxed)),
-		memory_order_relaxed);
+	/* Another worker that has just made the member active may not have added its part yet. */
+	active = atomic_load_explicit(&s->active, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->clock, reading_of(bytes, active < m->part ? m->part : active),
+				  memory_order_relaxed);
 }
