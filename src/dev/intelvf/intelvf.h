@@ -276,6 +276,8 @@ struct intelvf {
 	uint32_t itr_held;                    /* bits: a message waits for that */
 	const struct rx_spread *spread;       /* NULL: all to queue 0, and no look into headers */
 	struct rx_spread spread_room[2];
+	uint32_t
+		last_queues; /* bits: those that a burst was last spread over; a guess of the next one's */
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
 	struct intelvf_txq txq[INTELVF_QUEUES_MAX];
@@ -490,6 +492,13 @@ bool ring_tx_ready(struct intelvf *dev, unsigned int q, const struct mem_table *
 void ring_bad_tail(struct ring_state *ring, uint32_t tail, uint64_t *counter);
 /* Gives a ring up after a fatal error of the guest's; counted by the caller. */
 void ring_fail(struct ring_state *ring);
+/* Whether what the guest sees is half a ring old: statistics of a ring that never runs empty must go on. */
+static inline bool ring_is_behind(const struct ring_state *ring)
+{
+	uint32_t n = ring->head - ring->head_shown;
+
+	return (ring->head < ring->head_shown ? n + ring->n_desc : n) >= ring->n_desc / 2;
+}
 /* RDH or TDH and the statistics of that side. Caller: owner of the ring. */
 void ring_rx_show(struct intelvf *dev, unsigned int q);
 void ring_tx_show(struct intelvf *dev, unsigned int q);

@@ -13,9 +13,9 @@
  *  - transmit: until every worker has passed a quiescent point. It also moves the queue's epoch, so
  *    that a worker that never saw the queue disabled still takes it up afresh.
  *
- * RDH and TDH are copied to the page only where somebody may care: when the ring has run empty, after
- * 64 descriptors, and in trapped accesses. The line is the one whose tail the guest's CPU writes for
- * each doorbell, and every store of ours takes it away from there.
+ * RDH and TDH are copied to the page only where somebody may care: when the ring has run empty, after half
+ * of it, and in trapped accesses. The line is the one whose tail the guest's CPU writes for each doorbell, and every
+ * store of ours takes it away from there.
  */
 #include "dev/intelvf/intelvf.h"
 #include "dev/intelvf/relay.h"

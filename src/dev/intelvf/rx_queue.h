@@ -608,6 +608,26 @@ static inline void push_one(struct rx_burst *b, const struct frame *f, const str
 	sums->group += (f->mac[0] & 1) != 0 && mac_load(f->mac) != MAC_BROADCAST;
 }
 
+/* ring_rx_ready for the ring that is as it was at the last push. */
+static inline bool rx_is_ready(struct intelvf *dev, unsigned int q, const struct mem_table *table,
+			       uint8_t **desc)
+{
+	struct ring_state *ring = &dev->st->rx[q].ring;
+	const struct rx_line *line = rx_line(dev, q);
+
+	if (likely((shared_load_acquire(&line->rxdctl) & RXDCTL_ENABLE) != 0 &&
+		   intelvf_may_dma(dev) && ring->status == RING_ON &&
+		   shared_load(&line->rdbal) == (uint32_t)ring->base &&
+		   shared_load(&line->rdbah) == ring->base >> 32 &&
+		   shared_load(&line->rdlen) == ring->size)) {
+		*desc = mem_at(table, &dev->rxq[q].ring_hint, ring->base, ring->size,
+			       MEM_READ | MEM_WRITE);
+		if (likely(*desc != NULL))
+			return true;
+	}
+	return ring_rx_ready(dev, q, table, desc);
+}
+
 /* Makes queue q, whose lock is held, ready for n frames and fetches what they will be written to. False: the queue
  * is down, they are lost, and the lock is given back. `verifies` needs what rx_run is told of them. */
 static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int q, unsigned int n,
@@ -618,7 +638,7 @@ static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int
 	b->untagged_vid = untagged_vid;
 	b->table = ring_table(dev);
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
-		     !ring_rx_ready(dev, q, b->table, &desc))) {
+		     !rx_is_ready(dev, q, b->table, &desc))) {
 		spin_unlock(&dev->rxq[q].lock);
 		stats->drop[DROP_DOWN] += n;
 		return false;
@@ -651,7 +671,7 @@ static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
 	b->ring->group_frames += sums.group;
 	ahead_set(ahead, rx_line(dev, b->q), rx_line(dev, b->q), &b->desc[b->ring->head],
 		  &b->desc[b->ring->head] + CACHE_LINE / DESC_SIZE);
-	if (b->avail == 0 || ((b->ring->head ^ b->ring->head_shown) & ~63u) != 0)
+	if (b->avail == 0 || ring_is_behind(b->ring))
 		ring_rx_show(dev, b->q);
 	head ^= b->ring->head; /* not 0: descriptors went back */
 	spin_unlock(&dev->rxq[b->q].lock);

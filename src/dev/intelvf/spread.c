@@ -37,7 +37,11 @@ static void sort(struct intelvf *dev, const struct rx_spread *spread,
 		 const struct frame *const frame[], unsigned int n, struct sorted *sorted)
 {
 	struct rss_result rss[BURST_MAX];
+	uint32_t last = __atomic_load_n(&dev->last_queues, __ATOMIC_RELAXED), queues = 0;
 
+	/* Their lines are on their way while hashes are made. */
+	for (uint32_t left = last; left != 0; left &= left - 1)
+		ahead_prefetch(&dev->rxq[__builtin_ctz(left)].ahead);
 	rss_burst(&spread->key, spread->types, frame, n, rss);
 	memset(sorted->n, 0, sizeof(sorted->n));
 	for (unsigned int i = 0; i < n; i++) {
@@ -46,11 +50,12 @@ static void sort(struct intelvf *dev, const struct rx_spread *spread,
 			rss[i].type != RSS_NONE ? spread->reta[rss[i].hash & spread->reta_mask] : 0;
 		unsigned int at = sorted->n[q]++;
 
-		if (at == 0)
-			ahead_prefetch(&dev->rxq[q].ahead);
+		queues |= 1u << q;
 		sorted->frame[q][at] = frame[i];
 		sorted->rss[q][at] = rss[i];
 	}
+	if (queues != last)
+		__atomic_store_n(&dev->last_queues, queues, __ATOMIC_RELAXED);
 }
 
 /* One burst of sorted frames. Queues are taken before the first of them is written to, in one order for all

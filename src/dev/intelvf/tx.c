@@ -377,14 +377,6 @@ static void take_packets(struct tx_pull *p, struct ring_state *ring)
 	ring->head = idx;
 }
 
-/* Whether what the guest sees is half a ring old: statistics of a ring that never runs empty must go on. */
-static bool is_behind(const struct ring_state *ring)
-{
-	uint32_t n = ring->head - ring->head_shown;
-
-	return (ring->head < ring->head_shown ? n + ring->n_desc : n) >= ring->n_desc / 2;
-}
-
 static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 {
 	struct intelvf_txq *q = container_of(txq, struct intelvf_txq, txq);
@@ -408,7 +400,7 @@ static unsigned int tx_pull(struct txq *txq, struct burst *burst)
 		ring_bad_tail(ring, p.tail, &stats->bad_tx_desc);
 		return 0;
 	}
-	if (p.tail == ring->head || unlikely(is_behind(ring)))
+	if (p.tail == ring->head || unlikely(ring_is_behind(ring)))
 		ring_tx_show(dev, txq->idx);
 	if (p.tail == ring->head) {
 		intr_check_eics(dev, txq->idx);
