@@ -78,6 +78,16 @@ static inline void frame_copy_plain(const struct frame *f, uint8_t *va)
 	memcpy(va, f->header, FRAME_SIZE_MIN);
 }
 
+/* The same of one in two segments: a pinned one (flow.h), or a piece of a large send. */
+static inline void frame_copy_two(const struct frame *f, uint8_t *va)
+{
+	uint32_t first = f->seg_size;
+
+	copy_bytes(va, f->va, first);
+	memcpy(va + first, f->more[0].va, f->size - first);
+	memcpy(va, f->header, FRAME_SIZE_MIN);
+}
+
 /* The fast path inline: one segment in, one out, nothing to do on the way. */
 static inline void frame_copy(const struct frame *f, const struct seg_out *out, unsigned int n_out,
 			      unsigned int copy_flags)

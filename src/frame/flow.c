@@ -8,13 +8,9 @@ unsigned int flow_pin(struct frame *f, uint8_t *bytes, struct seg *more)
 	unsigned int n = 0, n_old = f->n_segs;
 	struct seg seg = { f->va, f->seg_size };
 
-	/* Few bytes in one piece are copied as two halves that may overlap: a call costs more. */
-	if (n_old == 1 && size <= 64 && size >= 32) {
-		memcpy(bytes, f->va, 32);
-		memcpy(bytes + size - 32, f->va + size - 32, 32);
-	} else {
-		frame_read(f, 0, bytes, size);
-	}
+	if (frame_is_plain(f))
+		return flow_pin_plain(f, bytes, more);
+	frame_read(f, 0, bytes, size);
 	for (unsigned int i = 0; i < n_old; i++) {
 		uint32_t skip = left < seg.size ? left : seg.size;
 
@@ -29,6 +25,26 @@ unsigned int flow_pin(struct frame *f, uint8_t *bytes, struct seg *more)
 	f->more = more;
 	f->n_segs = (uint16_t)(n + 1);
 	return n;
+}
+
+unsigned int flow_pin_rest(struct frame *f, uint8_t *bytes, struct seg *more)
+{
+	struct seg rest;
+	uint32_t size;
+
+	/* Others were pinned at once. */
+	if (f->seg_size != FLOW_PIN_QUICK || f->n_segs == 1 || f->body != ETH_ADDRS_SIZE)
+		return 0;
+	rest = f->more[0];
+	size = FLOW_PIN_SIZE - FLOW_PIN_QUICK;
+	if (rest.size < size)
+		size = rest.size;
+	memcpy(bytes + FLOW_PIN_QUICK, rest.va, size);
+	f->seg_size += size;
+	*more = (struct seg){ rest.va + size, rest.size - size };
+	f->more = more;
+	f->n_segs = rest.size > size ? 2 : 1;
+	return f->n_segs - 1u;
 }
 
 /* The L4 header at `at`. */

@@ -11,11 +11,13 @@
 
 #include <string.h>
 
-#include "frame/frame.h"
+#include "frame/copy.h"
 #include "frame/ip.h"
 
 /* Ethernet, tag, IPv6, 60 bytes of extension headers, TCP with all its options. */
 #define FLOW_PIN_SIZE 192
+/* Ethernet, IPv4, TCP: enough of most frames. */
+#define FLOW_PIN_QUICK 64
 
 enum flow_flag {
 	FLOW_IPV4 = 1 << 0,
@@ -46,9 +48,30 @@ struct flow {
 		header; /* where byte 0 of the untagged frame would be: valid from byte 14 to `size` */
 };
 
-/* Has f, after frame_parse, begin with `bytes` [FLOW_PIN_SIZE], its own first bytes. `more` has room for
- * f->n_segs + 1 segments; both must live as long as f. Returns the segments used. */
+/* Has f, after frame_parse, begin with `bytes` [FLOW_PIN_SIZE], its own first bytes: of a plain frame FLOW_PIN_QUICK of
+ * them, until flow_pin_rest. `more` has room for f->n_segs + 1 segments; both must live as long as f. Returns the
+ * segments used. */
 unsigned int flow_pin(struct frame *f, uint8_t *bytes, struct seg *more);
+unsigned int flow_pin_rest(struct frame *f, uint8_t *bytes, struct seg *more);
+
+/* flow_pin of a plain frame (frame_is_plain). */
+static inline unsigned int flow_pin_plain(struct frame *f, uint8_t *bytes, struct seg *more)
+{
+	const uint8_t *va = f->va;
+	uint32_t size = f->size;
+
+	f->va = bytes;
+	if (size <= FLOW_PIN_QUICK) {
+		copy_bytes(bytes, va, size);
+		return 0;
+	}
+	memcpy(bytes, va, FLOW_PIN_QUICK);
+	*more = (struct seg){ va + FLOW_PIN_QUICK, size - FLOW_PIN_QUICK };
+	f->seg_size = FLOW_PIN_QUICK;
+	f->more = more;
+	f->n_segs = 2;
+	return 1;
+}
 
 /* Reads the headers of f, which is pinned. */
 void flow_parse(const struct frame *f, struct flow *flow);

@@ -128,17 +128,17 @@ struct frame {
 	};
 } __attribute__((aligned(8)));
 
-/* The usual frame: it lies in one segment, has no tag inside, is in VLAN `vid`, and has none of some flags. */
+/* The usual frame: it lies in `n_segs` segments, has no tag inside, is in VLAN `vid`, and has none of some flags. */
 struct frame_form {
 	uint64_t mask, want;
 };
 
-static inline struct frame_form frame_form(uint16_t vid, uint16_t without_flags)
+static inline struct frame_form frame_form(uint16_t n_segs, uint16_t vid, uint16_t without_flags)
 {
 	struct frame mask = {
 		.n_segs = UINT16_MAX, .flags = without_flags, .body = UINT16_MAX, .vid = UINT16_MAX
 	};
-	struct frame want = { .n_segs = 1, .body = ETH_ADDRS_SIZE, .vid = vid };
+	struct frame want = { .n_segs = n_segs, .body = ETH_ADDRS_SIZE, .vid = vid };
 
 	return (struct frame_form){ mask.form, want.form };
 }

@@ -299,12 +299,15 @@ static inline enum lookup lookup_of(const struct flow *flow)
 static inline bool memo_key(const struct frame *f, struct acl_memo *key)
 {
 	const uint8_t *h = f->va;
+	uint64_t first;
 	uint32_t ports;
 
-	/* Offloads are to be looked at (flow.c). */
+	memcpy(&first, h + FRAME_SIZE_MIN, sizeof(first));
+	/* Offloads are to be looked at (flow.c). Then version and header size, and what makes a fragment. */
 	if ((f->flags & FRAME_WORK) != 0 || f->ethertype != ETH_TYPE_IPV4 ||
-	    f->body != ETH_ADDRS_SIZE || f->seg_size < FRAME_SIZE_MIN + 40 || h[14] != 0x45 ||
-	    load_be16(h + 16) < 40 || (load_be16(h + 20) & IP4_FRAGMENT) != 0)
+	    f->body != ETH_ADDRS_SIZE || f->seg_size < FRAME_SIZE_MIN + 40 ||
+	    (first & htobe64(0xff00000000000000 | IP4_FRAGMENT)) != htobe64(0x45ull << 56) ||
+	    load_be16(h + 16) < 40)
 		return false;
 	memcpy(&key->addrs, h + 26, sizeof(key->addrs));
 	memcpy(&ports, h + 34, sizeof(ports));
@@ -326,46 +329,98 @@ static inline bool memo_has(const struct acl_memo *memo, const struct acl_memo *
 	       0;
 }
 
-/* found[i]: the id of the rule for frame i of the set; 0: there is none. Frames that were looked up are parsed. */
-static void find(struct inspect *inspect, const struct list *list, uint32_t frames,
-		 uint32_t found[BURST_MAX])
+/* Of a set of frames. */
+struct found {
+	uint32_t parsed; /* those that were looked up; the others are known to be what they seem */
+	uint32_t hit;    /* those that a rule is for: */
+	uint32_t id[BURST_MAX];
+};
+
+static inline void found_set(struct found *found, unsigned int i, uint32_t id)
+{
+	found->id[i] = id;
+	found->hit |= (uint32_t)(id != 0) << i;
+}
+
+/* Those of which this worker does not remember what is found; key[] is what to remember that by, with list 0
+ * where nothing is. */
+static inline uint32_t recall(struct inspect *inspect, const struct list *list, uint32_t frames,
+			      struct acl_memo key[BURST_MAX], struct found *found)
+{
+	struct acl_memo last = { .list = 0 };
+	uint32_t unknown = 0;
+
+	for_each_frame(i, frames)
+	{
+		struct acl_memo this = { .list = list->serial };
+
+		inspect_pin_quick(inspect, i);
+		if (unlikely(!memo_key(&inspect->burst->frame[i], &this))) {
+			key[i].list = 0;
+			unknown |= BIT(i);
+			continue;
+		}
+		/* Frames come in trains of one flow. */
+		if (!memo_has(&last, &this)) {
+			const struct acl_memo *memo = memo_of(inspect, &this);
+
+			if (unlikely(!memo_has(memo, &this))) {
+				key[i] = this;
+				unknown |= BIT(i);
+				continue;
+			}
+			last = *memo;
+		}
+		found_set(found, i, last.found);
+	}
+	return unknown;
+}
+
+static __attribute__((noinline)) void look_up(struct inspect *inspect, const struct list *list,
+					      uint32_t frames, struct found *found)
 {
 	struct batch batch[N_LOOKUPS];
-	struct acl_memo key[BURST_MAX];
-	uint32_t new_keys = 0;
+	uint32_t id[BURST_MAX];
 
 	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
 		batch[lookup].n = 0;
 	for_each_frame(i, frames)
 	{
-		const struct flow *flow;
-		enum lookup lookup;
+		const struct flow *flow = inspect_flow(inspect, i);
+		enum lookup lookup = lookup_of(flow);
 
-		inspect_pin(inspect, i);
-		if (!list->mac_too && memo_key(&inspect->burst->frame[i], &key[i])) {
-			const struct acl_memo *memo;
-
-			key[i].list = list->serial;
-			memo = memo_of(inspect, &key[i]);
-			if (memo_has(memo, &key[i])) {
-				found[i] = memo->found;
-				continue;
-			}
-			new_keys |= BIT(i);
-		}
-		flow = inspect_flow(inspect, i);
-		lookup = lookup_of(flow);
-		found[i] = 0;
+		id[i] = 0;
 		if (lookup != BY_MAC)
 			batch_add(&batch[lookup], flow, i);
 		if (lookup == BY_MAC || list->mac_too)
 			batch_add(&batch[BY_MAC], &inspect->burst->frame[i], i);
 	}
 	for (unsigned int lookup = 0; lookup < N_LOOKUPS; lookup++)
-		batch_find(list->by[lookup], &batch[lookup], found);
-	for_each_frame(i, new_keys)
+		batch_find(list->by[lookup], &batch[lookup], id);
+	for_each_frame(i, frames) found_set(found, i, id[i]);
+	found->parsed = frames;
+}
+
+static inline void find(struct inspect *inspect, const struct list *list, uint32_t frames,
+			struct found *found)
+{
+	struct acl_memo key[BURST_MAX];
+	uint32_t unknown;
+
+	found->parsed = found->hit = 0;
+	if (unlikely(list->mac_too)) {
+		look_up(inspect, list, frames, found);
+		return;
+	}
+	unknown = recall(inspect, list, frames, key, found);
+	if (likely(unknown == 0))
+		return;
+	look_up(inspect, list, unknown, found);
+	for_each_frame(i, unknown)
 	{
-		key[i].found = found[i];
+		if (key[i].list == 0)
+			continue;
+		key[i].found = found->id[i];
 		*memo_of(inspect, &key[i]) = key[i];
 	}
 }
@@ -472,21 +527,19 @@ uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_dir
 		    uint32_t frames)
 {
 	const struct list *list = &acl->filter[direction];
-	uint32_t found[BURST_MAX];
+	struct found found;
 
-	find(inspect, list, frames, found);
-	for_each_frame(i, frames)
-	{
-		const struct acl_rule *rule;
-
-		if (list->looks_at_ip && (inspect->parsed >> i & 1) != 0 &&
-		    (inspect->flow[i].flags & FLOW_OBSCURE) != 0) {
-			frames = inspect_drop(inspect, frames, i, DROP_OBSCURE);
-			continue;
+	find(inspect, list, frames, &found);
+	if (list->looks_at_ip)
+		for_each_frame(i, found.parsed)
+		{
+			if ((inspect->flow[i].flags & FLOW_OBSCURE) != 0)
+				frames = inspect_drop(inspect, frames, i, DROP_OBSCURE);
 		}
-		if (found[i] == 0)
-			continue;
-		rule = judge(inspect, acl, &list->rule[found[i] - 1], i);
+	for_each_frame(i, frames & found.hit)
+	{
+		const struct acl_rule *rule = judge(inspect, acl, &list->rule[found.id[i] - 1], i);
+
 		count(rule, &inspect->burst->frame[i]);
 		if (rule->action == ACL_DENY)
 			frames = inspect_drop(inspect, frames, i, DROP_ACL);
@@ -501,9 +554,8 @@ void acl_meter(struct inspect *inspect, const struct acl *acl, enum acl_directio
 	       uint32_t frames)
 {
 	const struct list *list = &acl->meter[direction];
-	uint32_t found[BURST_MAX];
+	struct found found;
 
-	find(inspect, list, frames, found);
-	for_each_frame(i, frames) if (found[i] != 0)
-		count(&list->rule[found[i] - 1], &inspect->burst->frame[i]);
+	find(inspect, list, frames, &found);
+	for_each_frame(i, found.hit) count(&list->rule[found.id[i] - 1], &inspect->burst->frame[i]);
 }

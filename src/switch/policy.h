@@ -57,18 +57,33 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 	inspect->uplink_bytes = 0;
 }
 
-/* From now on the headers of frame i are delivered as they are now. */
-static inline void inspect_pin(struct inspect *inspect, unsigned int i)
+/* From now on the first headers of frame i are delivered as they are now, FLOW_PIN_QUICK bytes at least. */
+static inline void inspect_pin_quick(struct inspect *inspect, unsigned int i)
 {
 	struct frame *f = &inspect->burst->frame[i];
 
-	if ((inspect->pinned >> i & 1) == 0) {
-		inspect->n_segs += flow_pin(f, inspect->header[i], &inspect->seg[inspect->n_segs]);
-		/* The guest may have changed these since they were decided on. */
-		if (likely(f->body == ETH_ADDRS_SIZE))
-			memcpy(inspect->header[i], f->header, FRAME_SIZE_MIN);
-		inspect->pinned |= 1u << i;
+	struct seg *more = &inspect->seg[inspect->n_segs];
+
+	if ((inspect->pinned >> i & 1) != 0)
+		return;
+	inspect->pinned |= 1u << i;
+	if (unlikely(!frame_is_plain(f))) {
+		inspect->n_segs += flow_pin(f, inspect->header[i], more);
+		if (f->body != ETH_ADDRS_SIZE)
+			return;
+	} else {
+		inspect->n_segs += flow_pin_plain(f, inspect->header[i], more);
 	}
+	/* The guest may have changed these since they were decided on. */
+	memcpy(inspect->header[i], f->header, FRAME_SIZE_MIN);
+}
+
+/* The same of FLOW_PIN_SIZE bytes. */
+static inline void inspect_pin(struct inspect *inspect, unsigned int i)
+{
+	inspect_pin_quick(inspect, i);
+	inspect->n_segs += flow_pin_rest(&inspect->burst->frame[i], inspect->header[i],
+					 &inspect->seg[inspect->n_segs]);
 }
 
 /* The headers of frame i, pinned. */

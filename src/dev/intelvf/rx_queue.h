@@ -538,12 +538,12 @@ struct rx_sums {
 	uint64_t frames, bytes, group;
 };
 
-/* The fast path: one frame, one buffer, to the VF's own address, as long as there is nothing else to it.
- * Nothing that the guest shares is read, so all but its memory can stay in registers. Returns the frames
+/* The fast path: one frame of `n_segs` segments, one buffer, to the VF's own address, as long as there is nothing else
+ * to it. Nothing that the guest shares is read, so all but its memory can stay in registers. Returns the frames
  * done. */
-static inline unsigned int push_simple(struct rx_burst *b, const struct frame *const frame[],
-				       const struct rss_result *rss, unsigned int n,
-				       struct rx_sums *sums)
+static inline __attribute__((always_inline)) unsigned int
+push_simple(struct rx_burst *b, const struct frame *const frame[], const struct rss_result *rss,
+	    unsigned int n, struct rx_sums *sums, const uint16_t n_segs)
 {
 	const uint64_t mac = __atomic_load_n(&b->dev->st->mac, __ATOMIC_RELAXED);
 	uint32_t size_max = b->lpe < b->rlpml ? b->lpe : b->rlpml;
@@ -551,7 +551,8 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	/* Long frames may have taken more than was looked up ahead. */
 	uint32_t n_ahead = b->buf_next < b->n_buf ? b->n_buf - b->buf_next : 0;
 	uint8_t *const *buf = &b->buf[n_ahead > 0 ? b->buf_next : 0];
-	const struct frame_form usual = frame_form(b->untagged_vid, FRAME_WORK | FRAME_L4_VALID);
+	const struct frame_form usual =
+		frame_form(n_segs, b->untagged_vid, FRAME_WORK | FRAME_L4_VALID);
 	struct rx_desc *desc = b->desc;
 	uint32_t idx = b->ring->head;
 	struct info_memo memo = { 0 };
@@ -571,9 +572,13 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 		uint8_t *va = buf[i];
 
 		if (unlikely(va == NULL || mac_load(f->mac) != mac || !frame_has_form(f, usual) ||
-			     size - INFO_SIZE_MIN > size_max - INFO_SIZE_MIN))
+			     size - INFO_SIZE_MIN > size_max - INFO_SIZE_MIN ||
+			     (n_segs == 2 && f->seg_size < INFO_SIZE_MIN)))
 			break;
-		frame_copy_plain(f, va);
+		if (n_segs == 1)
+			frame_copy_plain(f, va);
+		else
+			frame_copy_two(f, va);
 		write_back_advanced(&desc[idx],
 				    rss != NULL ? packet_info(f, &rss[i])
 						: packet_info_quick(&memo, f),
@@ -588,6 +593,14 @@ static inline unsigned int push_simple(struct rx_burst *b, const struct frame *c
 	sums->frames += i;
 	sums->bytes += bytes;
 	return i;
+}
+
+/* The same of pinned ones. */
+static inline unsigned int push_pinned(struct rx_burst *b, const struct frame *const frame[],
+				       const struct rss_result *rss, unsigned int n,
+				       struct rx_sums *sums)
+{
+	return push_simple(b, frame, rss, n, sums, 2);
 }
 
 /* Any frame. */
@@ -659,8 +672,14 @@ static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
 	uint32_t head = b->ring->head;
 
 	for (unsigned int i = 0; i < n;) {
-		if (likely(b->plain && (frame[i]->flags & FRAME_WORK) == 0))
-			i += push_simple(b, frame + i, rss != NULL ? rss + i : NULL, n - i, &sums);
+		const struct rss_result *r = rss != NULL ? rss + i : NULL;
+
+		bool simple = b->plain && (frame[i]->flags & FRAME_WORK) == 0;
+
+		if (likely(simple && frame[i]->n_segs == 1))
+			i += push_simple(b, frame + i, r, n - i, &sums, 1);
+		else if (unlikely(simple && frame[i]->n_segs == 2))
+			i += push_pinned(b, frame + i, r, n - i, &sums);
 		if (i < n) {
 			push_one(b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);
 			i++;

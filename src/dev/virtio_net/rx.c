@@ -382,17 +382,18 @@ static inline void put_plain_header(uint8_t *va, uint32_t hdr_size, uint8_t flag
 }
 
 /* The fast path: one frame, one buffer, as long as both are simple. What guests share is written
- * through `va` and `used` only, so all else can stay in the CPU's registers. Returns the frames done.
+ * through `va` and `used` only, so all else can stay in the CPU's registers. Frames of `n_segs` segments; returns
+ * those done.
  * `packed` is known where this is called, so each kind of ring has its own code. */
 static inline __attribute__((always_inline)) unsigned int
 push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const frame[],
-	    unsigned int n, const bool packed)
+	    unsigned int n, const bool packed, const uint16_t n_segs)
 {
 	struct virtio_ring *ring = p->ring;
 	const uint32_t hdr_size = p->net->hdr_size, max_frame = p->max_frame;
 	const uint8_t l4_valid_flag = p->net->l4_valid_flag;
 	const struct rx_slot *slot = &ahead->slot[ahead->at];
-	const struct frame_form usual = frame_form(p->untagged_vid, FRAME_WORK);
+	const struct frame_form usual = frame_form(n_segs, p->untagged_vid, FRAME_WORK);
 	const bool logged = p->net->log.bits != NULL;
 	const struct used_slots slots = used_slots(ring); /* split */
 	struct virtio_served *served = packed ? &ring->served[ring->n_served] : NULL;
@@ -411,7 +412,10 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 		if (unlikely(slot->va == NULL || !frame_has_form(f, usual) || f_size > max_frame ||
 			     f_size + hdr_size > slot->size))
 			break;
-		frame_copy_plain(f, slot->va + hdr_size);
+		if (n_segs == 1)
+			frame_copy_plain(f, slot->va + hdr_size);
+		else
+			frame_copy_two(f, slot->va + hdr_size);
 		put_plain_header(slot->va, hdr_size, flags);
 		if (packed)
 			served[i] = (struct virtio_served){ f_size + hdr_size, slot->id, 1 };
@@ -434,6 +438,15 @@ push_simple(struct rx_pass *p, struct rx_ahead *ahead, const struct frame *const
 	return i;
 }
 
+/* The same of pinned ones, apart from it. */
+static __attribute__((noinline)) unsigned int push_pinned(struct rx_pass *p, struct rx_ahead *ahead,
+							  const struct frame *const frame[],
+							  unsigned int n, bool packed)
+{
+	return packed ? push_simple(p, ahead, frame, n, true, 2)
+		      : push_simple(p, ahead, frame, n, false, 2);
+}
+
 static inline __attribute__((always_inline)) void
 push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n, const bool packed)
 {
@@ -445,7 +458,10 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 			look_ahead_packed(p, &ahead, n - i);
 		else if (ahead.at == ahead.n)
 			look_ahead(p, &ahead, n - i);
-		i += push_simple(p, &ahead, frame + i, n - i, packed);
+		if (likely(frame[i]->n_segs != 2))
+			i += push_simple(p, &ahead, frame + i, n - i, packed, 1);
+		else
+			i += push_pinned(p, &ahead, frame + i, n - i, packed);
 		/* Out of slots, or at something that is not simple; with no slot at all, the slow path
 		 * says what is wrong. */
 		if (i == n || (ahead.at == ahead.n && ahead.n > 0))
