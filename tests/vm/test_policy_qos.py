@@ -65,6 +65,18 @@ def rate_of(count):
     return rates_of(count)[0]
 
 
+def assert_runs_at(rate, count):
+    """To 2 %. A machine that is busy with something else for longer than the burst leaves some of the rate unused,
+    and what is in the bucket then may follow at once: so the best of several looks."""
+    got = []
+    while len(got) < 4:
+        got.append(rate_of(count))
+        assert got[-1] < 1.02 * rate + BURST * 8 / SECONDS
+        if got[-1] == pytest.approx(rate, rel=0.02):
+            return
+    pytest.fail(f"{rate / MBIT} Mbit/s wanted, seen: {got}")
+
+
 def rates(trio):
     """What each sends."""
     return dict(zip(NAMES, rates_of(*(lambda name=name: trio.vport(name)["tx-bytes"] for name in NAMES))))
@@ -87,8 +99,7 @@ def test_max_tx(trio, name):
     with senders(trio, [name]):
         settle()
         # Where large sends are cut already.
-        rate = rate_of(lambda: trio.daemon.show("uplink", "out")["tx-bytes"])
-    assert rate == pytest.approx(4 * MBIT, rel=0.02)
+        assert_runs_at(4 * MBIT, lambda: trio.daemon.show("uplink", "out")["tx-bytes"])
     assert trio.vport(name)["tx-waited-frames"] > 0
 
 
@@ -109,7 +120,7 @@ def test_max_rx(trio, name):
     """Of much more than it may receive a guest gets its maximum."""
     trio.set(name, **{"max-rx": 4 * MBIT, "burst": BURST})
     server = trio[name].spawn("iperf3 -s -1")
-    client = trio["outside"].spawn(f"until iperf3 -u -b 20M -l 1000 -t {SECONDS + 6} -c {trio[name].address}; "
+    client = trio["outside"].spawn(f"until iperf3 -u -b 20M -l 1000 -t 1000 -c {trio[name].address}; "
                                    "do usleep 50000; done")
 
     def let_in():
@@ -120,7 +131,7 @@ def test_max_rx(trio, name):
     try:
         trio.wait_flow([name], frames=1)
         settle()
-        assert rate_of(let_in) == pytest.approx(4 * MBIT, rel=0.02)
+        assert_runs_at(4 * MBIT, let_in)
         assert trio.drops(name)["policed"] > 0
     finally:
         client.kill()

@@ -63,14 +63,15 @@ def test_tcp_small(trio, data):
 
 
 def test_large_sends_are_used(trio, data):
-    """The transfers of this file would prove little if the guests cut their segments themselves."""
+    """The transfers of this file would prove little if the guests cut their segments themselves. (How large they are
+    goes by the rate that TCP reaches, so by the machine.)"""
     for source in ALL:
         before = trio.vport(source)
         transfer(trio[source], trio["outside"], SMALL)
         after = trio.vport(source)
         frames = after["tx-frames"] - before["tx-frames"]
         size = (after["tx-bytes"] - before["tx-bytes"]) / frames
-        assert size > 3000, f"{source}: {size} bytes a frame"
+        assert size > 1514, f"{source}: {size} bytes a frame"
 
 
 # --- UDP ---
