@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The store: what it keeps, what it refuses and leaves alone, and what survives a kill. */
+#include "base/test_folder.h"
 #include "model/text.h"
 #include "store/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -21,12 +21,11 @@
 
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
-static char dir[64], db_path[96];
+static char dir[TEST_FOLDER_SIZE], db_path[96];
 
 static int make_dir(void **state)
 {
-	strcpy(dir, "/tmp/softiov-store-XXXXXX");
-	if (!mkdtemp(dir))
+	if (!test_folder_make(dir))
 		return -1;
 	text_put(db_path, sizeof(db_path), "%s/softiov.db", dir);
 	return 0;
@@ -34,15 +33,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	DIR *d = opendir(dir);
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(d), entry->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(dir);
+	return test_folder_remove(dir);
 }
 
 static struct store *open_store(void)

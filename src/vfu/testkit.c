@@ -160,8 +160,7 @@ int kit_setup(void **state)
 	k->n_fds_before = open_fds();
 	k->fd = -1;
 	kit_now_ns = 1000000000ull;
-	snprintf(k->dir, sizeof(k->dir), "%s", "/tmp/vfu_test.XXXXXX");
-	assert_non_null(mkdtemp(k->dir));
+	assert_true(test_folder_make(k->dir));
 	snprintf(k->path, sizeof(k->path), "%s/vf.sock", k->dir);
 	k->loop = vfu_loop_new();
 	assert_non_null(k->loop);

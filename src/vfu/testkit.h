@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/test_fds.h"
+#include "base/test_folder.h"
 #include "mem/mem.h"
 #include "pci/pci.h"
 #include "vfu/internal.h"
@@ -38,7 +39,7 @@ struct fake {
 };
 
 struct kit {
-	char dir[64], path[96];
+	char dir[TEST_FOLDER_SIZE], path[96];
 	struct vfu_loop *loop;
 	struct vfu_dev *dev;
 	struct vfu_dev_desc desc;

@@ -10,7 +10,7 @@
 #include "vhost/test_sides.h"
 
 struct side sides[2];
-char folder[64];
+char folder[TEST_FOLDER_SIZE];
 
 /* --- the worker --- */
 
@@ -300,12 +300,10 @@ static int eal_start(void)
 
 int run_sides(const struct CMUnitTest *tests, size_t n)
 {
-	const char *tmp = getenv("TMPDIR");
 	pthread_t worker;
 	int ret;
 
-	snprintf(folder, sizeof(folder), "%.40s/vhost-XXXXXX", tmp != NULL ? tmp : "/tmp");
-	if (mkdtemp(folder) == NULL || eal_start() < 0 ||
+	if (!test_folder_make(folder) || eal_start() < 0 ||
 	    pthread_create(&worker, NULL, worker_main, NULL) != 0)
 		return 1;
 	log_set_level(LOG_LEVEL_ERR);

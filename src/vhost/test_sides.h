@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/test_folder.h"
 #include "vhost/front.h"
 #include "vhost/vhost.h"
 
@@ -46,7 +47,7 @@ struct side {
 };
 
 extern struct side sides[2];
-extern char folder[64]; /* for sockets */
+extern char folder[TEST_FOLDER_SIZE]; /* for sockets */
 extern const struct vhost_upcalls side_upcalls;
 
 /* Polls until `what` is so. */

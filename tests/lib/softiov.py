@@ -28,6 +28,16 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 
 
+def wait_until(condition, seconds=5, pause=0.005):
+    """What condition() returned when it was true at last, or its last false value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(pause)
+
+
 class DaemonError(Exception):
     """The daemon did not start, or did not end as it should."""
 

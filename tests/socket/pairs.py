@@ -10,6 +10,7 @@ Models of one family differ here only in what their receive queue does with tags
 """
 
 import collections
+import contextlib
 import random
 import struct
 
@@ -19,6 +20,8 @@ import virtio
 from frames import SCTP, TCP, UDP
 from igbvf import Igbvf
 from ixgbevf import Ixgbevf
+from softiov import Daemon
+from wire import Wires
 
 IP_SIZE = {4: 20, 6: 40}
 A4, B4 = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
@@ -211,3 +214,13 @@ class UplinkPort:
 
     def receive(self, n, seconds=5):
         return [Got(one.data, one.vlan, False, False, False, 0) for one in self.wire.receive(n, seconds)]
+
+
+@contextlib.contextmanager
+def opened(world, folders):
+    """What world(daemon, wires) makes with a daemon of its own; its `ports` are closed at the end."""
+    with Wires() as wires, Daemon(folders.mktemp("daemon"), netns=wires.netns) as daemon:
+        made = world(daemon, wires)
+        yield made
+        for port in made.ports.values():
+            port.close()

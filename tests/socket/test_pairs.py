@@ -11,10 +11,8 @@ import pytest
 import frames
 import virtio
 from frames import SCTP, TCP, UDP
-from pairs import FLAGS, IDENTITY, SEQUENCE, Ask, SyntheticPort, UplinkPort, VfPort
-from softiov import Daemon
+from pairs import FLAGS, IDENTITY, SEQUENCE, Ask, SyntheticPort, UplinkPort, VfPort, opened
 from vfio_user import wait_until
-from wire import Wires
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
@@ -73,17 +71,11 @@ class World:
         kind, name = ("uplink", "out") if name == "to-uplink" else ("vport", name)
         return self.daemon.show(kind, name)["drop-reasons"].get("too-long", 0)
 
-    def close(self):
-        for port in self.ports.values():
-            port.close()
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with Wires() as wires, Daemon(tmp_path_factory.mktemp("daemon"), netns=wires.netns) as daemon:
-        world = World(daemon, wires)
+    with opened(World, tmp_path_factory) as world:
         yield world
-        world.close()
 
 
 def name_of(cell):

@@ -12,7 +12,8 @@ import os
 import select
 import socket
 import struct
-import time
+
+from softiov import wait_until  # noqa: F401: for those who wait for what this client causes
 
 VERSION, DMA_MAP, DMA_UNMAP, GET_INFO, GET_REGION_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO, SET_IRQS, \
     REGION_READ, REGION_WRITE, DMA_READ, DMA_WRITE, RESET, DIRTY_PAGES, REGION_WRITE_MULTI, FEATURE, \
@@ -238,13 +239,3 @@ def wait_eventfd(fd, seconds):
     """The eventfd's count once it is not 0, or 0 after some time."""
     ready, _, _ = select.select([fd], [], [], seconds)
     return os.eventfd_read(fd) if ready else 0
-
-
-def wait_until(condition, seconds=5, pause=0.005):
-    """What condition() returned when it was true at last, or its last false value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value or time.monotonic() > deadline:
-            return value
-        time.sleep(pause)

@@ -7,10 +7,10 @@ Only guests that need it boot with it.
 
 import hashlib
 import os
-import shutil
 
+from labextra import build_behind
 from labfetch import LIBRARIES, LOADER
-from labinit import Archive, linked_libraries, read_module
+from labinit import linked_libraries, read_module
 
 PACKAGES = ["dpdk-dev"]
 # testpmd is not linked with these; it opens them when it starts.
@@ -48,17 +48,10 @@ def path_beside(base):
 
 
 def build(root, kernel_home, base):
-    """The initramfs `base` of a kernel with what `root` has of DPDK, all or nothing."""
-    path = path_beside(base)
-    if os.path.exists(path):
-        return
-    with open(path + ".part", "wb") as file:
-        with open(base, "rb") as first:
-            shutil.copyfileobj(first, file)
-        archive = Archive(file)
+    """The initramfs `base` of a kernel with what `root` has of DPDK."""
+    def add(archive):
         add_testpmd(archive, root)
         for name in MODULES:
             module = os.path.join(kernel_home, f"modules/kernel/drivers/uio/{name}.ko.xz")
             archive.add(f"{HOME}/{name}.ko", read_module(module))
-        archive.close()
-    os.rename(path + ".part", path)
+    build_behind(base, path_beside(base), add)

@@ -29,16 +29,22 @@ def path_beside(base, programs):
     return base.replace(".cpio", f"-extra-{digest}.cpio")
 
 
-def build(root, base, programs):
-    """The initramfs `base` with these programs of `root`, all or nothing."""
-    path = path_beside(base, programs)
+def build_behind(base, path, add):
+    """`path`: the initramfs `base` and behind it what add(archive) adds; all or nothing, and once."""
     if os.path.exists(path):
         return
     with open(path + ".part", "wb") as file:
         with open(base, "rb") as first:
             shutil.copyfileobj(first, file)
         archive = Archive(file)
-        for program in programs:
-            add_program(archive, root, program)
+        add(archive)
         archive.close()
     os.rename(path + ".part", path)
+
+
+def build(root, base, programs):
+    """The initramfs `base` with these programs of `root`."""
+    def add(archive):
+        for program in programs:
+            add_program(archive, root, program)
+    build_behind(base, path_beside(base, programs), add)

@@ -4,8 +4,7 @@
 import json
 import subprocess
 
-from softiov import SOFTIOV
-from vfio_user import wait_until
+from softiov import SOFTIOV, wait_until
 
 IN, OUT = "0x00000001", "0x00000002"
 
