@@ -3,13 +3,17 @@
  * Connections and their buffers; rpc.c makes answers of lines.
  *
  * Flow control: a connection with more than OUT_SOFT bytes unsent is not read, so a client that
- * does not fetch its answers stops itself. Events cannot wait: a subscriber that has more than
- * OUT_SOFT unsent is cut off.
+ * does not fetch its answers stops itself. Events cannot wait: a subscriber with more than
+ * OUT_SOFT unsent loses them, and is told how many as soon as it has fetched what it has.
+ *
+ * A request can be long and its end may never come: those of one user together may have IN_SOFT
+ * bytes, on however many connections.
  */
 #include "api/server.h"
 
 #include "api/rpc.h"
 #include "base/log.h"
+#include "model/text.h"
 #include "softiov/api.h"
 
 #include <assert.h>
@@ -28,8 +32,9 @@
 
 #define MAX_CLIENTS     64
 #define OUT_SOFT        (1 << 20) /* bytes */
-#define READ_SIZE       16384     /* bytes a turn and client */
-#define REQUESTS_A_TURN 32        /* for each client */
+#define IN_SOFT         (2 * SOFTIOV_MAX_LINE)
+#define READ_SIZE       16384 /* bytes a turn and client */
+#define REQUESTS_A_TURN 32    /* for each client */
 #define EVENTS_A_POLL   32
 
 struct buffer {
@@ -43,10 +48,12 @@ struct client {
 	struct buffer in, out;
 	size_t looked; /* first bytes of `in` that hold no newline */
 	bool subscribed;
-	bool eof;     /* reads no more; what came is still answered */
-	bool broken;  /* to be closed at the end of the turn */
-	bool stalled; /* not answered until its answers are fetched */
-	bool more;    /* whole lines are left in `in`: not read until they are done */
+	unsigned int n_missed; /* events that it had no room for */
+	json_t *missed;        /* the last of them */
+	bool eof;              /* reads no more; what came is still answered */
+	bool broken;           /* to be closed at the end of the turn */
+	bool stalled;          /* not answered until its answers are fetched */
+	bool more;             /* whole lines are left in `in`: not read until they are done */
 };
 
 struct api_server {
@@ -98,6 +105,7 @@ static void forget_client(struct client *client)
 {
 	free(client->in.data);
 	free(client->out.data);
+	json_decref(client->missed);
 	*client = (struct client){ .fd = -1 };
 }
 
@@ -154,7 +162,8 @@ static void give_away(struct api_server *server, struct client *client, const ch
 	mgmt_stream(server->mgmt, name, fd);
 }
 
-static void answer_line(struct api_server *server, struct client *client, const char *line,
+/* False: the client asks nothing more. */
+static bool answer_line(struct api_server *server, struct client *client, const char *line,
 			size_t size)
 {
 	struct after after = { 0 };
@@ -164,21 +173,51 @@ static void answer_line(struct api_server *server, struct client *client, const 
 		send_json(client, answer);
 	json_decref(answer);
 	client->subscribed |= after.subscribe;
-	if (after.stream[0] != '\0')
-		give_away(server, client, after.stream);
+	if (after.stream[0] == '\0')
+		return true;
+	give_away(server, client, after.stream);
+	return false;
 }
 
-static void refuse_long_line(struct client *client)
+static void refuse_line(struct client *client, const struct refusal *why)
 {
-	struct refusal why = REFUSAL_INIT;
-	json_t *answer;
+	json_t *answer = rpc_error(SOFTIOV_E_REQUEST, why, NULL);
 
-	refuse(&why, -EMSGSIZE, NULL, NULL, "a line of more than %d bytes", SOFTIOV_MAX_LINE);
-	answer = rpc_error(SOFTIOV_E_REQUEST, &why, NULL);
 	send_json(client, answer);
 	json_decref(answer);
 	send_some(client);
 	client->broken = true;
+}
+
+/* What the client's user has sent without an end yet. */
+static size_t unfinished(const struct api_server *server, const struct client *client)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < MAX_CLIENTS; i++)
+		if (server->clients[i].fd >= 0 &&
+		    server->clients[i].caller.uid == client->caller.uid)
+			size += server->clients[i].in.size;
+	return size;
+}
+
+/* A small one is never too much. */
+static void check_unfinished(const struct api_server *server, struct client *client)
+{
+	struct refusal why = REFUSAL_INIT;
+
+	if (client->looked != client->in.size || client->in.size <= READ_SIZE)
+		return;
+	if (client->in.size >= SOFTIOV_MAX_LINE)
+		refuse(&why, -EMSGSIZE, NULL, NULL, "a line of more than %d bytes",
+		       SOFTIOV_MAX_LINE);
+	else if (unfinished(server, client) > IN_SOFT)
+		refuse(&why, -EMSGSIZE, NULL, NULL,
+		       "the requests that you have begun on several connections are more than %d "
+		       "bytes; send them one after the other",
+		       IN_SOFT);
+	if (why.code)
+		refuse_line(client, &why);
 }
 
 /* Answers whole lines that have come, some in each turn. */
@@ -207,16 +246,14 @@ static void answer_lines(struct api_server *server, struct client *client)
 			client->more = true;
 			break;
 		}
-		answer_line(server, client, start, (size_t)(end - start));
-		if (client->fd < 0)
+		if (!answer_line(server, client, start, (size_t)(end - start)))
 			return;
 		at += (size_t)(end - start) + 1;
 	}
 	if (at)
 		buffer_drop(&client->in, at);
 	client->looked = client->looked > at ? client->looked - at : 0;
-	if (client->in.size >= SOFTIOV_MAX_LINE && client->looked == client->in.size)
-		refuse_long_line(client);
+	check_unfinished(server, client);
 }
 
 static void read_some(struct client *client)
@@ -232,6 +269,36 @@ static void read_some(struct client *client)
 		client->broken = true;
 }
 
+/* For events. Who has missed some shall have half of it. */
+static bool has_room(const struct client *client)
+{
+	return client->out.size <= (client->n_missed ? OUT_SOFT / 2 : OUT_SOFT);
+}
+
+/* What it has missed, when there is room again. */
+static void tell_missed(struct client *client)
+{
+	json_t *event, *note;
+	char text[96];
+
+	if (client->n_missed == 0 || !has_room(client))
+		return;
+	text_put(text, sizeof(text),
+		 "%u events, up to this one, were not fetched in time and are lost",
+		 client->n_missed);
+	event = json_pack("{s:O, s:O, s:s, s:s, s:s}", "name",
+			  json_object_get(client->missed, "name"), "time",
+			  json_object_get(client->missed, "time"), "kind", "warning", "object",
+			  "event", "text", text);
+	note = rpc_event(event);
+	send_json(client, note);
+	json_decref(note);
+	json_decref(event);
+	json_decref(client->missed);
+	client->missed = NULL;
+	client->n_missed = 0;
+}
+
 static void serve(struct api_server *server, struct client *client, uint32_t events)
 {
 	if (events & EPOLLIN)
@@ -244,6 +311,7 @@ static void serve(struct api_server *server, struct client *client, uint32_t eve
 	if (client->fd < 0)
 		return;
 	send_some(client);
+	tell_missed(client);
 	if (client->eof && !client->more && !client->stalled && !client->out.size)
 		client->broken = true;
 	if (client->broken) {
@@ -311,12 +379,19 @@ static void observe(void *arg, json_t *event)
 
 		if (client->fd < 0 || !client->subscribed || client->broken)
 			continue;
+		/* One change can be thousands of events: they are sent while they come. */
+		if (!has_room(client))
+			send_some(client);
+		if (!has_room(client)) {
+			json_decref(client->missed);
+			client->missed = json_incref(event);
+			client->n_missed++;
+			continue;
+		}
+		tell_missed(client);
 		if (!note)
 			note = rpc_event(event);
 		send_json(client, note);
-		/* Closed in its own turn, asked for here: it may be the one being served now. */
-		if (client->out.size > OUT_SOFT)
-			client->broken = true;
 		eventfd_write(server->again_fd, 1);
 	}
 	json_decref(note);

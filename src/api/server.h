@@ -4,8 +4,8 @@
  *
  * It never blocks. It has an epoll descriptor of its own, to be watched by the control thread's
  * loop: readable means that api_poll() has work. A client hurts only itself: lines, unread answers
- * and the number of connections are bounded, one that does not read is cut off, and a turn serves a
- * bounded number of requests for each connection.
+ * and the number of connections are bounded, one that does not fetch events loses some, and a turn
+ * serves a bounded number of requests for each connection.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H

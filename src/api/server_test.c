@@ -5,10 +5,10 @@
  */
 #include "api/server.h"
 
+#include "base/test_folder.h"
 #include "model/text.h"
 #include "softiov/api.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -26,19 +26,36 @@
 
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
-static char dir[64], path[96];
+static char dir[TEST_FOLDER_SIZE], path[96];
 static struct store *store;
 static struct events *events;
 static struct mgmt *mgmt;
 static struct api_server *server;
-static const struct backend backend; /* wants no calls */
+
+/* A capture can be started; what becomes of its stream. */
+static char streamed[16];
+static int stream_fd;
+
+static int verb(void *ctx, const struct object_type *type, const struct verb *verb,
+		const char *name, const json_t *params, json_t **result, struct refusal *why)
+{
+	*result = json_pack("{s:s}", "name", "1");
+	return 0;
+}
+
+static void stream(void *ctx, const char *name, int fd)
+{
+	text_put(streamed, sizeof(streamed), "%s", name);
+	stream_fd = fd;
+}
+
+static const struct backend backend = { .verb = verb, .stream = stream };
 
 static int setup(void **state)
 {
 	struct refusal why = REFUSAL_INIT;
 
-	strcpy(dir, "/tmp/softiov-api-XXXXXX");
-	if (!mkdtemp(dir))
+	if (!test_folder_make(dir))
 		return -1;
 	text_put(path, sizeof(path), "%s/s", dir);
 	store = store_open(dir, &why);
@@ -52,20 +69,11 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct dirent *entry;
-	DIR *d;
-
 	api_close(server);
 	mgmt_free(mgmt);
 	events_free(events);
 	store_close(store);
-	d = opendir(dir);
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(d), entry->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(dir);
+	return test_folder_remove(dir);
 }
 
 /* --- a client --- */
@@ -363,6 +371,47 @@ static void test_never_reads(void **state)
 	close(other);
 }
 
+/* Sends blanks without an end. How many were taken. */
+static size_t begin(int fd, size_t size)
+{
+	static char blanks[4096];
+	size_t at = 0;
+
+	memset(blanks, ' ', sizeof(blanks));
+	while (at < size) {
+		size_t part = size - at < sizeof(blanks) ? size - at : sizeof(blanks);
+		ssize_t n = send(fd, blanks, part, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EAGAIN)
+			break;
+		at += n > 0 ? (size_t)n : 0;
+		serve();
+	}
+	return at;
+}
+
+/* Long requests on several connections: what is too much is refused, the others go on. */
+static void test_unfinished_lines(void **state)
+{
+	const size_t size = SOFTIOV_MAX_LINE - 100000;
+	int fd[3] = { dial(), dial(), dial() }, small = dial();
+	json_t *answer;
+
+	assert_int_equal(begin(fd[0], size), size);
+	assert_int_equal(begin(fd[1], size), size);
+	assert_true(begin(fd[2], size) < size);
+	answer = hear(fd[2]);
+	assert_int_equal(code_of(answer), SOFTIOV_E_REQUEST);
+	json_decref(answer);
+	assert_true(closed(fd[2]));
+	still_good(small);
+	still_good(fd[0]);
+	still_good(fd[1]);
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	close(small);
+}
+
 static void test_flood_of_empty_lines(void **state)
 {
 	char *text = malloc(SOFTIOV_MAX_LINE + 1);
@@ -462,10 +511,30 @@ static void test_events(void **state)
 	close(other);
 }
 
+/* How many come, and how many the server says are lost. */
+static unsigned int hear_events(int fd, unsigned int *n_missed)
+{
+	unsigned int n = 0, missed;
+
+	*n_missed = 0;
+	for (json_t *note; (note = hear(fd)) != NULL; json_decref(note)) {
+		const json_t *event = json_object_get(note, "params");
+		const char *text = json_string_value(json_object_get(event, "text"));
+
+		if (event == NULL) /* the answer to event.subscribe */
+			continue;
+		if (sscanf(text, "%u events, up to this one, were not fetched", &missed) == 1)
+			*n_missed += missed;
+		else
+			n++;
+	}
+	return n;
+}
+
 static void test_deaf_watcher(void **state)
 {
 	int deaf = dial(), good = dial();
-	unsigned int n = 0;
+	unsigned int n, n_missed;
 
 	say(deaf, "{" R "\"method\": \"event.subscribe\"}\n");
 	say(good, "{" R "\"method\": \"event.subscribe\"}\n");
@@ -480,12 +549,68 @@ static void test_deaf_watcher(void **state)
 		assert_non_null(note);
 		json_decref(note);
 	}
-	for (json_t *note; (note = hear(deaf)); n++)
-		json_decref(note);
-	assert_true(n > 10 && n < 20000); /* what the socket itself still held */
-	assert_true(closed(deaf));
+	n = hear_events(deaf, &n_missed);
+	assert_true(n > 10 && n_missed > 10);
+	assert_int_equal(n + n_missed, 20000);
+	/* From now on it is served as the other one is. */
+	events_add(events, "link", "uplink", "u", "the last");
+	assert_int_equal(hear_events(deaf, &n_missed), 1);
+	assert_int_equal(n_missed, 0);
+	still_good(deaf);
 	close(deaf);
 	close(good);
+}
+
+/* Thousands of events in one turn of the server: who reads at last has as many as there was room for, and knows. */
+static void test_large_change(void **state)
+{
+	int watcher = dial(), other = dial();
+	unsigned int n, n_missed;
+
+	say(watcher, "{" R "\"method\": \"event.subscribe\"}\n");
+	json_decref(hear(watcher));
+	for (int i = 0; i < 20000; i++)
+		events_add(events, "added", "acl", "web1/rule", "number %d", i);
+	still_good(other);
+	n = hear_events(watcher, &n_missed);
+	assert_true(n > 1000);
+	assert_int_equal(n + n_missed, 20000);
+	still_good(watcher);
+	close(watcher);
+	close(other);
+}
+
+/* --- streams --- */
+
+static void test_stream(void **state)
+{
+	int fd = dial();
+
+	streamed[0] = '\0';
+	stream_fd = -1;
+	say(fd, "{" R "\"method\": \"capture.start\"}\n");
+	json_decref(hear(fd));
+	assert_string_equal(streamed, "1");
+	assert_true(stream_fd >= 0);
+	close(stream_fd);
+	close(fd);
+}
+
+/* Who wants events cannot become a stream, and what it asks behind that is not done. */
+static void test_stream_refused(void **state)
+{
+	int fd = dial();
+
+	streamed[0] = '\0';
+	stream_fd = 5;
+	say(fd, "{" R "\"method\": \"event.subscribe\"}\n"
+		"{" R "\"method\": \"capture.start\"}\n"
+		"{" R "\"method\": \"switch.add\", \"params\": {\"name\": \"late\"}}\n");
+	serve();
+	assert_string_equal(streamed, "1");
+	assert_int_equal(stream_fd, -1);
+	assert_null(mgmt_get(mgmt, "switch", "late"));
+	close(fd);
 }
 
 /* --- the socket --- */
@@ -558,18 +683,14 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_lines),
-		TEST(test_error_parts),
-		TEST(test_pieces),
-		TEST(test_cut_anywhere),
-		TEST(test_long_line),
-		TEST(test_never_reads),
-		TEST(test_flood_of_empty_lines),
-		TEST(test_too_many),
-		TEST(test_half_closed),
-		TEST(test_gone_at_once),
-		TEST(test_events),
-		TEST(test_deaf_watcher),
+		TEST(test_lines),        TEST(test_error_parts),
+		TEST(test_pieces),       TEST(test_cut_anywhere),
+		TEST(test_long_line),    TEST(test_unfinished_lines),
+		TEST(test_never_reads),  TEST(test_flood_of_empty_lines),
+		TEST(test_too_many),     TEST(test_half_closed),
+		TEST(test_gone_at_once), TEST(test_events),
+		TEST(test_deaf_watcher), TEST(test_large_change),
+		TEST(test_stream),       TEST(test_stream_refused),
 		TEST(test_socket),
 	};
 
