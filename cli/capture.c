@@ -9,11 +9,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_SIZE 262144
@@ -23,8 +25,11 @@ struct capture {
 	const char *name; /* of the capture */
 	int in;           /* the stream */
 	int out, signals;
+	bool created;      /* `out`, by this command */
+	bool whole;        /* it takes all that is written at once: a file */
 	struct ring *ring; /* instead of `out`; or NULL */
 	const char *out_name;
+	bool stopping;    /* its user wants to end it */
 	bool gone;        /* who reads what is written */
 	char reason[256]; /* why it ends, if that is known here */
 	uint8_t data[READ_SIZE];
@@ -59,6 +64,23 @@ static bool end_here(struct capture *c, int error)
 	return false;
 }
 
+/* Waits until there is room. False: its user wants to end it, and nobody reads what is written. */
+static bool wait_for_room(struct capture *c)
+{
+	struct pollfd fds[] = { { .fd = c->out, .events = POLLOUT },
+				{ .fd = c->signals, .events = POLLIN } };
+
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return end_here(c, errno);
+	if (fds[0].revents)
+		return true;
+	c->stopping = true;
+	text_put(c->reason, sizeof(c->reason), "%s: stopped by its user while nobody read it",
+		 c->out_name);
+	return false;
+}
+
 static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 {
 	int error = c->ring ? ring_write(c->ring, data, size) : 0;
@@ -66,8 +88,13 @@ static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 	if (c->ring)
 		return !error || end_here(c, error);
 	while (size) {
-		ssize_t n = write(c->out, data, size);
+		size_t part = c->whole || size < PIPE_BUF ? size : PIPE_BUF;
+		ssize_t n;
 
+		/* pipe(7): a pipe that is ready takes so much without waiting. */
+		if (!c->whole && !wait_for_room(c))
+			return false;
+		n = write(c->out, data, part);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -79,7 +106,7 @@ static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 }
 
 /* Waits for something to do. False: the capture is over. */
-static bool turn(struct capture *c, bool *stopping)
+static bool turn(struct capture *c)
 {
 	struct pollfd fds[] = { { .fd = c->in, .events = POLLIN },
 				{ .fd = c->signals, .events = POLLIN },
@@ -91,9 +118,9 @@ static bool turn(struct capture *c, bool *stopping)
 		return errno == EINTR || end_here(c, errno);
 	if (fds[1].revents) {
 		(void)!read(c->signals, &info, sizeof(info));
-		if (*stopping)
+		if (c->stopping)
 			return false;
-		*stopping = true;
+		c->stopping = true;
 		stop(c, "stopped by its user");
 	}
 	/* A pipe that nobody reads any more. */
@@ -147,20 +174,28 @@ static int signals_open(void)
 
 static int run(struct capture *c)
 {
-	bool stopping = false;
-
-	while (turn(c, &stopping))
+	while (turn(c))
 		;
 	if (c->reason[0])
 		stop(c, c->reason);
-	if (c->cli->quiet && (stopping || c->gone || !c->reason[0]))
+	if (c->cli->quiet && (c->stopping || c->gone || !c->reason[0]))
 		return EXIT_OK;
 	report(c);
 	return c->reason[0] ? EXIT_REFUSED : EXIT_OK;
 }
 
+/* A file that is there stays as it is until the daemon has agreed. */
+static int open_file(struct capture *c, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	c->created = fd >= 0;
+	return fd < 0 && errno == EEXIST ? open(path, O_WRONLY | O_CLOEXEC) : fd;
+}
+
 static bool open_out(struct capture *c, json_t *params, struct refusal *why)
 {
+	struct stat st;
 	const char *path = c->cli->write,
 		   *ring = json_string_value(json_object_get(params, "ring"));
 
@@ -171,14 +206,23 @@ static bool open_out(struct capture *c, json_t *params, struct refusal *why)
 		c->ring = ring_open(path, ring, why);
 		return c->ring;
 	}
-	c->out = !strcmp(path, "-") ? dup(STDOUT_FILENO)
-				    : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (c->out < 0) {
+	c->out = !strcmp(path, "-") ? dup(STDOUT_FILENO) : open_file(c, path);
+	if (c->out < 0 || fstat(c->out, &st)) {
 		refusal_about(why, "file", path);
 		refuse(why, -errno, NULL, NULL, "%s", strerror(errno));
+		return false;
 	}
-	return c->out >= 0;
+	c->whole = S_ISREG(st.st_mode);
+	return true;
+}
+
+/* The daemon has not agreed: nothing is left of the attempt. */
+static void remove_out(struct capture *c)
+{
+	if (c->ring)
+		ring_remove(c->ring);
+	else if (c->created)
+		(void)unlink(c->cli->write);
 }
 
 int capture_run(const struct cli *cli, json_t *params)
@@ -201,12 +245,16 @@ int capture_run(const struct cli *cli, json_t *params)
 	result = client_call(client, "capture.start", json_incref(params), NULL, &why);
 	if (!result)
 		goto out;
+	if (c->whole && strcmp(cli->write, "-") != 0)
+		(void)!ftruncate(c->out, 0);
 	c->name = json_string_value(json_object_get(result, "name"));
 	c->signals = signals_open();
 	code = run(c);
 out:
 	if (why.code)
 		print_refusal(cli, &why, EXIT_REFUSED);
+	if (!result)
+		remove_out(c);
 	json_decref(result);
 	client_close(client);
 	ring_close(c->ring);

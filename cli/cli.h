@@ -96,6 +96,8 @@ struct ring;
 struct ring *ring_open(const char *path, const char *text, struct refusal *why);
 /* The next bytes of a pcapng stream. 0 or an errno. */
 int ring_write(struct ring *ring, const uint8_t *data, size_t size);
+/* Its files go. */
+void ring_remove(struct ring *ring);
 void ring_close(struct ring *ring); /* accepts NULL */
 
 /* Starts a capture with these parameters and writes it until it ends. */

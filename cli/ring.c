@@ -169,6 +169,13 @@ int ring_write(struct ring *ring, const uint8_t *data, size_t size)
 	return error;
 }
 
+void ring_remove(struct ring *ring)
+{
+	for (unsigned int i = 0; i < ring->n_files; i++)
+		if (ring->names[i])
+			(void)unlink(ring->names[i]);
+}
+
 void ring_close(struct ring *ring)
 {
 	if (!ring)

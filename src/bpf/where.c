@@ -9,7 +9,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <nss.h>
 #include <pcap/pcap.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +47,15 @@ static const char *const endings[] = {
 	" portrange 1-2",
 	" 1 = 1",
 };
+
+/* libpcap looks up the names of hosts and networks while it compiles (pcap-filter(7)), and who asks DNS may wait for many
+ * seconds. So these names are those of /etc/hosts and /etc/networks in this process, where nothing else looks any up.
+ * glibc has the call for programs that know better than nsswitch.conf (<nss.h>). */
+static void no_dns(void)
+{
+	(void)__nss_configure_lookup("hosts", "files");
+	(void)__nss_configure_lookup("networks", "files");
+}
 
 /* `optimize`: one that no frame can pass is refused. */
 static bool compiles(const char *expression, bool optimize, struct bpf_program *program, char *why)
@@ -151,8 +162,10 @@ int where_compile(const char *expression, struct bpf_program *program, struct er
 {
 	char why[PCAP_ERRBUF_SIZE], under[WINDOW + 2];
 	const char *at, *from = expression;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	size_t size;
 
+	(void)pthread_once(&once, no_dns);
 	if (strlen(expression) > EXPRESSION_MAX)
 		return err_set(err, -EINVAL, "longer than %d bytes", EXPRESSION_MAX);
 	if (compiles(expression, true, program, why))

@@ -12,16 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "bpf/filter.h"
 #include "capture/pcapng.h"
 #include "capture/ring.h"
 
-#define IDLE_MS     5    /* workers do not wake the thread: it looks so often */
-#define FAREWELL_MS 2000 /* how long a reader that does not read is waited for at the end */
-#define N_PATHS     3    /* by slot: VF or uplink, synthetic, none */
-#define OUT_SIZE    (2u * (CAPTURE_SNAPLEN_MAX + PCAPNG_BLOCK_MAX))
-#define OUT_ENOUGH  65536 /* more than so much is sent before more is added */
-#define NO_ID       UINT32_MAX
+#define IDLE_MS    5 /* workers do not wake the thread: it looks so often */
+#define N_PATHS    3 /* by slot: VF or uplink, synthetic, none */
+#define OUT_SIZE   (2u * (CAPTURE_SNAPLEN_MAX + PCAPNG_BLOCK_MAX))
+#define OUT_ENOUGH 65536 /* more than so much is sent before more is added */
+#define NO_ID      UINT32_MAX
 
 _Static_assert(PORT_ENDPOINTS + 1 == N_PATHS, "a path for each endpoint, and one for none");
 
@@ -67,7 +67,8 @@ struct capture {
 	/* The thread's. */
 	uint32_t n_ids;
 	struct pcapng_out out;
-	uint32_t sent; /* bytes of `out` that are gone */
+	uint32_t sent;    /* bytes of `out` that are gone */
+	uint64_t ends_ns; /* until then the reader has time; 0: it is not to end yet */
 	_Atomic uint64_t n_frames, n_bytes;
 	char reason[128]; /* before `ended` is set */
 	atomic_bool ended;
@@ -139,17 +140,32 @@ static void give_up(struct capture *capture, const char *why)
 	atomic_store(&capture->now, true);
 }
 
+/* How long the reader may still take for the rest; -1: the capture goes on. */
+static int ends_in_ms(struct capture *capture)
+{
+	uint64_t now = clock_ns(), farewell_ns = (uint64_t)capture->options.farewell_ms * 1000000;
+
+	if (!atomic_load(&capture->end))
+		return -1;
+	if (capture->ends_ns == 0)
+		capture->ends_ns = now + farewell_ns;
+	return now < capture->ends_ns ? (int)((capture->ends_ns - now) / 1000000 + 1) : 0;
+}
+
 /* Waits until the reader takes more, something is wanted, or it is time to look. */
 static void wait_for(struct capture *capture, bool room)
 {
-	bool ends = atomic_load(&capture->end);
+	int ends_in = ends_in_ms(capture);
+	bool ends = ends_in >= 0;
 	struct pollfd fds[] = { { .fd = capture->fd, .events = room ? POLLOUT : 0 },
 				{ .fd = capture->wake_fd, .events = POLLIN } };
-	int n = poll(fds, ends ? 1 : 2, ends ? FAREWELL_MS : room ? -1 : IDLE_MS);
 	eventfd_t ignored;
 
-	if (ends && room && n == 0)
+	if (ends && !room)
+		return;
+	if (ends_in == 0)
 		give_up(capture, "its reader did not read");
+	(void)poll(fds, ends ? 1 : 2, ends ? ends_in : room ? -1 : IDLE_MS);
 	if ((fds[0].revents & (POLLERR | POLLHUP)) != 0)
 		give_up(capture, "its reader has gone");
 	if (!ends && (fds[1].revents & POLLIN) != 0)
@@ -369,7 +385,7 @@ struct tap *capture_find(const struct capture *capture, bool uplink, const char 
 
 bool capture_owns(const struct capture *capture, const struct tap *tap)
 {
-	return container_of(tap, struct capture_port, tap)->capture == capture;
+	return tap->show == show && container_of(tap, struct capture_port, tap)->capture == capture;
 }
 
 struct tap *capture_port(struct capture *capture, bool uplink, const char *name,

@@ -32,6 +32,7 @@ struct capture_options {
 	bool drops_only;    /* only those that went no further */
 	uint32_t snaplen;   /* bytes of each frame that are kept */
 	unsigned int n_workers;
+	unsigned int farewell_ms; /* that its reader has for the rest, once it is to end */
 	/* The capture has ended, or is about to: by the thread, once. */
 	void (*ended)(void *arg);
 	void *arg;

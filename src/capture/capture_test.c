@@ -22,6 +22,7 @@ static int reader, writer;
 static atomic_uint n_ended;
 static uint8_t *stream;
 static uint32_t stream_size;
+static unsigned int farewell_ms = 60000;
 
 static void on_ended(void *arg)
 {
@@ -35,6 +36,7 @@ static void open_capture(uint32_t snaplen, bool drops_only)
 					   .drops_only = drops_only,
 					   .snaplen = snaplen,
 					   .n_workers = 2,
+					   .farewell_ms = farewell_ms,
 					   .ended = on_ended,
 					   .arg = &n_ended };
 	struct err err = { 0 };
@@ -273,6 +275,37 @@ static void test_slow_reader(void **state)
 	close_capture();
 }
 
+/* A reader that takes a byte now and then has its time, and no more. */
+static void test_trickling_reader(void **state)
+{
+	static uint8_t large[60000];
+	struct frame f = {
+		.va = large, .seg_size = sizeof(large), .size = sizeof(large), .n_segs = 1
+	};
+	struct capture_state s;
+	struct tap *tap;
+
+	assert_true(frame_parse(&f));
+	farewell_ms = 100;
+	open_capture(CAPTURE_SNAPLEN_MAX, false);
+	farewell_ms = 60000;
+	tap = capture_port(capture, true, "up1", "lan");
+	for (unsigned int i = 0; i < 60; i++)
+		see(tap, &(struct tap_sight){ .frame = &f, .way = TAP_OUT });
+	capture_end(capture);
+	/* All of it would take hours. */
+	while (atomic_load(&n_ended) == 0) {
+		uint8_t byte;
+
+		assert_int_equal(read(reader, &byte, 1), 1);
+		usleep(10000);
+	}
+	capture_state(capture, &s);
+	assert_true(s.ended);
+	assert_string_equal(s.reason, "its reader did not read");
+	close_capture();
+}
+
 static void test_reader_goes(void **state)
 {
 	struct capture_state s;
@@ -305,7 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blocks),        cmocka_unit_test(test_refused_frames),
 		cmocka_unit_test(test_slow_reader),   cmocka_unit_test(test_reader_goes),
-		cmocka_unit_test(test_freed_at_once),
+		cmocka_unit_test(test_freed_at_once), cmocka_unit_test(test_trickling_reader),
 	};
 	int ret;
 

@@ -12,6 +12,7 @@
 
 #define CAPTURES_MAX 8  /* at a time */
 #define ENDED_MAX    16 /* that are still shown */
+#define FAREWELL_MS  5000
 
 struct rt_capture {
 	TAILQ_ENTRY(rt_capture) next;
@@ -21,6 +22,7 @@ struct rt_capture {
 	double started;
 	struct capture *capture;    /* NULL: it has ended */
 	bool attached;              /* ports have its taps */
+	bool full;                  /* there was no room for a port: it was said */
 	struct capture_state state; /* at its end */
 	char reason[128];           /* why somebody ended it; empty: nobody did */
 };
@@ -54,8 +56,11 @@ static void attach(struct runtime *rt, struct rt_capture *c, struct rt_port *por
 		return;
 	tap = capture_port(c->capture, port->kind == PORT_OF_UPLINK, port->name, port->sw->name);
 	if (tap == NULL) {
+		if (c->full)
+			return;
+		c->full = true;
 		events_add(rt->events, "warning", "capture", c->name,
-			   "has no room for the port '%s'", port->name);
+			   "has no room for the port '%s', nor for more that come", port->name);
 		return;
 	}
 	taps_add(port, tap);
@@ -212,6 +217,7 @@ static int start(struct runtime *rt, const json_t *params, json_t **result, stru
 					   .drops_only = obj_is(params, "drops", "only"),
 					   .snaplen = (uint32_t)obj_uint(params, "snaplen"),
 					   .n_workers = workers_count(rt->workers),
+					   .farewell_ms = FAREWELL_MS,
 					   .ended = on_ended,
 					   .arg = rt };
 	struct rt_capture *c;

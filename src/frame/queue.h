@@ -117,6 +117,9 @@ struct endpoint_stats {
 	uint64_t irqs;
 	uint64_t drop
 		[DROP_N]; /* frames that this endpoint sent (ingress reasons) or should have got */
+	/* No counter, and nothing in a sum: the receive queue that a push took last. A device with one queue leaves
+	 * it alone. */
+	uint64_t rx_queue;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct endpoint_ops {

@@ -361,10 +361,8 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 						const struct frame **frame, unsigned int n,
 						unsigned int flags)
 {
-	const struct endpoint_stats *stats = endpoint_stats_self(ep);
-	struct tap_sight sight = {
-		.fw = fw, .queue = TAP_QUEUE_NONE, .way = TAP_IN, .slot = (uint8_t)slot_of(port, ep)
-	};
+	struct endpoint_stats *stats = endpoint_stats_self(ep);
+	struct tap_sight sight = { .fw = fw, .way = TAP_IN, .slot = (uint8_t)slot_of(port, ep) };
 	uint64_t before[DROP_N];
 	unsigned int at = 0; /* the first that is not pushed yet */
 
@@ -375,15 +373,19 @@ static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 		sight.frame = frame[i];
 		sight.tagged = frame[i]->vid != port->pvid;
 		sight.drop = TAP_DROP_UNKNOWN;
+		sight.queue = TAP_QUEUE_NONE;
 		n_who = who_wants(port, &sight, who);
 		if (n_who == 0)
 			continue;
 		if (at < i)
 			push_group(fw, ep, &frame[at], i - at, port->pvid, flags);
 		memcpy(before, stats->drop, sizeof(before));
+		stats->rx_queue = 0;
 		push_group(fw, ep, &frame[i], 1, port->pvid, flags);
 		at = i + 1;
 		sight.drop = (uint8_t)drop_since(stats, before);
+		if (sight.drop == DROP_NONE && !port->uplink)
+			sight.queue = (uint16_t)stats->rx_queue;
 		for (unsigned int k = 0; k < n_who; k++)
 			who[k]->show(who[k], &sight);
 	}

@@ -80,6 +80,7 @@ static void push(struct endpoint *ep, const struct frame *const frame[], unsigne
 			continue;
 		}
 		stats->rx_frames++;
+		stats->rx_queue = 3;
 		s->mark[s->n++] = mark;
 	}
 }
@@ -168,7 +169,7 @@ static void test_both_ends(void **state)
 	assert_seen(&spy[0], 3, TAP_OUT, DROP_NO_ROUTE, PORT_SYNTHETIC, 6, 5);
 	assert_seen(&spy[0], 4, TAP_OUT, DROP_RUNT, PORT_SYNTHETIC, 0xff, 5);
 	assert_int_equal(spy[1].n, 2);
-	assert_seen(&spy[1], 0, TAP_IN, DROP_NONE, PORT_SYNTHETIC, 2, TAP_QUEUE_NONE);
+	assert_seen(&spy[1], 0, TAP_IN, DROP_NONE, PORT_SYNTHETIC, 2, 3);
 	assert_seen(&spy[1], 1, TAP_IN, DROP_NO_BUFFER, PORT_SYNTHETIC, 1, TAP_QUEUE_NONE);
 }
 

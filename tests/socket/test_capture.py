@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ from packets import tcp, udp
 from softiov import RpcError
 from test_policy import PATHS, WIRE_MTU, world  # noqa: F401: a fixture
 from vfio_user import wait_until
+from wire import thread_in
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
@@ -64,6 +66,10 @@ def test_both_ends(ends, tmp_path):
     to_far, from_far = (OUT, IN) if ends.far_type == "uplink" else (IN, OUT)
     assert of(ends, capture.frames(*SEEN)) == [(*near, OUT, None), (*far, to_far, None), (*far, from_far, None),
                                                (*near, IN, None)]
+    # Each of them has one queue; what leaves by an uplink is in none of a receiver's.
+    received = None if ends.far_type == "uplink" else "0"
+    assert [row[1] for row in of(ends, capture.frames("frame.interface_name", "frame.interface_queue"))] == [
+        "0", received, "0", "0"]
     frames = capture.frames("frame.interface_name", "eth.src", "udp.dstport", "frame.cap_len", "frame.len")
     assert [row[1] for row in of(ends, frames)] == [ends.near.mac.hex(":")] * 2 + [ends.far.mac.hex(":")] * 2
     size = str(len(PLAIN(ends.near.mac, ends.far.mac)))
@@ -299,6 +305,26 @@ def test_closed_pipe(pair):
     check_ended(pair.daemon, capture.name, "standard output: Broken pipe")
 
 
+def test_ctrl_c_while_nobody_reads(pair):
+    """It does not wait for a pipe that is full."""
+    source, target = os.pipe()
+    capture = Capture(pair.daemon, "vport", pair.near_name, path="-", stdout=target)
+    os.close(target)
+    try:
+        # More than the pipe and the command's own buffer hold: it waits when frames get lost.
+        for _ in range(2000):
+            send(pair.near, pair.far, LARGE, 16)
+            if capture.show()["lost"]:
+                break
+        assert capture.show()["lost"]
+        capture.process.send_signal(signal.SIGINT)
+        assert capture.end().endswith("standard output: stopped by its user while nobody read it")
+        assert capture.process.returncode == 1
+        check_ended(pair.daemon, capture.name, "stopped by its user while nobody read it")
+    finally:
+        os.close(source)
+
+
 def test_killed(pair, tmp_path):
     capture = Capture(pair.daemon, "all", path=tmp_path / "k.pcapng")
     send(pair.near, pair.far, PLAIN)
@@ -366,6 +392,44 @@ def test_refused_before_it_starts(pair, tmp_path):
     done = softiov(pair.daemon, "capture", "stop", "4711")
     assert done.returncode == 1 and "there is no such capture" in done.stderr
     assert not running(pair.daemon)
+
+
+@pytest.mark.parametrize("words", [[], ["ring", "5,64K"]], ids=["file", "ring"])
+def test_refused_capture_leaves_files_alone(pair, tmp_path, words):
+    """One that is there stays as it is until the daemon has agreed, and none is made."""
+    path = tmp_path / "x.pcapng"
+    path.write_text("kept")
+    for name in ("x.pcapng", "new.pcapng"):
+        done = softiov(pair.daemon, "capture", "start", "all", "filter", "tcp prot 80", *words, "-w", str(tmp_path / name))
+        assert done.returncode == 1 and "syntax error" in done.stderr
+    assert path.read_text() == "kept" and os.listdir(tmp_path) == ["x.pcapng"]
+    if not words:
+        capture = Capture(pair.daemon, "all", path=path)
+        send(pair.near, pair.far, PLAIN)
+        capture.stop()
+        assert len(capture.frames("frame.number")) == 2
+
+
+def nameservers():
+    """That a resolver would ask, of IPv4 (resolv.conf(5))."""
+    with open("/etc/resolv.conf", encoding="utf-8") as file:
+        words = [line.split() for line in file]
+    return [line[1] for line in words if line[:1] == ["nameserver"] and ":" not in line[1]][:3] or ["127.0.0.1"]
+
+
+def test_names_of_hosts(world):  # noqa: F811
+    """Those of /etc/hosts, and no other is asked for, since all of management would wait for the answer."""
+    netns = world.daemon.prefix[-1]
+    server = nameservers()[0]
+    subprocess.run(["ip", "-n", netns, "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "-n", netns, "address", "replace", server + "/32", "dev", "lo"], check=True)
+    with thread_in(netns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind((server, 53))
+        dns.setblocking(False)
+        done = softiov(world.daemon, "capture", "start", "all", "filter", "host no-such-host.example", "-w", "/dev/null")
+        assert done.returncode == 1 and "unknown host 'no-such-host.example'" in done.stderr
+        with pytest.raises(BlockingIOError):
+            dns.recv(512)
 
 
 def test_stream_in_the_api(pair):

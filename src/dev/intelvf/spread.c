@@ -89,6 +89,7 @@ static void push_sorted(struct intelvf *dev, const struct rx_spread *spread,
 		for (unsigned int k = 0; k < n_open; k++) {
 			unsigned int of = burst[k].q;
 
+			stats->rx_queue = of;
 			rx_run(&burst[k], sorted->frame[of], sorted->rss[of], sorted->n[of],
 			       &dev->rxq[of].ahead, stats);
 		}

@@ -136,6 +136,7 @@ static void pool_queues(void **state)
 				continue;
 			}
 			assert_int_equal(got.queue, hash % 128 % cases[c].n_used);
+			assert_int_equal(g.stats.rx_queue, got.queue);
 			assert_int_equal(got.lo >> 32, hash);
 			/* DS 7.1.6.2: 1 TCP/IPv4, 2 IPv4, 3 TCP/IPv6, 5 IPv6. */
 			assert_int_equal(got.lo & 0xf, i % 4 == 0   ? 1

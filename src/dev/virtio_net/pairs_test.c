@@ -123,7 +123,8 @@ static void test_spread(void **state)
 	struct test_net *t = *state;
 
 	for (unsigned int n_rx = 1; n_rx <= TEST_PAIRS; n_rx++) {
-		unsigned int want[TEST_PAIRS] = { 0 }, n_frames = TEST_RING_SIZE, used = 0;
+		unsigned int want[TEST_PAIRS] = { 0 }, n_frames = TEST_RING_SIZE, used = 0,
+			     last = 0;
 		struct rss_result rss[N_FRAMES];
 
 		start(t);
@@ -140,11 +141,13 @@ static void test_spread(void **state)
 
 			assert_int_equal(collect(t, pair, number), want[pair]);
 			used += want[pair] > 0;
+			last = want[pair] > 0 ? pair : last;
 			assert_int_equal(test_irqs(t, pair * VIRTIO_NET_N_RINGS + VIRTIO_NET_RX),
 					 want[pair] > 0);
 		}
 		assert_true(n_rx == 1 ? used == 1 : used > 1); /* this key, these flows */
 		assert_int_equal(t->stats->rx_frames, n_frames);
+		assert_true(n_rx == 1 || t->stats->rx_queue == last);
 	}
 }
 

@@ -519,10 +519,13 @@ static void spread(struct virtio_net *net, unsigned int n_rx, const struct frame
 			ahead_prefetch(&net->pair[q].ahead);
 		sorted[q][n_sorted[q]++] = frame[i];
 	}
-	for (unsigned int q = 0; q < n_rx; q++)
-		if (n_sorted[q] > 0)
-			push_pair(net, &net->pair[q], &net->pair[q].ahead, sorted[q], n_sorted[q],
-				  untagged_vid, stats);
+	for (unsigned int q = 0; q < n_rx; q++) {
+		if (n_sorted[q] == 0)
+			continue;
+		stats->rx_queue = q;
+		push_pair(net, &net->pair[q], &net->pair[q].ahead, sorted[q], n_sorted[q],
+			  untagged_vid, stats);
+	}
 }
 
 static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
