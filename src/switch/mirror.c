@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "frame/copy.h"
 #include "frame/csum.h"
@@ -29,13 +30,13 @@ struct mirror_batch {
 
 struct mirror_port {
 	struct tap tap;
-	struct mirror_port *next;
+	LIST_ENTRY(mirror_port) next;
 	struct mirror *mirror;
 };
 
 struct mirror {
 	struct mirror_config config;
-	struct mirror_port *ports;
+	LIST_HEAD(, mirror_port) ports;
 	_Atomic uint32_t sequence;
 	struct mirror_batch batch[STATS_SLOTS];
 };
@@ -166,6 +167,22 @@ static bool mirror_affords(struct forwarder *fw, const struct frame *f)
 	return true;
 }
 
+/* The VLAN that it leaves in; 0: without a tag. By an uplink it is the frame's own, tagged as others that leave there. */
+static uint16_t leaves_in(const struct mirror_config *c, const struct tap_sight *sight)
+{
+	const struct switch_snapshot *s = sight->fw->snapshot;
+	const struct frame *f = sight->frame;
+
+	if (c->vlan != 0)
+		return c->vlan;
+	if (c->tunnel != MIRROR_PLAIN)
+		return 0;
+	if (c->to_port < s->n_ports && s->port[c->to_port].uplink)
+		return f->vid != s->port[c->to_port].pvid || f->ethertype == ETH_TYPE_VLAN ? f->vid
+											   : 0;
+	return sight->tagged ? f->tci & 0xfff : 0;
+}
+
 static void show(struct tap *tap, const struct tap_sight *sight)
 {
 	struct mirror *mirror = container_of(tap, struct mirror_port, tap)->mirror;
@@ -186,11 +203,9 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	*f = *sight->frame;
 	if (batch->bytes != NULL)
 		put_copy(mirror, sight, f, batch->bytes[batch->n]);
-	f->vid = sight->tagged && c->tunnel == MIRROR_PLAIN ? f->tci & 0xfff : 0;
-	if (c->vlan != 0) {
-		f->vid = c->vlan;
-		f->tci = (uint16_t)((f->tci & 0xe000) | c->vlan);
-	}
+	f->vid = leaves_in(c, sight);
+	if (f->vid != 0)
+		f->tci = (uint16_t)((f->tci & 0xf000) | f->vid);
 	f->flags |= FRAME_MIRRORED;
 	batch->flags |= f->flags;
 	batch->stats.frames++;
@@ -209,6 +224,14 @@ void mirrors_flush(struct forwarder *fw)
 		if (batch->n > 0)
 			push(fw, batch);
 	}
+}
+
+static void gone(struct tap *tap)
+{
+	struct mirror_port *port = container_of(tap, struct mirror_port, tap);
+
+	LIST_REMOVE(port, next);
+	free(port);
 }
 
 struct mirror *mirror_new(const struct mirror_config *config)
@@ -241,12 +264,8 @@ void mirror_free(struct mirror *mirror)
 		return;
 	for (unsigned int i = 0; i < STATS_SLOTS; i++)
 		free(mirror->batch[i].bytes);
-	while (mirror->ports != NULL) {
-		struct mirror_port *port = mirror->ports;
-
-		mirror->ports = port->next;
-		free(port);
-	}
+	while (!LIST_EMPTY(&mirror->ports))
+		gone(&LIST_FIRST(&mirror->ports)->tap);
 	free(mirror);
 }
 
@@ -258,9 +277,9 @@ struct tap *mirror_tap(struct mirror *mirror)
 		return NULL;
 	port->tap.wants = wants;
 	port->tap.show = show;
+	port->tap.gone = gone;
 	port->mirror = mirror;
-	port->next = mirror->ports;
-	mirror->ports = port;
+	LIST_INSERT_HEAD(&mirror->ports, port, next);
 	return &port->tap;
 }
 

@@ -47,7 +47,7 @@ struct mirror;
 /* NULL without memory. No worker may see its taps any more when it is freed. */
 struct mirror *mirror_new(const struct mirror_config *config);
 void mirror_free(struct mirror *mirror);
-/* A tap of it, for one port; mirror_free frees it. NULL without memory. */
+/* A tap of it, for one port; its `gone` frees it, or mirror_free. NULL without memory. */
 struct tap *mirror_tap(struct mirror *mirror);
 bool mirror_owns(const struct mirror *mirror, const struct tap *tap);
 

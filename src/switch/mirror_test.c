@@ -174,6 +174,12 @@ static void test_several(void **state)
 	port[B].tap = mirror_tap(other);
 	mirror = mirror_new(&config);
 	atomic_store(&port[A].tap->next, mirror_tap(mirror));
+	/* One of a port that has gone. */
+	for (unsigned int i = 0; i < 2; i++) {
+		struct tap *tap = mirror_tap(other);
+
+		tap->gone(tap);
+	}
 	publish();
 	for (unsigned int n = 1; n <= 20; n++) {
 		fake[A].n = fake[B].n = fake[SNIFFER].n = 0;
@@ -223,6 +229,24 @@ static void test_vlan_and_truncation(void **state)
 	assert_int_equal(load_be32(fake[UPLINK].got[0].bytes + 12), 0x81000063);
 	assert_memory_equal(fake[UPLINK].got[0].bytes + 16, data[0] + 12, 52);
 	assert_int_equal(fake[B].got[0].size, 200);
+}
+
+/* By an uplink in the VLAN that they are in, as other frames leave there; in its native one without a tag. */
+static void test_vlan_of_their_own(void **state)
+{
+	const struct mirror_config config = { .to_port = UPLINK, .from = true };
+
+	for (unsigned int native = 0; native < 2; native++) {
+		setup(NULL);
+		port[UPLINK].pvid = native != 0 ? 10 : 1;
+		start(&config, A);
+		send(A, mac_a, mac_b, 1, 100);
+		assert_int_equal(fake[UPLINK].n, 1);
+		assert_int_equal(fake[UPLINK].got[0].size, native != 0 ? 100 : 104);
+		if (native == 0)
+			assert_int_equal(load_be32(fake[UPLINK].got[0].bytes + 12), 0x8100000a);
+		teardown(NULL);
+	}
 }
 
 static void test_collector(void **state)
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_several, setup, teardown),
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test_setup_teardown(test_vlan_and_truncation, setup, teardown),
+		cmocka_unit_test(test_vlan_of_their_own),
 		cmocka_unit_test(test_collector),
 	};
 

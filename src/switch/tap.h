@@ -42,6 +42,8 @@ struct tap {
 	bool (*wants)(struct tap *tap, const struct tap_sight *sight);
 	/* Shows one that it wants, with its `drop`. */
 	void (*show)(struct tap *tap, const struct tap_sight *sight);
+	/* Control: its port is gone, and no worker sees it any more. NULL: it stays for its owner. */
+	void (*gone)(struct tap *tap);
 };
 
 /* Whether frame_parse refused it: then there are only its bytes. */

@@ -11,10 +11,9 @@ import pytest
 import virtio
 from frames import mac
 from packets import broadcast, sent_as, tcp, udp
-from pairs import SyntheticPort, UplinkPort, VfPort
-from softiov import Daemon, RpcError
+from pairs import SyntheticPort, UplinkPort, VfPort, opened
+from softiov import RpcError
 from vfio_user import wait_until
-from wire import Wires
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
@@ -27,7 +26,7 @@ PLAIN = udp(1111, 2222)
 
 class World:
     def __init__(self, daemon, wires):
-        self.daemon, self.port = daemon, {}
+        self.daemon, self.ports = daemon, {}
         daemon.call("switch.add", name="lan")
         for i, (name, kind) in enumerate(KINDS.items(), 1):
             address = b"\2\0\0\0\0" + bytes([i])
@@ -35,18 +34,18 @@ class World:
                 wire = wires.add(f"w{i}", address, WIRE_MTU)
                 # What goes to an unknown address in a VLAN does not come to where mirrors send.
                 daemon.call("uplink.add", name=name, switch="lan", device=wire.device, trunk="none" if name == "upd" else "all")
-                self.port[name] = UplinkPort(wire)
+                self.ports[name] = UplinkPort(wire)
                 continue
             synthetic = kind in ("split", "packed")
             fields = {"iov": False} if synthetic else {"model": kind}
             daemon.call("vport.add", name=name, switch="lan", mac=address.hex(":"), synthetic=synthetic, **fields)
         vports = daemon.call("vport.show")
         with concurrent.futures.ThreadPoolExecutor(len(vports)) as pool:
-            self.port |= zip([vport["name"] for vport in vports], pool.map(self.open, vports))
+            self.ports |= zip([vport["name"] for vport in vports], pool.map(self.open, vports))
         # Where what is outside is gets known.
         for name in ("up1", "upd"):
             self.send(name, "vf1", PLAIN)
-        self.port["upd"].wire.promiscuous = True
+        self.ports["upd"].wire.promiscuous = True
 
     @staticmethod
     def open(vport):
@@ -56,10 +55,10 @@ class World:
 
     def send(self, source, target, packet, arrives=True, tag=None):
         """Returns the frame that was sent."""
-        frame = packet(self.port[target].mac, self.port[source].mac)
-        self.port[source].send_bytes(frame[:12] + (struct.pack(">HH", 0x8100, tag) if tag else b"") + frame[12:])
+        frame = packet(self.ports[target].mac, self.ports[source].mac)
+        self.ports[source].send_bytes(frame[:12] + (struct.pack(">HH", 0x8100, tag) if tag else b"") + frame[12:])
         if arrives:
-            assert [one.data for one in self.port[target].receive(1)] == [frame]
+            assert [one.data for one in self.ports[target].receive(1)] == [frame]
         return frame
 
     def mirror(self, destination, **fields):
@@ -71,21 +70,15 @@ class World:
 
     def shown(self, destination, n):
         """(bytes, tag) of the n frames that the destination got, and no more."""
-        got = self.port[destination].receive(n)
-        assert len(got) == n and not self.port[destination].receive(1, 0)
+        got = self.ports[destination].receive(n)
+        assert len(got) == n and not self.ports[destination].receive(1, 0)
         return [(one.data, one.vlan) for one in got]
 
-    def close(self):
-        for port in self.port.values():
-            port.close()
 
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with Wires() as wires, Daemon(tmp_path_factory.mktemp("daemon"), netns=wires.netns) as daemon:
-        world = World(daemon, wires)
+@pytest.fixture(scope="module", name="opened")
+def opened_fixture(tmp_path_factory):
+    with opened(World, tmp_path_factory) as world:
         yield world
-        world.close()
 
 
 @pytest.fixture
@@ -121,7 +114,7 @@ def test_tags_and_drops(world, destination):
             world.mirror(destination, drops=drops, direction="out", **({"vlan": vlan} if vlan else {}), **world.of("vf1"))
             plain = world.send("vf1", "vf2", PLAIN)
             world.send("vf1", "up1", PLAIN, arrives=False, tag=7)
-            assert [one.vlan for one in world.port["up1"].receive(1)] == [7]
+            assert [one.vlan for one in world.ports["up1"].receive(1)] == [7]
             world.send("vf1", "vf2", spoofed, arrives=False)
             got = world.shown(destination, len(expected))
             assert [tag for _, tag in got] == ([vlan] * len(expected) if vlan else expected)
@@ -130,6 +123,20 @@ def test_tags_and_drops(world, destination):
             world.daemon.call("mirror.del", name="m")
     finally:
         world.daemon.call("vport.set", name="vf1", trunk="none")
+
+
+@pytest.mark.parametrize("destination, tag", [("vfd", None), ("synd", None), ("upd", 10)])
+def test_access_ports(world, destination, tag):
+    """Their frames have no tag there; what leaves by an uplink is in its VLAN."""
+    for name in ("vf1", "vf2"):
+        world.daemon.call("vport.set", name=name, vlan=10)
+    try:
+        world.mirror(destination, direction="out", **world.of("vf1"))
+        frame = world.send("vf1", "vf2", PLAIN)
+        assert world.shown(destination, 1) == [(frame, tag)]
+    finally:
+        for name in ("vf1", "vf2"):
+            world.daemon.call("vport.set", name=name, vlan=0)
 
 
 def test_filter_and_truncation(world):
@@ -154,8 +161,8 @@ def test_a_port_that_comes(world):
     for _ in range(2):
         world.daemon.call("vport.add", name="late", switch="lan", mac="02:00:00:00:00:77", synthetic=False)
         late = VfPort(world.daemon.show("vport", "late"), "82599")
-        frame = PLAIN(late.mac, world.port["vf1"].mac)
-        world.port["vf1"].send_bytes(frame)
+        frame = PLAIN(late.mac, world.ports["vf1"].mac)
+        world.ports["vf1"].send_bytes(frame)
         assert [one.data for one in late.receive(1)] == [frame]
         assert world.shown("vfd", 1) == [(frame, None)]
         late.close()
@@ -184,7 +191,7 @@ def test_collector(world, tmp_path, encapsulation):
     lines = tshark(got, tmp_path, "eth.dst", "ip.src", "ip.dst", "udp.dstport", "ip.checksum.status", "gre.proto", "erspan.spanid",
                    "gre.sequence_number")
     first = lines[0]
-    assert first[0] == f"02:00:00:00:77:77,{world.port['vf2'].mac.hex(':')}"
+    assert first[0] == f"02:00:00:00:77:77,{world.ports['vf2'].mac.hex(':')}"
     assert first[1].startswith("192.0.2.1,") and first[2].startswith("192.0.2.2,")
     assert [line[3] for line in lines] == ["1", "2"]
     assert first[4] == "1,1", "a checksum of IPv4's is wrong"
@@ -208,7 +215,7 @@ def test_a_slow_destination(world):
         world.send("vf1", "vf2", PLAIN)
     assert wait_until(lambda: world.daemon.show("vport", "vfd")["drop-reasons"].get("no-buffer", 0) > before)
     assert world.daemon.show("mirror", "m")["frames"] == 1200
-    while world.port["vfd"].receive(1, 0):
+    while world.ports["vfd"].receive(1, 0):
         pass
 
 
@@ -219,7 +226,7 @@ def test_no_loop(world):
     try:
         frame = world.send("vf1", "vf2", PLAIN)
         assert world.shown("vfd", 1) == [(frame, None)]
-        assert not world.port["vf1"].receive(1, 0)
+        assert not world.ports["vf1"].receive(1, 0)
     finally:
         world.daemon.call("mirror.del", name="back")
 
@@ -254,6 +261,6 @@ def test_what_it_needs_stays(world):
         with pytest.raises(RpcError, match="mirror"):
             world.daemon.call("vport.del", name=name)
     world.send("vf1", "vf2", broadcast(PLAIN), arrives=False)
-    assert len(world.port["vfd"].receive(3)) == 2, "as a receiver, and as a mirror's destination"
+    assert len(world.ports["vfd"].receive(3)) == 2, "as a receiver, and as a mirror's destination"
     for name in ("vf2", "syn1", "synd", "up1", "upd"):
-        world.port[name].receive(1)
+        world.ports[name].receive(1)
