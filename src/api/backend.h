@@ -12,8 +12,8 @@
  *   3. `change` is called once for each object that differs, in the order of src/model/diff.h
  *      (removals, additions and modifications, removals of what modified objects had referred to).
  *      An object that differs in a create-only field is removed and added, and so are those that
- *      refer to it. If one call refuses, those before it are undone by `change` with old and new
- *      exchanged, in reverse order, and the store rolls back.
+ *      refer to it. Then `agree` is called. If one call refuses, the changes made so far are undone by
+ *      `change` with old and new exchanged, in reverse order, and the store rolls back.
  *   4. The store commits: written and synced. From here on the change survives any kill. If the
  *      commit fails, everything is undone as in 3.
  *   5. `settled` is called, then the caller gets its acknowledgement.
@@ -50,6 +50,10 @@ struct backend {
 	 */
 	int (*change)(void *ctx, const struct object_type *type, const json_t *old_obj,
 		      const json_t *new_obj, struct refusal *why);
+
+	/* All changes of a transaction are made: the place to judge what must hold between objects. Returns 0,
+	 * or a negative errno with `why` filled, its object and name as well. */
+	int (*agree)(void *ctx, struct refusal *why);
 
 	/* A transaction has ended: committed, or undone. The place to publish one snapshot for many
 	 * changes, and to free what removals left. Also called once after mgmt_start(). */

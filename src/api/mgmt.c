@@ -185,7 +185,7 @@ static int do_steps(struct mgmt *mgmt, const struct plan *plan, struct done *don
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return mgmt->backend->agree ? mgmt->backend->agree(mgmt->backend->ctx, why) : 0;
 }
 
 static int write_steps(struct mgmt *mgmt, const struct plan *plan, struct refusal *why)

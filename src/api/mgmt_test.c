@@ -2,10 +2,10 @@
 /* Transactions: the order of calls, undoing, what the store holds after each, start and retry. */
 #include "api/mgmt.h"
 
+#include "base/test_folder.h"
 #include "model/object.h"
 #include "model/text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
-static char dir[64];
+static char dir[TEST_FOLDER_SIZE];
 static struct store *store;
 static struct events *events;
 static struct mgmt *mgmt;
@@ -27,7 +27,7 @@ static struct mgmt *mgmt;
 /* What the backend was asked, "+switch lan, settled 1"; refusals by name. */
 static char calls[1000];
 static const char *refuse_name;
-static bool refuse_undo, refuse_commit;
+static bool refuse_undo, refuse_commit, disagree;
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
@@ -59,6 +59,14 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 	return 0;
 }
 
+static int agree(void *ctx, struct refusal *why)
+{
+	if (!disagree)
+		return 0;
+	refusal_about(why, "switch", "b");
+	return refuse(why, -EINVAL, "vfs", "9", "together they are too many");
+}
+
 static void settled(void *ctx, bool committed)
 {
 	note("settled %d. ", committed);
@@ -69,7 +77,9 @@ static void status(void *ctx, const struct object_type *type, const json_t *obj,
 	json_object_set_new(out, "drops", json_integer(7));
 }
 
-static const struct backend backend = { .change = change, .settled = settled, .status = status };
+static const struct backend backend = {
+	.change = change, .agree = agree, .settled = settled, .status = status
+};
 
 /* The linker puts this in front of the real one. */
 int __real_store_commit(struct store *s, struct refusal *why);
@@ -105,12 +115,11 @@ static void stop(void)
 
 static int setup(void **state)
 {
-	strcpy(dir, "/tmp/softiov-mgmt-XXXXXX");
-	if (!mkdtemp(dir))
+	if (!test_folder_make(dir))
 		return -1;
 	calls[0] = '\0';
 	refuse_name = NULL;
-	refuse_undo = refuse_commit = false;
+	refuse_undo = refuse_commit = disagree = false;
 	start();
 	calls[0] = '\0';
 	return 0;
@@ -118,17 +127,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct dirent *entry;
-	DIR *d;
-
 	stop();
-	d = opendir(dir);
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(d), entry->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(dir);
+	return test_folder_remove(dir);
 }
 
 /* 0 or the code; the line in `line`. */
@@ -273,6 +273,19 @@ static void test_undone(void **state)
 	assert_int_equal(n_stored(), 3);
 }
 
+/* What each of them may be and all together may not. */
+static void test_disagreed(void **state)
+{
+	assert_int_equal(call("switch.add", "{\"name\": \"s0\"}"), 0);
+	calls[0] = '\0';
+	disagree = true;
+	assert_int_equal(call("config.apply", "{\"objects\": {" THREE "}}"), -EINVAL);
+	assert_string_equal(line, "switch 'b': vfs: '9': together they are too many");
+	called("-switch s0, +switch s1, +switch s2, +switch s3, -switch s3, -switch s2, -switch s1, "
+	       "+switch s0, settled 0. ");
+	assert_int_equal(n_stored(), 1);
+}
+
 static void test_dry_run(void **state)
 {
 	assert_int_equal(call("config.apply", "{\"objects\": {" THREE "}, \"dry-run\": true}"), 0);
@@ -415,12 +428,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_life),         TEST(test_refused_before),
-		TEST(test_undone),       TEST(test_dry_run),
-		TEST(test_commit_fails), TEST(test_undo_refused),
-		TEST(test_restart),      TEST(test_problem),
-		TEST(test_new_field),    TEST(test_unknown_in_store),
-		TEST(test_events),
+		TEST(test_life),         TEST(test_refused_before),   TEST(test_undone),
+		TEST(test_dry_run),      TEST(test_disagreed),        TEST(test_commit_fails),
+		TEST(test_undo_refused), TEST(test_restart),          TEST(test_problem),
+		TEST(test_new_field),    TEST(test_unknown_in_store), TEST(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

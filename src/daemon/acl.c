@@ -243,6 +243,22 @@ static unsigned int conns_wanted(const struct rt_port *port)
 	return 0;
 }
 
+/* Room for n connections, or for as many as there is memory for. NULL: for none. */
+static struct conns *conns_make(struct runtime *rt, const struct rt_port *port, unsigned int n)
+{
+	struct conns *conns = NULL;
+	unsigned int room = n;
+
+	while (room > 0 && (conns = conns_new(room)) == NULL)
+		room /= 2;
+	if (conns != NULL && room < n)
+		events_add(
+			rt->events, "warning", "vport", port->name,
+			"there is no memory for %u connections (max-connections): it remembers %u",
+			n, room);
+	return conns;
+}
+
 /* The classifiers, and what goes with them. False: no memory. */
 static bool rebuild(struct runtime *rt, struct rt_port *port, struct conns *old_conns)
 {
@@ -252,7 +268,7 @@ static bool rebuild(struct runtime *rt, struct rt_port *port, struct conns *old_
 	port->acl = NULL;
 	port->conns = old_conns;
 	if (n != port->n_conns)
-		port->conns = n > 0 ? conns_new(n) : NULL;
+		port->conns = conns_make(rt, port, n);
 	if ((n == 0 || port->conns != NULL) &&
 	    (json_object_size(port->acls.places) == 0 || (port->acl = build(rt, port)) != NULL) &&
 	    policy_update(port, port->config, &why) == 0) {

@@ -15,6 +15,7 @@ struct rt_mirror {
 	struct mirror *mirror;
 	struct bpf_filter *filter;
 	const struct rt_port *to;
+	bool removed; /* to be freed when the transaction settles */
 };
 
 static bool owned(const void *owner, const struct tap *tap)
@@ -30,7 +31,7 @@ static bool names(const json_t *config, const char *field, const struct rt_port 
 /* Whether it looks at the port: at the named ones, or at all but where its frames go. */
 static bool covers(const struct rt_mirror *m, const struct rt_port *port)
 {
-	if (port->removed || port == m->to ||
+	if (m->removed || port->removed || port == m->to ||
 	    strcmp(obj_str(m->config, "switch"), port->sw->name) != 0)
 		return false;
 	if (obj_has(m->config, "vport") || obj_has(m->config, "uplink"))
@@ -191,9 +192,23 @@ static struct rt_mirror *find(struct runtime *rt, const char *name)
 	struct rt_mirror *m;
 
 	LIST_FOREACH(m, &rt->mirrors, next)
-		if (strcmp(obj_name(m->config), name) == 0)
+		if (!m->removed && strcmp(obj_name(m->config), name) == 0)
 			return m;
 	return NULL;
+}
+
+/* A removed one that this object describes exactly: the removal is being undone. */
+static bool revive(struct runtime *rt, const json_t *config)
+{
+	struct rt_mirror *m;
+
+	LIST_FOREACH(m, &rt->mirrors, next) {
+		if (!m->removed || !json_equal(m->config, config))
+			continue;
+		m->removed = false;
+		return true;
+	}
+	return false;
 }
 
 int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
@@ -203,7 +218,7 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 	struct rt_mirror *old = find(rt, obj_name(old_obj != NULL ? old_obj : new_obj)), *m;
 	int ret;
 
-	if (new_obj != NULL) {
+	if (new_obj != NULL && !revive(rt, new_obj)) {
 		m = calloc(1, sizeof(*m));
 		if (m == NULL)
 			return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
@@ -214,11 +229,22 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 		}
 		LIST_INSERT_HEAD(&rt->mirrors, m, next);
 	}
-	if (old != NULL) {
-		LIST_REMOVE(old, next);
-		mirror_gone(rt, old);
-	}
+	if (old != NULL)
+		old->removed = true;
 	return 0;
+}
+
+void mirrors_free_removed(struct runtime *rt)
+{
+	struct rt_mirror *m, *next;
+
+	for (m = LIST_FIRST(&rt->mirrors); m != NULL; m = next) {
+		next = LIST_NEXT(m, next);
+		if (!m->removed)
+			continue;
+		LIST_REMOVE(m, next);
+		mirror_gone(rt, m);
+	}
 }
 
 void mirror_status(struct runtime *rt, const json_t *obj, json_t *out)

@@ -171,8 +171,9 @@ static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned in
 	if (ep == NULL)
 		return;
 	port->sw->port[port->idx].endpoint[slot] = NULL;
+	port->sw->changed = true;
 	workers_del(rt->workers, ep);
-	runtime_publish(rt, port->sw);
+	runtime_withdraw(rt, port->sw);
 	port->sw->divide = true; /* its queues may have been active */
 	endpoint_stats_sum(ep, &sum);
 	stats_add(&port->gone, &sum);
@@ -244,6 +245,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 		uplink_close(port->uplink);
 	}
 	port_acls_free(port);
+	taps_leave(port);
 	fdb_flush(port->sw->sw.learned, (uint16_t)port->idx);
 	fdb_set_port_limit(port->sw->sw.learned, (uint16_t)port->idx, 0);
 	policy_retire(port);

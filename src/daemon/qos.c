@@ -41,9 +41,10 @@ static int rate_check(const json_t *config, const char *field, struct refusal *w
 	return ret;
 }
 
-static uint64_t rate_of(const struct rt_port *uplink, const json_t *config)
+/* What the uplink carries; 0: it does not say. */
+static uint64_t rate_of(const struct rt_port *uplink)
 {
-	uint64_t rate = obj_uint(config, "max-rate");
+	uint64_t rate = obj_uint(uplink->config, "max-rate");
 	struct uplink_info info;
 
 	if (rate != 0)
@@ -52,63 +53,90 @@ static uint64_t rate_of(const struct rt_port *uplink, const json_t *config)
 	return info.speed_bps;
 }
 
-/* What the switch's uplinks carry, but for `skip`; 0: there is none that says. */
-static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw,
-			  const struct rt_port *skip)
+/* What the switch's uplinks carry; 0: there is none that says. */
+static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw)
 {
 	const struct rt_port *port;
 	uint64_t rate = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		if (port != skip && port->sw == sw && port->kind == PORT_OF_UPLINK &&
-		    !port->removed && port->uplink != NULL)
-			rate += rate_of(port, port->config);
+		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
+		    port->uplink != NULL)
+			rate += rate_of(port);
 	return rate;
 }
 
-/* The vports' minima, but for that of `skip`. */
-static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw,
-		       const struct rt_port *skip)
+/* All that is promised. */
+static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw)
 {
+	uint64_t sum = obj_uint(sw->config, "default-min");
 	const struct rt_port *port;
-	uint64_t sum = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		if (port != skip && is_vport_of(port, sw))
+		if (is_vport_of(port, sw))
 			sum += obj_uint(port->config, "min-tx");
 	return sum;
 }
 
-/* Whether a minimum of `own`, the value of `field`, and `others` are in `link`. */
-static int fits(const char *field, uint64_t own, uint64_t others, uint64_t link,
-		struct refusal *why)
+/* Whether the object asks for something that has to fit. What fitted once must not keep it from running, or from other
+ * changes: links come and go. */
+static bool asks(const struct runtime *rt, const json_t *was, const json_t *config,
+		 const char *field)
 {
-	char *value = units_format(UNITS_RATE, own), *sum = units_format(UNITS_RATE, own + others);
-	char *all = units_format(UNITS_RATE, link);
+	return rt->started && obj_uint(config, field) != 0 &&
+	       (was == config || obj_changed(was, config, field));
+}
+
+static int agree(const struct runtime *rt, const struct rt_switch *sw, struct refusal *why)
+{
+	const json_t *config = sw->asks ? sw->config : NULL;
+	const char *type = "switch", *field = "default-min";
+	uint64_t sum = minima(rt, sw), link = link_rate(rt, sw);
+	const struct rt_port *port;
+	char *value, *needed, *all;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->sw != sw || port->removed || !port->asks)
+			continue;
+		config = port->config;
+		type = port->kind == PORT_OF_UPLINK ? "uplink" : "vport";
+		field = port->kind == PORT_OF_UPLINK ? "max-rate" : "min-tx";
+	}
+	if (config == NULL || link == 0 || sum <= link)
+		return 0;
+	value = units_format(UNITS_RATE, obj_uint(config, field));
+	needed = units_format(UNITS_RATE, sum);
+	all = units_format(UNITS_RATE, link);
+	refusal_about(why, type, obj_name(config));
+	if (strcmp(field, "min-tx") == 0 && obj_uint(config, field) > link)
+		refuse_value(why, field, value,
+			     "at most %s, which is all that the switch's uplinks carry", all);
+	else
+		refuse(why, -EINVAL, field, value,
+		       "the minima of the switch would add up to %s, and its uplinks carry %s",
+		       needed, all);
+	free(value);
+	free(needed);
+	free(all);
+	return why->code;
+}
+
+int qos_agree(struct runtime *rt, struct refusal *why)
+{
+	const struct rt_switch *sw;
 	int ret = 0;
 
-	if (link == 0 || own == 0 || own + others <= link)
-		ret = 0;
-	else if (own > link)
-		ret = refuse_value(why, field, value,
-				   "at most %s, which is all that the switch's uplinks carry", all);
-	else
-		ret = refuse(
-			why, -EINVAL, field, value,
-			"the minima of the switch would add up to %s, and its uplinks carry %s",
-			sum, all);
-	free(value);
-	free(sum);
-	free(all);
+	LIST_FOREACH(sw, &rt->switches, next)
+		if (ret == 0 && !sw->removed)
+			ret = agree(rt, sw, why);
 	return ret;
 }
 
-int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+int qos_check(const struct runtime *rt, struct rt_port *port, const json_t *config,
 	      struct refusal *why)
 {
 	static const char *const rates[] = { "max-tx", "max-rx", "min-tx" };
 	uint64_t min = obj_uint(config, "min-tx"), max = obj_uint(config, "max-tx");
-	uint64_t others = minima(rt, port->sw, port) + obj_uint(port->sw->config, "default-min");
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++)
 		if (rate_check(config, rates[i], why) < 0)
@@ -119,44 +147,28 @@ int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t
 			"a vport has a minimum in bits a second (min-tx) or a weight, not both");
 	if (max != 0 && min > max)
 		return refuse(why, -EINVAL, "min-tx", NULL, "the minimum is above max-tx");
-	/* What fitted once must not keep a vport from running, or from other changes: links come and go. */
-	if (!rt->started ||
-	    (port->config != config && !obj_changed(port->config, config, "min-tx")))
-		return 0;
-	return fits("min-tx", min, others, link_rate(rt, port->sw, NULL), why);
+	port->asks |= asks(rt, port->config, config, "min-tx");
+	return 0;
 }
 
-int qos_check_switch(const struct runtime *rt, const struct rt_switch *sw, const json_t *config,
+int qos_check_switch(const struct runtime *rt, struct rt_switch *sw, const json_t *config,
 		     struct refusal *why)
 {
 	if (rate_check(config, "default-min", why) < 0)
 		return why->code;
-	if (!rt->started || (sw != NULL && !obj_changed(sw->config, config, "default-min")))
-		return 0;
-	return fits("default-min", obj_uint(config, "default-min"), minima(rt, sw, NULL),
-		    link_rate(rt, sw, NULL), why);
+	sw->asks |= asks(rt, sw->config, config, "default-min");
+	return 0;
 }
 
-int qos_check_uplink(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+int qos_check_uplink(const struct runtime *rt, struct rt_port *port, const json_t *config,
 		     struct refusal *why)
 {
-	uint64_t rate = rate_of(port, config), sum = minima(rt, port->sw, NULL);
-	char *value, *all;
-	int ret = rate_check(config, "max-rate", why);
-
-	sum += obj_uint(port->sw->config, "default-min");
-	/* One more uplink makes nothing worse, and its other fields have nothing to do with it. */
-	if (ret == 0 && !obj_changed(port->config, config, "max-rate"))
-		return 0;
-	if (ret < 0 || rate == 0 || rate + link_rate(rt, port->sw, port) >= sum)
-		return ret;
-	value = units_format(UNITS_RATE, rate);
-	all = units_format(UNITS_RATE, sum);
-	ret = refuse(why, -EINVAL, "max-rate", value,
-		     "the minima of the switch's vports add up to %s, which is more", all);
-	free(value);
-	free(all);
-	return ret;
+	if (rate_check(config, "max-rate", why) < 0)
+		return why->code;
+	/* One more uplink makes nothing worse. */
+	if (port->config != config)
+		port->asks |= asks(rt, port->config, config, "max-rate");
+	return 0;
 }
 
 /* --- a vport's own rates --- */
@@ -226,7 +238,7 @@ static void division_of(const struct runtime *rt, const struct rt_switch *sw, st
 		d->weights += obj_uint(port->config, "weight");
 	}
 	if (wanted)
-		d->rate = link_rate(rt, sw, NULL);
+		d->rate = link_rate(rt, sw);
 }
 
 /* Minima are parts of the link; weights divide what these leave. */
@@ -305,4 +317,16 @@ void qos_follow(struct runtime *rt)
 		sw->divided_rate = d.rate;
 		divide(rt, sw, &d);
 	}
+}
+
+void qos_settled(struct runtime *rt)
+{
+	struct rt_switch *sw;
+	struct rt_port *port;
+
+	LIST_FOREACH(sw, &rt->switches, next)
+		sw->asks = false;
+	LIST_FOREACH(port, &rt->ports, next)
+		port->asks = false;
+	qos_follow(rt);
 }

@@ -104,17 +104,15 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 
 /* --- publishing --- */
 
-void runtime_publish(struct runtime *rt, struct rt_switch *sw)
+/* Has the workers go by published[]. */
+static void publish(struct runtime *rt, struct rt_switch *sw)
 {
-	unsigned int n = 0;
-	struct port_policy *retired;
 	struct switch_snapshot *old;
+	unsigned int n = 0;
 	int ret = 0;
 
-	acls_build(rt, sw);
-	retired = sw->retired;
 	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
-		if (sw->port[i].used)
+		if (sw->published[i].used)
 			n = i + 1;
 	do {
 		if (ret < 0) {
@@ -122,14 +120,50 @@ void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 				sw->name);
 			sleep(1);
 		}
-		old = switch_publish(&sw->sw, sw->port, n, &ret);
+		old = switch_publish(&sw->sw, sw->published, n, &ret);
 	} while (ret < 0);
-	sw->changed = false;
 	worker_quiesce(rt->workers);
 	switch_snapshot_free(old);
-	policies_free(retired);
+}
+
+void runtime_publish(struct runtime *rt, struct rt_switch *sw)
+{
+	acls_build(rt, sw);
+	memcpy(sw->published, sw->port, sizeof(sw->published));
+	publish(rt, sw);
+	sw->changed = false;
+	policies_free(sw->retired);
 	sw->retired = NULL;
 	acls_built(rt, sw);
+}
+
+/* What the port `now` has no longer. Whether that is anything that a snapshot shows. */
+static bool withdraw_port(struct port_config *published, const struct port_config *now)
+{
+	bool any = (published->used && !now->used) || published->tap != now->tap;
+
+	published->used &= now->used;
+	published->tap = now->tap;
+	for (unsigned int slot = 0; slot < PORT_ENDPOINTS; slot++) {
+		if (published->endpoint[slot] == NULL ||
+		    published->endpoint[slot] == now->endpoint[slot])
+			continue;
+		published->endpoint[slot] = NULL;
+		any = true;
+	}
+	return any;
+}
+
+void runtime_withdraw(struct runtime *rt, struct rt_switch *sw)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < SWITCH_PORTS_MAX; i++)
+		any |= withdraw_port(&sw->published[i], &sw->port[i]);
+	if (any)
+		publish(rt, sw);
+	else
+		worker_quiesce(rt->workers); /* a tap behind others may have gone */
 }
 
 static void publish_changed(struct runtime *rt)
@@ -146,6 +180,10 @@ static void free_removed(struct runtime *rt)
 	struct rt_port *port, *next;
 	struct rt_switch *sw, *next_sw;
 
+	mirrors_free_removed(rt); /* they refer to ports */
+	LIST_FOREACH(sw, &rt->switches, next)
+		if (sw->changed)
+			runtime_withdraw(rt, sw);
 	for (port = LIST_FIRST(&rt->ports); port != NULL; port = next) {
 		next = LIST_NEXT(port, next);
 		if (port->removed)
@@ -161,7 +199,6 @@ static void free_removed(struct runtime *rt)
 
 void runtime_make_room(struct runtime *rt)
 {
-	publish_changed(rt);
 	free_removed(rt);
 	vports_drop_unwanted(rt);
 }
@@ -177,7 +214,7 @@ static void settled(void *ctx, bool committed)
 		if (vports_take_vfs(rt, sw))
 			sw->changed = true;
 	captures_follow(rt);
-	qos_follow(rt);
+	qos_settled(rt);
 	mirrors_follow(rt);
 	publish_changed(rt);
 }
@@ -278,6 +315,11 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 	return revive_switch(rt, new_obj) ? 0 : switch_add(rt, new_obj, why);
 }
 
+static int agree(void *ctx, struct refusal *why)
+{
+	return qos_agree(ctx, why);
+}
+
 static int verb(void *ctx, const struct object_type *type, const struct verb *verb,
 		const char *name, const json_t *params, json_t **result, struct refusal *why)
 {
@@ -299,6 +341,7 @@ void runtime_backend(struct runtime *rt, struct backend *backend)
 	*backend = (struct backend){
 		.ctx = rt,
 		.change = change,
+		.agree = agree,
 		.settled = settled,
 		.status = status_fill,
 		.list = status_list,
@@ -570,7 +613,6 @@ void runtime_stop(struct runtime *rt)
 			port_remove(port);
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->removed = true;
-	publish_changed(rt);
 	free_removed(rt);
 	if (rt->vfu != NULL) {
 		vfu_loop_stop(rt->vfu);

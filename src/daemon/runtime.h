@@ -42,15 +42,17 @@ struct rt_switch {
 	const char *name; /* in config */
 	json_t *config;
 	struct vswitch sw;
-	struct port_config port[SWITCH_PORTS_MAX];
+	struct port_config port[SWITCH_PORTS_MAX];      /* as it is to be */
+	struct port_config published[SWITCH_PORTS_MAX]; /* as workers have it */
 	struct rt_port
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
 	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
-	bool changed;                /* port[] is to be published */
-	struct share *share;         /* how the uplinks' link is divided; NULL: it is not */
+	bool changed;        /* port[] is to be published, when no transaction is under way */
+	struct share *share; /* how the uplinks' link is divided; NULL: it is not */
 	uint64_t divided_rate;
+	bool asks;    /* for another minimum, in this transaction */
 	bool divide;  /* it is to be divided anew */
 	bool removed; /* to be freed when the transaction settles */
 };
@@ -74,6 +76,7 @@ struct rt_port {
 	struct rate rate;
 	struct port_policy *policy;
 	struct arbiter *arbiter;
+	bool asks; /* for another minimum, in this transaction; an uplink: to carry something else */
 	struct bucket storm;
 	/* vport */
 	struct rt_acls acls;
@@ -137,8 +140,12 @@ void runtime_tick(struct runtime *rt);
 
 struct rt_switch *runtime_switch(struct runtime *rt, const char *name);
 /* Publishes the switch's port table and waits until no worker holds the one before; also for memory,
- * since what follows is often that something in the one before is freed. */
+ * since what follows is often that something in the one before is freed. Not within a transaction, which may yet be
+ * refused. */
 void runtime_publish(struct runtime *rt, struct rt_switch *sw);
+/* The same of nothing but what the table has no longer: ports, endpoints, taps. What it has anew, and policies, stay
+ * unpublished. */
+void runtime_withdraw(struct runtime *rt, struct rt_switch *sw);
 /* Frees what is to be removed when the transaction settles, now. */
 void runtime_make_room(struct runtime *rt);
 /* The port of this kind that is not removed. */
@@ -184,18 +191,20 @@ bool policy_share(struct rt_port *uplink, bool shared);
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
 
-/* taps.c: whether the port has a tap of this owner; give it one, to be published; and take them from all ports:
- * no worker sees them when it returns. */
+/* taps.c: whether the port has a tap of this owner; give it one, to be published; take them from all ports:
+ * no worker sees them when it returns; and take all from a port that no worker sees. */
 typedef bool tap_owned_fn(const void *owner, const struct tap *tap);
 bool taps_any(const struct rt_port *port, tap_owned_fn *owned, const void *owner);
 void taps_add(struct rt_port *port, struct tap *tap);
 void taps_remove(struct runtime *rt, tap_owned_fn *owned, const void *owner);
+void taps_leave(struct rt_port *port);
 
 /* mirror.c */
 int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
 		  struct refusal *why);
 /* Ports that have come are looked at by the mirrors that want them. The switches are to be published then. */
 void mirrors_follow(struct runtime *rt);
+void mirrors_free_removed(struct runtime *rt);
 void mirror_status(struct runtime *rt, const json_t *obj, json_t *out);
 void mirrors_free(struct runtime *rt);
 
@@ -213,12 +222,16 @@ void captures_free(struct runtime *rt);
 
 /* qos.c: how much the port may send and receive. */
 struct arbiter *qos_arbiter_new(void); /* free() it; NULL without memory */
-int qos_check(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+int qos_check(const struct runtime *rt, struct rt_port *port, const json_t *config,
 	      struct refusal *why);
-int qos_check_switch(const struct runtime *rt, const struct rt_switch *sw, const json_t *config,
+int qos_check_switch(const struct runtime *rt, struct rt_switch *sw, const json_t *config,
 		     struct refusal *why);
-int qos_check_uplink(const struct runtime *rt, const struct rt_port *port, const json_t *config,
+int qos_check_uplink(const struct runtime *rt, struct rt_port *port, const json_t *config,
 		     struct refusal *why);
+/* Whether what the objects of a transaction ask for fits together. */
+int qos_agree(struct runtime *rt, struct refusal *why);
+/* A transaction has ended. */
+void qos_settled(struct runtime *rt);
 /* Divides uplinks' links anew where something has changed: a switch's `divide`, or a link's speed. */
 void qos_follow(struct runtime *rt);
 /* A vport's rates, which were checked; `was`: those that hold now, or NULL. */

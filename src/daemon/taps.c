@@ -17,10 +17,26 @@ void taps_add(struct rt_port *port, struct tap *tap)
 	port->sw->changed = true;
 }
 
+void taps_leave(struct rt_port *port)
+{
+	struct port_config *p = &port->sw->port[port->idx];
+	struct tap *tap = p->tap;
+
+	p->tap = NULL;
+	while (tap != NULL) {
+		struct tap *next = atomic_load(&tap->next);
+
+		if (tap->gone != NULL)
+			tap->gone(tap);
+		tap = next;
+	}
+}
+
 void taps_remove(struct runtime *rt, tap_owned_fn *owned, const void *owner)
 {
 	struct rt_switch *sw;
 	struct rt_port *port;
+	bool any = false;
 
 	LIST_FOREACH(port, &rt->ports, next) {
 		struct port_config *p = &port->sw->port[port->idx];
@@ -36,10 +52,10 @@ void taps_remove(struct runtime *rt, tap_owned_fn *owned, const void *owner)
 				atomic_store(&before->next, atomic_load(&tap->next));
 			else
 				p->tap = atomic_load(&tap->next);
-			port->sw->changed = true;
+			port->sw->changed = any = true;
 		}
 	}
 	LIST_FOREACH(sw, &rt->switches, next)
-		if (sw->changed)
-			runtime_publish(rt, sw);
+		if (any && sw->changed)
+			runtime_withdraw(rt, sw);
 }

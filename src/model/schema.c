@@ -369,7 +369,7 @@ static const struct field mirror_fields[] = {
 	  .help = "vport that gets them, whatever their addresses; its VM sees them as they are, with their VLAN tags" },
 	{ "to-uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink that they leave by" },
 	{ "vlan", TYPE_VLAN, 0, 0, 4094, .def = "0",
-	  .help = "with to-uplink: VLAN that they leave in, instead of their own; 0 for their own" },
+	  .help = "with to-uplink: VLAN that they leave in; 0 for the one that they are in" },
 	{ "collector", TYPE_STRING, 0, .max = 45,
 	  .help = "with to-uplink: IPv4 address of a collector that gets them encapsulated" },
 	{ "next-hop", TYPE_MAC, 0, .help = "MAC address of the collector, or of the router to it" },
@@ -422,7 +422,7 @@ static const struct field capture_params[] = {
 	  .help = "of all ports those of the virtual switch (vports), the physical ones (uplinks), or both" },
 	{ "filter", TYPE_STRING, 0, .max = 1024, .def = "",
 	  .help = "an expression as tcpdump has it, in one word for the shell: 'tcp port 80' (pcap-filter(7)); names of "
-		  "hosts are looked up by the daemon" },
+		  "hosts are those of /etc/hosts" },
 	{ "drops", TYPE_ENUM, 0, .def = "too", .words = words_capture_drops, .help = "only frames that are dropped, or these too" },
 	{ "snaplen", TYPE_UINT, 0, 1, 262144, "B", "262144", .help = "bytes of each frame that are kept" },
 	{ "ring", TYPE_STRING, 0, .help = "FILES,SIZE: a new file after SIZE bytes, of which the last FILES are kept; "
@@ -588,7 +588,8 @@ static const struct object_type softiov_types[] = {
 	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
 	  .help = "this machine and the daemon", .text = "The machine and the daemon that runs on it." },
 	{ "event", "events", 0, NULL, event_fields, event_verbs,
-	  .help = "what happened", .text = "The daemon keeps its last events in memory and sends new ones to whoever watches." },
+	  .help = "what happened", .text = "The daemon keeps its last events in memory and sends new ones to whoever watches. "
+	  "Who does not fetch them in time loses some, and an event says how many." },
 	{ "config", "configuration", OBJECT_API_ONLY | OBJECT_SINGLETON, NULL, no_fields, config_verbs,
 	  .help = "the configuration as a whole",
 	  .text = "What `softiov apply` and `softiov export` use. The configuration is {TYPE: {NAME: {FIELD: VALUE}}}, "

@@ -9,6 +9,7 @@ import concurrent.futures
 import dataclasses
 import itertools
 import os
+import resource
 import struct
 import time
 import typing
@@ -20,10 +21,9 @@ import virtio
 from frames import TCP, mac
 from packets import arp, broadcast, ethernet, icmp, ip, sent_as, tcp, udp, v6
 from packets import ALL_NODES, LINK_LOCAL
-from pairs import A4, A6, B4, B6, SyntheticPort, UplinkPort, VfPort
-from softiov import Daemon, RpcError
+from pairs import A4, A6, B4, B6, SyntheticPort, UplinkPort, VfPort, opened
+from softiov import RpcError
 from vfio_user import wait_until
-from wire import Wires
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
@@ -335,17 +335,11 @@ class World:
         kind = PATHS[path][role == "far"]
         return SyntheticPort(vport, SYNTHETICS[kind], virtio.TAKES_CSUM) if kind in SYNTHETICS else VfPort(vport, kind)
 
-    def close(self):
-        for port in self.ports.values():
-            port.close()
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with Wires() as wires, Daemon(tmp_path_factory.mktemp("daemon"), netns=wires.netns) as daemon:
-        world = World(daemon, wires)
+    with opened(World, tmp_path_factory) as world:
         yield world
-        world.close()
 
 
 # What contradicts itself: what is set on a vport as it was added, the field that is blamed, what is said.
@@ -398,6 +392,27 @@ def test_policy(world, case, path):
 LONG = udp(1111, 2222, bytes(1400))  # of which 1 kbit/s lets one pass in 11 s
 
 
+def check_waits(ends, case, kind, name, field):
+    """At 1 kbit/s a second frame waits, the other direction is free, and it arrives when the limit is lifted."""
+    before, drops = ends.change(case), ends.drops()
+    with concurrent.futures.ThreadPoolExecutor(1) as sender:
+        try:
+            frame = LONG(ends.far.mac, ends.near.mac)
+            ends.near.send_bytes(frame)
+            assert [one.data for one in ends.far.receive(1)] == [frame]
+            second = sender.submit(ends.near.send_bytes, frame)  # returns when the frame was taken
+            assert not ends.far.receive(1, 0.2)
+            ends.check(In(PLAIN))
+            assert not second.done()
+            ends.daemon.call(f"{kind}.set", name=name, **{field: "1gbit"})
+            second.result()
+        finally:
+            ends.undo(case, before)
+    assert [one.data for one in ends.far.receive(1)] == [frame]
+    assert ends.drops() == drops
+    return len(frame)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_max_rx(world, path):
     """Once there is a token a frame passes, and the next one finds none for a long time."""
@@ -423,25 +438,10 @@ def test_max_tx(world, path):
     case = Case("max-tx", [], near={"max-tx": 1000, "burst": 1})
     ends = world.ends[path]
     counted = ends.daemon.show("vport", ends.near_name)
-    before, drops = ends.change(case), ends.drops()
-    with concurrent.futures.ThreadPoolExecutor(1) as sender:
-        try:
-            frame = LONG(ends.far.mac, ends.near.mac)
-            ends.near.send_bytes(frame)
-            assert [one.data for one in ends.far.receive(1)] == [frame]
-            second = sender.submit(ends.near.send_bytes, frame)  # returns when the frame was taken
-            assert not ends.far.receive(1, 0.2)
-            ends.check(In(PLAIN))  # the other direction is free
-            assert not second.done()
-            ends.daemon.call("vport.set", name=ends.near_name, **{"max-tx": "1gbit"})
-            second.result()
-        finally:
-            ends.undo(case, before)
-    assert [one.data for one in ends.far.receive(1)] == [frame]
-    assert ends.drops() == drops
+    size = check_waits(ends, case, "vport", ends.near_name, "max-tx")
     shown = ends.daemon.show("vport", ends.near_name)
     assert shown["tx-waited-frames"] - counted["tx-waited-frames"] >= 1
-    assert shown["tx-waited-bytes"] - counted["tx-waited-bytes"] >= len(frame)
+    assert shown["tx-waited-bytes"] - counted["tx-waited-bytes"] >= size
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -462,6 +462,28 @@ def test_storm_limit(world, path):
         ends.check(In(PLAIN))
         ends.check(Sent(PLAIN, times=3 * limit))
     finally:
+        ends.undo(case, before)
+
+
+def test_connections_without_memory(world):
+    """As many as there is memory for, and it is said; nothing waits for more."""
+    ends = world.ends["vf-to-vf"]
+    call, vport = ends.daemon.call, ends.near_name
+    case = Case("stateful", [], objects=acl(direction="out", action="allow", weight=1, stateful=True))
+    before = ends.change(case)
+    with open(f"/proc/{ends.daemon.pid}/statm", encoding="ascii") as file:
+        mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    limits = resource.prlimit(ends.daemon.pid, resource.RLIMIT_AS)
+    try:
+        # A table for all that may be asked for is larger than that.
+        resource.prlimit(ends.daemon.pid, resource.RLIMIT_AS, (mapped + (64 << 20), limits[1]))
+        call("vport.set", name=vport, **{"max-connections": 4194304})
+        assert any("there is no memory for 4194304 connections" in event["text"] for event in call("event.show"))
+        ends.check(Sent(tcp(1, 80)))
+        assert ends.daemon.show("vport", vport)["connections"] == 1
+    finally:
+        resource.prlimit(ends.daemon.pid, resource.RLIMIT_AS, limits)
+        call("vport.set", name=vport, **{"max-connections": 65536})
         ends.undo(case, before)
 
 
@@ -507,23 +529,7 @@ def test_meters(world, path):
 def test_uplink_max_rate(world, path):
     """What an uplink does not carry waits in the vports' own queues."""
     case = Case("max-rate", [], far={"max-rate": 1000})
-    ends = world.ends[path]
-    before, drops = ends.change(case), ends.drops()
-    with concurrent.futures.ThreadPoolExecutor(1) as sender:
-        try:
-            frame = LONG(ends.far.mac, ends.near.mac)
-            ends.near.send_bytes(frame)
-            assert [one.data for one in ends.far.receive(1)] == [frame]
-            second = sender.submit(ends.near.send_bytes, frame)  # returns when the frame was taken
-            assert not ends.far.receive(1, 0.2)
-            ends.check(In(PLAIN))
-            assert not second.done()
-            ends.daemon.call("uplink.set", name=ends.far_name, **{"max-rate": "1gbit"})
-            second.result()
-        finally:
-            ends.undo(case, before)
-    assert [one.data for one in ends.far.receive(1)] == [frame]
-    assert ends.drops() == drops
+    check_waits(world.ends[path], case, "uplink", world.ends[path].far_name, "max-rate")
 
 
 def test_bad_rates(world):
@@ -550,8 +556,17 @@ def test_bad_rates(world):
         call("vport.set", name=vport, **{"min-tx": "30mbit"})
         refused("switch.set", switch, "would add up to 101mbit", default_min="11mbit")
         call("switch.set", name=switch, **{"default-min": "10mbit"})
-        refused("uplink.set", uplink, "the minima of the switch's vports add up to 100mbit, which is more",
+        refused("uplink.set", uplink, "the minima of the switch would add up to 100mbit, and its uplinks carry 99mbit",
                 max_rate="99mbit")
+        # Of one change it is the whole that counts, whichever object comes first.
+        objects = call("config.export")["objects"]
+        objects["vport"]["other"]["min-tx"], objects["vport"][vport]["min-tx"] = "30mbit", "60mbit"
+        call("config.apply", objects=objects)
+        objects["vport"]["other"]["min-tx"], objects["vport"][vport]["min-tx"] = "60mbit", "30mbit"
+        call("config.apply", objects=objects)
+        objects["vport"]["other"]["min-tx"] = "61mbit"
+        with pytest.raises(RpcError, match="vport 'other': min-tx: '61mbit': the minima of the switch would add up to 101mbit"):
+            call("config.apply", objects=objects)
         refused("vport.set", vport, "not both", weight=5)
         refused("vport.set", vport, "the minimum is above max-tx", max_tx="29mbit")
         refused("vport.set", vport, "'500bit' is not allowed: 0 for none, or a rate of at least 1kbit", max_rx="500bit")

@@ -58,6 +58,38 @@ def test_a_refused_change_disconnects_nobody(daemon, nic, what, change):
     assert_served(nic)
 
 
+def counted(daemon):
+    return (daemon.show("acl", "a/all")["frames"], daemon.call("meter.show", name="a/sent")[0]["frames"],
+            daemon.show("mirror", "m")["frames"])
+
+
+REPLACED = {"model": "x540"}  # its place is needed at once, so what goes does so before the change is whole
+RULES = [("they go", lambda new: (new["acl"].clear(), new["mirror"].clear())),
+         ("they change", lambda new: (new["acl"]["a/all"].update(action="deny"), new["mirror"]["m"].update(direction="in"))),
+         ("an adapter is replaced", lambda new: (new["acl"].clear(), new["vport"]["c"].update(REPLACED)))]
+
+
+@pytest.mark.parametrize("what, change", RULES, ids=[what for what, _ in RULES])
+def test_a_refused_change_of_rules(daemon, nic, what, change):
+    """What they have counted stays, and they hold as before. What comes last is a mirror whose filter is none."""
+    daemon.call("acl.add", name="a/all", direction="out", action="allow")
+    daemon.call("acl.add", name="a/sent", direction="out", action="meter")
+    daemon.call("mirror.add", name="m", switch="lan", vport="a", **{"to-vport": "b"})
+    for _ in range(5):
+        assert_served(nic)
+    assert wait_until(lambda: counted(daemon) == (5, 5, 5))
+    before = objects(daemon)
+    new = objects(daemon)
+    change(new)
+    new["mirror"]["z"] = {"switch": "lan", "vport": "a", "to-vport": "b", "filter": "tcp prot 80"}
+    with pytest.raises(RpcError, match="syntax error"):
+        apply(daemon, new)
+    assert objects(daemon) == before
+    assert counted(daemon) == (5, 5, 5)
+    assert_served(nic)
+    assert wait_until(lambda: counted(daemon) == (6, 6, 6))
+
+
 def test_owner_of_a_vport_in_use(daemon, nic):
     path = daemon.vf_socket("a")
     mine = os.stat(path).st_uid
