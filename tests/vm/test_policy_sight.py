@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Captures and mirrors of what real guests send and receive, read by tshark and tcpdump.
+
+    vf, synthetic -- switch -- outside
+"""
+
+import contextlib
+
+import pytest
+
+from capture import IN, OUT, Capture, tshark
+from stage import transfer
+
+GUESTS = ["vf", "synthetic"]
+PORT = 5001
+
+
+@pytest.fixture(scope="module")
+def stage(bare_stage):
+    bare_stage.add_vport("vf", mac="02:00:00:00:00:01")
+    bare_stage.add_vport("synthetic", iov=False, synthetic=True, mac="02:00:00:00:00:02")
+    for name in GUESTS:
+        bare_stage.boot(name, mem=512)
+    bare_stage.ready()
+    return bare_stage
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_capture(stage, tmp_path, name):
+    """A TCP session, and pings that a rule drops: where, in which direction, by which path and queue, and why."""
+    node, outside = stage[name], stage["outside"]
+    rule = f"{name}/no-ping"
+    capture = Capture(stage.daemon, "all", "filter", f"tcp port {PORT} or icmp", path=tmp_path / "all.pcapng")
+    assert transfer(node, outside, 1)
+    stage.softiov("acl", "add", rule, "direction", "out", "action", "deny", "weight", "9", "protocol", "icmp")
+    try:
+        assert node.cut_off(outside)
+    finally:
+        stage.softiov("acl", "del", rule)
+    assert " 0 lost; stopped" in capture.stop()
+    rows = capture.frames("frame.interface_name", "frame.interface_description", "frame.packet_flags_direction",
+                          "frame.interface_queue", "frame.comment", "tcp.dstport")
+    vport, uplink = f"vport {name} of switch lan, path {name}", "uplink out of switch lan"
+    sent = [row for row in rows if row[5] == str(PORT)]
+    answers = [row for row in rows if row[5] not in (None, str(PORT))]
+    dropped = [row for row in rows if row[5] is None]
+    # The uplink's far end is the network: what leaves by it is outbound there as well.
+    assert {row[:3] for row in sent} == {(name, vport, OUT), ("out", uplink, OUT)}
+    assert {row[:3] for row in answers} == {("out", uplink, IN), (name, vport, IN)}
+    assert {row[3] for row in rows if row[0] == name and row[4] != "dropped: no-buffer"} == {"0"}
+    assert len(sent) > 10 < len(answers)
+    assert {row[4] for row in sent + answers} <= {None, "dropped: no-buffer"}
+    assert {(row[0], row[2], row[4]) for row in dropped} == {(name, OUT, "dropped: acl")}
+
+
+@contextlib.contextmanager
+def listening(node, expression, path):
+    """tcpdump in a guest, or outside, that writes to a file until the block's end."""
+    errors = path + ".err"
+    job = node.spawn(f"exec tcpdump -Z root -i {node.device} -n -U -s 0 --immediate-mode -w {path} '{expression}' 2>{errors}")
+    try:
+        node.run(f"until grep -q 'listening on' {errors}; do usleep 20000; done")
+        yield
+        # What was on its way: more than that is not needed.
+        node.run("usleep 500000")
+    finally:
+        job.kill()
+
+
+def read_tcp(path, *fields):
+    return [row for row in tshark(path, "tcp.dstport", *fields) if row[0] is not None]
+
+
+def outside_mac(stage):
+    return stage["outside"].run(f"cat /sys/class/net/{stage['outside'].device}/address")
+
+
+@pytest.mark.parametrize("source, sensor", [("vf", "synthetic"), ("synthetic", "vf")])
+def test_mirror_to_a_guest(stage, tmp_path, source, sensor):
+    """A guest's TCP session with the outside, by tcpdump in another guest: both directions, and nobody is disturbed."""
+    sensor = stage[sensor]
+    stage.softiov("mirror", "add", "m", "switch", "lan", "vport", source, "to-vport", sensor.name, "filter", f"tcp port {PORT}",
+                  "snaplen", "96")
+    try:
+        with listening(sensor, f"tcp port {PORT}", "/tmp/mirror.pcap"):
+            assert transfer(stage[source], stage["outside"], 1)
+    finally:
+        stage.softiov("mirror", "del", "m")
+    path = tmp_path / "mirror.pcap"
+    path.write_bytes(sensor.host.pull("/tmp/mirror.pcap"))
+    rows = read_tcp(path, "eth.src", "ip.src", "tcp.flags")
+    assert {row[1:3] for row in rows} == {(stage[source].mac, stage[source].address),
+                                          (outside_mac(stage), stage["outside"].address)}
+    # From its first segment to the last ones.
+    assert any(int(row[3], 16) & 0x12 == 0x12 for row in rows) and any(int(row[3], 16) & 1 for row in rows)
+
+
+@pytest.mark.parametrize("source, encapsulation", [("vf", "erspan"), ("synthetic", "gre")])
+def test_mirror_to_a_collector(stage, tmp_path, source, encapsulation):
+    """The session between two guests, in packets to a collector outside."""
+    outside, other = stage["outside"], stage[GUESTS[source == "vf"]]
+    stage.softiov("mirror", "add", "m", "switch", "lan", "vport", source, "to-uplink", "out", "collector", outside.address,
+                  "source", "10.0.0.98", "next-hop", outside_mac(stage), "encapsulation", encapsulation, "session", "7",
+                  "filter", f"tcp port {PORT}", "snaplen", "96")
+    path = str(tmp_path / "collected.pcap")
+    try:
+        with listening(outside, "ip proto 47", path):
+            assert transfer(stage[source], other, 1)
+    finally:
+        stage.softiov("mirror", "del", "m")
+    kind = "erspan.spanid" if encapsulation == "erspan" else "gre.proto"
+    rows = read_tcp(path, "ip.src", "ip.dst", kind)
+    assert {row[1:] for row in rows} == {("10.0.0.98", outside.address, "7" if encapsulation == "erspan" else "0x6558")}
+    assert {row[0] for row in rows if row[0] == str(PORT)} and {row[0] for row in rows if row[0] != str(PORT)}
