@@ -451,7 +451,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		now_s += (what & 0x80) != 0 ? in8(&in) : 0;
 		sent.from = what & 3;
 		sent.scramble = (what & 4) != 0 ? in8(&in) : 0;
-		for (sent.n = 0; sent.n < 1 + (what >> 4 & 7); sent.n++)
+		for (sent.n = 0; sent.n < 1u + (what >> 4 & 7); sent.n++)
 			make_frame(&in, sent.n);
 		if ((what & 8) != 0)
 			check_same(sent.from == FUZZED ? ACL_OUT : ACL_IN);
