@@ -31,7 +31,8 @@ struct record {
 	uint32_t size;     /* of the frame */
 	uint32_t captured; /* of it, here */
 	uint16_t port, queue;
-	uint8_t way, drop, path, pad;
+	uint8_t way, drop, path;
+	uint8_t by_size; /* of the name behind the frame's bytes, with its end: the extension that dropped it; 0: none */
 	uint8_t bytes[];
 };
 
@@ -107,6 +108,7 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	struct capture *capture = port->capture;
 	uint32_t size = tap_size(sight);
 	uint32_t captured = size < capture->options.snaplen ? size : capture->options.snaplen;
+	size_t by_size = sight->by != NULL ? strlen(sight->by) + 1 : 0;
 	struct count *count = &port->worker[worker_self].path[sight->slot];
 	struct ring *ring = &capture->ring[worker_self];
 	struct record *r;
@@ -114,7 +116,7 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	if (capture->options.drops_only && sight->drop == DROP_NONE)
 		return;
 	count_one(&count->wanted);
-	r = ring_reserve(ring, (uint32_t)(sizeof(*r) + captured + 7) & ~7u);
+	r = ring_reserve(ring, (uint32_t)(sizeof(*r) + captured + by_size + 7) & ~7u);
 	if (r == NULL) {
 		count_one(&count->lost);
 		return;
@@ -127,7 +129,10 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	r->way = sight->way;
 	r->drop = sight->drop;
 	r->path = sight->slot;
+	r->by_size = (uint8_t)by_size;
 	tap_read(sight, r->bytes, captured);
+	if (by_size > 0)
+		memcpy(r->bytes + captured, sight->by, by_size);
 	ring_push(ring, r);
 }
 
@@ -219,7 +224,8 @@ static void write_record(struct capture *capture, const struct record *r)
 {
 	struct capture_port *port =
 		atomic_load_explicit(&capture->port[r->port], memory_order_acquire);
-	char comment[64];
+	const char *by = r->by_size > 0 ? (const char *)r->bytes + r->captured : "";
+	char comment[128];
 	/* As the VM sees it; an uplink's peer is the network outside, and it is the host that receives from there. */
 	bool inbound = (r->way == TAP_IN) != port->uplink;
 	struct pcapng_packet packet = {
@@ -234,7 +240,8 @@ static void write_record(struct capture *capture, const struct record *r)
 	};
 
 	if (r->drop != DROP_NONE) {
-		(void)snprintf(comment, sizeof(comment), "dropped: %s", drop_reason_name(r->drop));
+		(void)snprintf(comment, sizeof(comment), "dropped: %s%s%s",
+			       drop_reason_name(r->drop), by[0] != '\0' ? " " : "", by);
 		packet.comment = comment;
 	}
 	pcapng_packet(&capture->out, &packet);

@@ -271,7 +271,7 @@ static bool rebuild(struct runtime *rt, struct rt_port *port, struct conns *old_
 		port->conns = conns_make(rt, port, n);
 	if ((n == 0 || port->conns != NULL) &&
 	    (json_object_size(port->acls.places) == 0 || (port->acl = build(rt, port)) != NULL) &&
-	    policy_update(port, port->config, &why) == 0) {
+	    policy_update(rt, port, port->config, &why) == 0) {
 		port->n_conns = n;
 		return true;
 	}

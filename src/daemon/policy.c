@@ -46,39 +46,38 @@ void policy_retire(struct rt_port *port)
 	port->sw->changed = true;
 }
 
-bool policy_share(struct rt_port *uplink, bool shared)
-{
-	struct port_policy *policy;
-
-	if ((uplink->policy != NULL) == shared)
-		return true;
-	policy_retire(uplink);
-	if (!shared)
-		return true;
-	policy = calloc(1, sizeof(*policy));
-	if (policy == NULL)
-		return false;
-	policy->shared = true;
-	uplink->policy = policy;
-	uplink->sw->port[uplink->idx].policy_in = policy;
-	uplink->sw->changed = true;
-	return true;
-}
-
-int policy_update(struct rt_port *port, const json_t *config, struct refusal *why)
+int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config,
+		  struct refusal *why)
 {
 	struct port_config *p = &port->sw->port[port->idx];
 	struct port_policy *policy = calloc(1, sizeof(*policy));
 
 	if (policy == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
-	guard_of(config, &policy->guard);
-	policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
-	policy->acl = port->acl;
+	if (port->kind == PORT_OF_VPORT) {
+		guard_of(config, &policy->guard);
+		policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
+		policy->acl = port->acl;
+	}
+	policy->shared = port->shared;
+	extensions_of(rt, port, policy->extensions);
 	policy_retire(port);
 	port->policy = policy;
 	p->policy_out = policy_has_out(policy) ? policy : NULL;
 	p->policy_in = policy_has_in(policy) ? policy : NULL;
 	port->sw->changed = true;
 	return 0;
+}
+
+bool policy_share(struct runtime *rt, struct rt_port *uplink, bool shared)
+{
+	struct refusal why = REFUSAL_INIT;
+
+	if (uplink->shared == shared)
+		return true;
+	uplink->shared = shared;
+	if (policy_update(rt, uplink, uplink->config, &why) == 0)
+		return true;
+	uplink->shared = !shared;
+	return false;
 }

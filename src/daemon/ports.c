@@ -527,7 +527,7 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	vport_rules(port, config);
 	ret = qos_check(rt, port, config, why);
 	if (ret == 0)
-		ret = policy_update(port, config, why);
+		ret = policy_update(rt, port, config, why);
 	if (ret == 0)
 		qos_update(rt, port, NULL, config);
 	if (ret == 0 && obj_bool(config, "iov"))
@@ -613,7 +613,7 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 	if (ret == 0)
 		ret = vport_adapters(rt, port, config, why);
 	if (ret == 0)
-		ret = policy_update(port, config, why);
+		ret = policy_update(rt, port, config, why);
 	if (ret < 0)
 		return ret;
 	qos_update(rt, port, port->config, config);
@@ -689,6 +689,8 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 		refuse_err(why, "device", obj_str(config, "device"), &err);
 	else
 		ret = qos_check_uplink(rt, port, config, why);
+	if (ret == 0)
+		ret = policy_update(rt, port, config, why);
 	if (ret == 0)
 		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
 	if (ret < 0)

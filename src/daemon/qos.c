@@ -294,7 +294,7 @@ static void divide(struct runtime *rt, struct rt_switch *sw, const struct divisi
 	members_set(rt, sw, d);
 	LIST_FOREACH(port, &rt->ports, next)
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
-		    !policy_share(port, share != NULL))
+		    !policy_share(rt, port, share != NULL))
 			sw->divide = true;
 	/* Removed vports' queues may still be served. */
 	LIST_FOREACH(port, &rt->ports, next)

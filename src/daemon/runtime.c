@@ -216,7 +216,9 @@ static void settled(void *ctx, bool committed)
 	captures_follow(rt);
 	qos_settled(rt);
 	mirrors_follow(rt);
+	extensions_follow(rt);
 	publish_changed(rt);
+	extensions_tidy(rt);
 }
 
 /* --- the changes of objects --- */
@@ -302,6 +304,8 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 		return acl_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "mirror") == 0)
 		return mirror_change(rt, old_obj, new_obj, why);
+	if (strcmp(type->name, "extension") == 0)
+		return extension_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "switch") != 0)
 		return 0;
 	sw = runtime_switch(rt, obj_name(old_obj != NULL ? old_obj : new_obj));
@@ -519,7 +523,9 @@ void runtime_tick(struct runtime *rt)
 		fdb_age(sw->sw.learned, (uint32_t)(now_ns / 1000000000),
 			(uint32_t)obj_uint(sw->config, "fdb-age"));
 	qos_follow(rt);
+	extensions_retry(rt);
 	publish_changed(rt);
+	extensions_tidy(rt);
 }
 
 /* --- life --- */
@@ -582,6 +588,7 @@ int runtime_start(struct runtime *rt, const struct options *options, struct even
 	LIST_INIT(&rt->switches);
 	LIST_INIT(&rt->ports);
 	LIST_INIT(&rt->mirrors);
+	LIST_INIT(&rt->extensions);
 	TAILQ_INIT(&rt->captures);
 	rt->started_ns = clock_ns();
 	rt->tick_ns = rt->started_ns;
@@ -614,6 +621,7 @@ void runtime_stop(struct runtime *rt)
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->removed = true;
 	free_removed(rt);
+	extensions_free(rt);
 	if (rt->vfu != NULL) {
 		vfu_loop_stop(rt->vfu);
 		pthread_join(rt->vfu_thread, NULL);

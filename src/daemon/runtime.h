@@ -50,6 +50,7 @@ struct rt_switch {
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
 	bool changed;        /* port[] is to be published, when no transaction is under way */
+	bool extended;       /* its ports' extensions are others than their policies have */
 	struct share *share; /* how the uplinks' link is divided; NULL: it is not */
 	uint64_t divided_rate;
 	bool asks;    /* for another minimum, in this transaction */
@@ -75,6 +76,7 @@ struct rt_port {
 	struct endpoint_stats gone; /* what endpoints counted that the port has no longer */
 	struct rate rate;
 	struct port_policy *policy;
+	bool shared; /* an uplink, whose link is divided */
 	struct arbiter *arbiter;
 	bool asks; /* for another minimum, in this transaction; an uplink: to carry something else */
 	struct bucket storm;
@@ -99,6 +101,7 @@ LIST_HEAD(rt_switches, rt_switch);
 LIST_HEAD(rt_ports, rt_port);
 TAILQ_HEAD(rt_captures, rt_capture);
 LIST_HEAD(rt_mirrors, rt_mirror);
+LIST_HEAD(rt_extensions, rt_extension);
 
 struct runtime {
 	const struct options *options;
@@ -110,6 +113,7 @@ struct runtime {
 	struct rt_switches switches;
 	struct rt_ports ports;
 	struct rt_mirrors mirrors;
+	struct rt_extensions extensions;
 	struct rt_captures captures; /* the last ones that ended, too; oldest first */
 	unsigned int n_captures;     /* ever started */
 	bool started;                /* what was stored runs */
@@ -184,9 +188,10 @@ void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
 void port_vlans(struct rt_port *port, const json_t *config);
 
 /* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */
-int policy_update(struct rt_port *port, const json_t *config, struct refusal *why);
+int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config,
+		  struct refusal *why);
 /* What goes to the uplink is counted for its vports' shares, or no more. False without memory. */
-bool policy_share(struct rt_port *uplink, bool shared);
+bool policy_share(struct runtime *rt, struct rt_port *uplink, bool shared);
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
@@ -207,6 +212,22 @@ void mirrors_follow(struct runtime *rt);
 void mirrors_free_removed(struct runtime *rt);
 void mirror_status(struct runtime *rt, const json_t *obj, json_t *out);
 void mirrors_free(struct runtime *rt);
+
+/* extension.c */
+int extension_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
+		     struct refusal *why);
+/* Those that the port's policy shall have. */
+void extensions_of(struct runtime *rt, const struct rt_port *port,
+		   struct extensions list[EXTENSION_HOOKS]);
+/* Gives ports their policies anew where extensions have changed. The switches are to be published then. */
+void extensions_follow(struct runtime *rt);
+/* Frees those that went; the switches have been published. */
+void extensions_tidy(struct runtime *rt);
+/* Tries those again that failed. */
+void extensions_retry(struct runtime *rt);
+void extension_status(struct runtime *rt, const json_t *obj, json_t *out);
+/* No switch is left. */
+void extensions_free(struct runtime *rt);
 
 /* capture.c */
 int captures_verb(struct runtime *rt, const struct verb *verb, const char *name,

@@ -222,6 +222,8 @@ void status_fill(void *ctx, const struct object_type *type, const json_t *obj, j
 		acl_fill(ctx, obj, out);
 	else if (strcmp(type->name, "mirror") == 0)
 		mirror_status(ctx, obj, out);
+	else if (strcmp(type->name, "extension") == 0)
+		extension_status(ctx, obj, out);
 }
 
 static json_t *show_vf(struct rt_port *port)

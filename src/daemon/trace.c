@@ -97,6 +97,18 @@ static void tell_drop(FILE *out, enum drop_reason reason)
 	emit(out, "  => dropped: %s\n", drop_reason_name(reason));
 }
 
+/* What the extensions of a port say: `by` has decided, or all let the frame pass. */
+static void tell_extensions(FILE *out, const struct port_policy *policy, enum extension_hook hook,
+			    const struct extension *by, const char *verdict)
+{
+	if (policy == NULL || policy->extensions[hook].n == 0)
+		return;
+	if (by != NULL)
+		emit(out, "  extension %s %s it\n", by->name, verdict);
+	else
+		emit(out, "  extensions: let it pass\n");
+}
+
 static void tell_out(struct telling *t, const struct frame *f, const struct trace *trace)
 {
 	const struct port_config *p = &t->sw->port[t->from->idx];
@@ -116,6 +128,12 @@ static void tell_out(struct telling *t, const struct frame *f, const struct trac
 	else
 		emit(t->out, "  VLAN: %u, %s\n", f->vid,
 		     f->vid == p->pvid ? "the port's own" : "tagged, which its trunk has");
+	tell_extensions(t->out, p->policy_out, EXTENSION_INGRESS, trace->by,
+			trace->redirected ? "redirects" : "drops");
+	if (trace->stage == TRACE_POLICY && trace->reason == DROP_EXTENSION) {
+		tell_drop(t->out, trace->reason);
+		return;
+	}
 	if (p->policy_out != NULL && guard_any(&p->policy_out->guard) &&
 	    (trace->stage > TRACE_POLICY || trace->reason == DROP_ACL))
 		emit(t->out, "  guards: let it pass\n");
@@ -134,9 +152,10 @@ static void tell_way(struct telling *t, const struct frame *f, const struct trac
 		return;
 	}
 	emit(t->out, "  %s: to %u %s\n",
-	     !trace->flooded ? "the destination address is known"
-	     : group         ? "a group address"
-			     : "nobody is known to have the destination address",
+	     trace->redirected ? "where the extension says"
+	     : !trace->flooded ? "the destination address is known"
+	     : group           ? "a group address"
+			       : "nobody is known to have the destination address",
 	     trace->n, trace->n == 1 ? "port" : "ports");
 }
 
@@ -147,6 +166,9 @@ static void tell_in(struct telling *t, const struct frame *f, const struct trace
 
 	emit(t->out, "to %s %s:\n", kind_of(port), port->name);
 	tell_rules(t, port, ACL_IN);
+	if (end->reason == DROP_NONE || end->by != NULL)
+		tell_extensions(t->out, t->sw->port[end->port].policy_in, EXTENSION_EGRESS, end->by,
+				"drops");
 	if (end->reason != DROP_NONE) {
 		tell_drop(t->out, end->reason);
 		return;

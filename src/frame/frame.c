@@ -141,6 +141,7 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_STORM] = "storm",
 		[DROP_MAC_LIMIT] = "mac-limit",
 		[DROP_CONNECTIONS] = "connections-full",
+		[DROP_EXTENSION] = "extension",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

@@ -89,6 +89,7 @@ enum drop_reason {
 	DROP_MAC_LIMIT,   /* its sender uses more addresses than it may */
 	DROP_SPOOFED_IP,  /* comes from an address that its vport has not */
 	DROP_CONNECTIONS, /* a rule would let it open a connection, and the table of them is full */
+	DROP_EXTENSION,   /* an extension says so */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);

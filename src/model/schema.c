@@ -75,6 +75,9 @@ static const char *const words_capture_drops[] = { "too", "only", NULL };
 static const char *const words_mirror_direction[] = { "both", "in", "out", NULL };
 static const char *const words_mirror_drops[] = { "no", "too", "only", NULL };
 static const char *const words_mirror_tunnel[] = { "erspan", "gre", NULL };
+static const char *const words_extension_hook[] = { "ingress", "egress", NULL };
+static const char *const words_extension_failure[] = { "drop", "pass", NULL };
+static const char *const words_extension_state[] = { "running", "failed", NULL };
 static const char *const words_capture_state[] = { "running", "ended", NULL };
 
 static const struct field switch_fields[] = {
@@ -387,6 +390,37 @@ static const struct field mirror_fields[] = {
 	END
 };
 
+static const struct field extension_fields[] = {
+	KEY("name of the extension", 0),
+	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
+	{ "hook", TYPE_ENUM, REQ | COL, .words = words_extension_hook,
+	  .help = "ingress: it sees what ports send, before their rules; egress: what ports are about to get, after their rules" },
+	{ "file", TYPE_PATH, REQ | COL, .help = "ELF file with the program, as clang -target bpf makes it; read when the "
+	  "extension is added, or changed to another file" },
+	{ "section", TYPE_NAME, 0, .help = "section of the file with the program; without it the one named like the hook" },
+	{ "order", TYPE_UINT, COL, 0, 65535, .def = "100",
+	  .help = "which of a port's extensions is first: the one with the lowest number; of the same, by name" },
+	{ "vport", TYPE_REF, COL, .ref = "vport",
+	  .help = "vport whose frames it sees. Without `vport` and `uplink` it sees those of all ports" },
+	{ "uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink whose frames it sees" },
+	{ "to-vport", TYPE_REF, 0, .ref = "vport", .help = "with hook ingress: vport that the program may send frames to" },
+	{ "to-uplink", TYPE_REF, 0, .ref = "uplink", .help = "the same of an uplink" },
+	{ "on-failure", TYPE_ENUM, 0, .def = "drop", .words = words_extension_failure,
+	  .help = "what becomes of its frames while the program cannot be loaded when the daemon starts" },
+	PROBLEM,
+	{ "state", TYPE_ENUM, STAT | COL, .words = words_extension_state,
+	  .help = "failed: its program could not be loaded when the daemon started; it is tried again" },
+	{ "failure", TYPE_STRING, STAT, .help = "why it failed" },
+	{ "instructions", TYPE_UINT, STAT, .help = "instructions of its program" },
+	{ "native", TYPE_BOOL, STAT, .help = "its program is compiled to the processor's own instructions" },
+	{ "seen", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that the program was run for" },
+	{ "passed", TYPE_UINT, CNT, .unit = "frames", .help = "frames that it let pass" },
+	{ "dropped", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that it dropped" },
+	{ "redirected", TYPE_UINT, CNT, .unit = "frames", .help = "frames that it sent elsewhere" },
+	{ "counts", TYPE_MAP, CNT, .help = "the program's own counters that are not 0, by their index" },
+	END
+};
+
 static const struct field event_fields[] = {
 	KEY("number of the event, counting from the daemon's start", STAT),
 	{ "time", TYPE_TIME, STAT | COL, .help = "when it happened" },
@@ -477,6 +511,7 @@ static const struct verb meter_verbs[] = {
 };
 static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
 static const struct verb mirror_verbs[] = { STORED_VERBS("mirror"), END };
+static const struct verb extension_verbs[] = { STORED_VERBS("extension"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
 
@@ -562,6 +597,11 @@ static const struct object_type softiov_types[] = {
 	  .text = "A mirror shows what ports send and are sent to a vport, to an uplink, or to a collector behind an uplink. "
 	  "Several may have one destination. Mirrored frames pass no policies and are not mirrored again; a destination "
 	  "that is too slow loses them, and no one waits for it." },
+	{ "extension", "extensions", OBJECT_STORED, NULL, extension_fields, extension_verbs,
+	  .help = "a program of others that decides about frames",
+	  .text = "An extension runs an eBPF program for each frame at a hook of a switch's ports. The program lets it pass, drops it or "
+	  "sends it elsewhere, and counts. It is verified before: it ends in time, and reads the frame's headers and nothing else. "
+	  "docs/extensions.md says how to write one." },
 	{ "vf", "VFs", 0, NULL, vf_fields, vf_verbs,
 	  .help = "a virtual function of a switch's pool",
 	  .text = "A VF is a PCI function that a VM's own driver binds to. VFs are not configured: a vport with "

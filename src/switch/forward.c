@@ -210,6 +210,24 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	return DROP_NONE;
 }
 
+/* To where an extension sends it, past addresses but not past VLANs and that port's policies. */
+static enum drop_reason redirect(struct forwarder *fw, const struct switch_snapshot *s,
+				 const struct port_config *in, struct frame *f, uint16_t to)
+{
+	const uint16_t in_port = (uint16_t)(in - s->port);
+
+	if (in->learns && !learn(s, in, in_port, f, mac_load(f->mac + 6), fw->now_s))
+		return DROP_MAC_LIMIT;
+	if (to >= s->n_ports || !s->port[to].used || to == in_port ||
+	    (in->uplink && s->port[to].uplink))
+		return DROP_NO_ROUTE;
+	if (!may_leave(&s->port[to], f))
+		return DROP_VLAN;
+	f->flags |= FRAME_MIRRORED;
+	group_add(fw, to, f);
+	return DROP_NONE;
+}
+
 static inline __attribute__((always_inline)) enum drop_reason
 admit_and_route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_config *in,
 		struct frame *f, struct last_way *last)
@@ -280,14 +298,22 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 
 /* --- taps --- */
 
+/* Who dropped frame i of the burst, if it was an extension. */
+static const char *dropped_by(const struct inspect *inspect, unsigned int i)
+{
+	return inspect->reason[i] == DROP_EXTENSION ? inspect->by[i]->name : NULL;
+}
+
 static void see_dropped(struct forwarder *fw, const struct port_config *port, const struct frame *f,
-			enum tap_way way, unsigned int slot, enum drop_reason reason)
+			enum tap_way way, unsigned int slot, enum drop_reason reason,
+			const char *by)
 {
 	taps_show(port->tap, &(struct tap_sight){ .fw = fw,
 						  .frame = f,
 						  .queue = TAP_QUEUE_NONE,
 						  .way = (uint8_t)way,
 						  .drop = (uint8_t)reason,
+						  .by = by,
 						  .slot = (uint8_t)slot,
 						  .tagged = f->vid != port->pvid });
 }
@@ -315,6 +341,7 @@ static __attribute__((noinline)) void see_burst(struct forwarder *fw, const stru
 		if (!tap_is_raw(sight.frame))
 			inspect_pin(inspect, i);
 		sight.drop = inspect->reason[i];
+		sight.by = dropped_by(inspect, i);
 		sight.tagged = (sight.frame->flags & FRAME_TAGGED) != 0;
 		taps_show(in->tap, &sight);
 	}
@@ -442,7 +469,7 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 		stats->drop[inspect->reason[i]]++;
 		if (unlikely(port->tap != NULL))
 			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
-				    inspect->reason[i]);
+				    inspect->reason[i], dropped_by(inspect, i));
 	}
 	for (unsigned int i = 0; i < n; i++)
 		if ((dropped >> (frame[i] - inspect->burst->frame) & 1) == 0)
@@ -467,7 +494,7 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 		return;
 	group_pin(fw, frame, n);
 	for (unsigned int i = 0; i < n; i++)
-		see_dropped(fw, port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN);
+		see_dropped(fw, port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN, NULL);
 }
 
 /* For a port that gets several VLANs untagged: frames of all of them as if they were in its own. */
@@ -540,8 +567,11 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 	{
 		struct frame *f = &burst->frame[i];
 
-		reason[i] =
-			(uint8_t)route(fw, s, in, f, mac_load(f->mac), mac_load(f->mac + 6), &last);
+		if (unlikely((fw->inspect.redirected >> i & 1) != 0))
+			reason[i] = (uint8_t)redirect(fw, s, in, f, fw->inspect.to[i]);
+		else
+			reason[i] = (uint8_t)route(fw, s, in, f, mac_load(f->mac),
+						   mac_load(f->mac + 6), &last);
 	}
 	for (unsigned int i = 0; i < burst->n; i++)
 		if (unlikely(reason[i] != DROP_NONE))
@@ -625,8 +655,10 @@ static void trace_end(struct forwarder *fw, const struct port_config *port, cons
 	if (ep != NULL && port->policy_in != NULL) {
 		struct port_policy policy = without_limits(port->policy_in);
 
+		fw->inspect.by[0] = NULL;
 		if (policy_in(&fw->inspect, &policy, 1) == 0)
 			end->reason = fw->inspect.reason[0];
+		end->by = fw->inspect.by[0];
 	}
 }
 
@@ -636,6 +668,7 @@ static void trace_frame(struct forwarder *fw, const struct switch_snapshot *s, u
 	const struct port_config *in = &s->port[in_port];
 	struct last_way last = { .dest = MAC_BROADCAST };
 	uint64_t dest = 0, source = 0;
+	uint32_t passed;
 
 	trace->stage = TRACE_ADMIT;
 	trace->reason = admit(in, f, &dest, &source);
@@ -645,17 +678,22 @@ static void trace_frame(struct forwarder *fw, const struct switch_snapshot *s, u
 	if (in->policy_out != NULL) {
 		struct port_policy policy = without_limits(in->policy_out);
 
-		if (policy_out(&fw->inspect, &policy, 1) == 0) {
+		fw->inspect.by[0] = NULL;
+		passed = policy_out(&fw->inspect, &policy, 1);
+		trace->by = fw->inspect.by[0];
+		trace->redirected = fw->inspect.redirected != 0;
+		if (passed == 0) {
 			trace->reason = fw->inspect.reason[0];
 			return;
 		}
 	}
 	trace->stage = TRACE_ROUTE;
-	trace->reason = route(fw, s, in, f, dest, source, &last);
+	trace->reason = trace->redirected ? redirect(fw, s, in, f, fw->inspect.to[0])
+					  : route(fw, s, in, f, dest, source, &last);
 	if (trace->reason != DROP_NONE)
 		return;
 	trace->stage = TRACE_ARRIVED;
-	trace->flooded = last.dest == MAC_BROADCAST;
+	trace->flooded = last.dest == MAC_BROADCAST && !trace->redirected;
 	for (trace->n = 0; trace->n < fw->n_groups; trace->n++) {
 		struct trace_end *end = &trace->to[trace->n];
 

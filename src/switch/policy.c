@@ -24,6 +24,8 @@ static void meter(struct inspect *inspect, const struct acl *acl, enum acl_direc
 
 uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, uint32_t frames)
 {
+	if (policy->extensions[EXTENSION_INGRESS].n > 0)
+		frames = extensions_run(inspect, &policy->extensions[EXTENSION_INGRESS], frames);
 	if (guard_any(&policy->guard))
 		frames = guard_out(inspect, &policy->guard, frames);
 	frames = filter(inspect, policy->acl, ACL_OUT, frames);
@@ -34,6 +36,8 @@ uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, u
 uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, uint32_t frames)
 {
 	frames = filter(inspect, policy->acl, ACL_IN, frames);
+	if (policy->extensions[EXTENSION_EGRESS].n > 0)
+		frames = extensions_run(inspect, &policy->extensions[EXTENSION_EGRESS], frames);
 	if (policy->police != NULL)
 		frames = police_in(inspect, policy->police, frames);
 	meter(inspect, policy->acl, ACL_IN, frames);
@@ -44,10 +48,12 @@ uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, ui
 
 bool policy_has_out(const struct port_policy *policy)
 {
-	return guard_any(&policy->guard) || has_acls(policy->acl, ACL_OUT);
+	return policy->extensions[EXTENSION_INGRESS].n > 0 || guard_any(&policy->guard) ||
+	       has_acls(policy->acl, ACL_OUT);
 }
 
 bool policy_has_in(const struct port_policy *policy)
 {
-	return policy->police != NULL || policy->shared || has_acls(policy->acl, ACL_IN);
+	return policy->extensions[EXTENSION_EGRESS].n > 0 || policy->police != NULL ||
+	       policy->shared || has_acls(policy->acl, ACL_IN);
 }

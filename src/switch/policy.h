@@ -3,8 +3,8 @@
  *
  * A frame passes them twice: when it leaves the sender's port (out, as its VM sees it), before anybody asks where
  * it goes, and for each receiver when it enters that one's port (in). So it makes no difference by which path
- * it comes or goes. The order is policy_out's and policy_in's (policy.c), which is Hyper-V's: guards, then
- * ACLs, then meters.
+ * it comes or goes. The order is policy_out's and policy_in's (policy.c), which is Hyper-V's: extensions, guards,
+ * ACLs, meters; in, extensions come after ACLs.
  *
  * Each policy is a stage: a function that takes a set of the burst's frames and returns those that go on; the
  * others have their reason (inspect_drop). Sets are masks: bit i is burst->frame[i]. A port without
@@ -20,6 +20,7 @@
 #include "frame/queue.h"
 #include "switch/acl.h"
 #include "switch/arbiter.h"
+#include "switch/extension.h"
 #include "switch/guard.h"
 
 struct port_policy {
@@ -30,18 +31,22 @@ struct port_policy {
 	struct acl *dead_acl;     /* of its owner: goes with this policy */
 	struct conns *dead_conns; /* likewise */
 	bool shared;              /* an uplink, whose link is divided: what goes there is counted */
+	struct extensions extensions[EXTENSION_HOOKS];
 };
 
 /* What stages know of a burst. A worker's scratch memory. */
 struct inspect {
 	struct burst *burst;
-	uint32_t pinned; /* the frames that begin in header[] */
-	uint32_t parsed; /* those whose flow[] is there */
-	uint32_t now_s;  /* coarse */
-	bool dry;        /* only looks: no connection is to be remembered (switch_trace) */
+	uint32_t pinned;     /* the frames that begin in header[] */
+	uint32_t parsed;     /* those whose flow[] is there */
+	uint32_t redirected; /* those that an extension sends to port to[] */
+	uint32_t now_s;      /* coarse */
+	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
 	uint64_t uplink_bytes;     /* that went where the link is divided */
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
+	uint16_t to[BURST_MAX];
+	const struct extension *by[BURST_MAX]; /* that dropped or redirected it */
 	struct flow flow[BURST_MAX];
 	struct acl_memo memo[ACL_MEMOS];
 	struct seg seg[BURST_SEGS + 2 * BURST_MAX];
@@ -53,6 +58,7 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 	inspect->burst = burst;
 	inspect->pinned = 0;
 	inspect->parsed = 0;
+	inspect->redirected = 0;
 	inspect->n_segs = 0;
 	inspect->uplink_bytes = 0;
 }

@@ -142,9 +142,11 @@ enum trace_stage {
 };
 
 struct trace {
-	enum trace_stage stage;  /* as far as it got */
-	enum drop_reason reason; /* why no further */
-	bool flooded;            /* nobody is known to have its destination address */
+	enum trace_stage stage;     /* as far as it got */
+	enum drop_reason reason;    /* why no further */
+	bool flooded;               /* nobody is known to have its destination address */
+	bool redirected;            /* by extension `by` */
+	const struct extension *by; /* that dropped it, or said where it goes; or NULL */
 	unsigned int n;
 	struct trace_end {
 		uint16_t port;
@@ -152,6 +154,7 @@ struct trace {
 		enum drop_reason
 			reason; /* why the port's policies do not let it in, or DROP_DOWN */
 		bool tagged;    /* it gets there with a tag */
+		const struct extension *by; /* that does not let it in */
 	} to[SWITCH_PORTS_MAX];
 };
 

@@ -28,10 +28,11 @@ struct tap_sight {
 	struct forwarder *fw; /* of the worker that sees it */
 	const struct frame *frame;
 	uint16_t queue;
-	uint8_t way;  /* enum tap_way */
-	uint8_t drop; /* enum drop_reason; DROP_NONE: it went on */
-	uint8_t slot; /* of port_config.endpoint[]; PORT_ENDPOINTS: none */
-	bool tagged;  /* it has its tag at this port */
+	uint8_t way;    /* enum tap_way */
+	uint8_t drop;   /* enum drop_reason; DROP_NONE: it went on */
+	uint8_t slot;   /* of port_config.endpoint[]; PORT_ENDPOINTS: none */
+	bool tagged;    /* it has its tag at this port */
+	const char *by; /* with DROP_EXTENSION: which; for as long as the frame is seen */
 };
 
 struct tap {

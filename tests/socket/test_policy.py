@@ -18,6 +18,7 @@ import pytest
 
 import packets
 import virtio
+from extension import Program
 from frames import TCP, mac
 from packets import arp, broadcast, ethernet, icmp, ip, sent_as, tcp, udp, v6
 from packets import ALL_NODES, LINK_LOCAL
@@ -53,9 +54,10 @@ class Case:
     frames: list
     near: dict = dataclasses.field(default_factory=dict)  # fields of the vport
     far: dict = dataclasses.field(default_factory=dict)  # of the other end
-    # {(type, name): fields}, added in this order; in their names and values NEAR and FAR stand for the two ends.
+    # {(type, name): fields}, added in this order; in their names and values NEAR, FAR and SWITCH stand for what they say.
     objects: dict = dataclasses.field(default_factory=dict)
     far_is: str = None  # "vport", "uplink": on paths with such an end only
+    promiscuous: bool = False  # the host behind the uplink takes frames to other addresses
 
 
 def In(packet, *arguments, **fields):
@@ -90,6 +92,22 @@ def neighbour(kind, target, address=None, source=A6):
 def acl(**fields):
     """A rule of the near vport; names of fields may be written with `_` for `-`."""
     return {("acl", "NEAR/a"): {key.replace("_", "-"): value for key, value in fields.items()}}
+
+
+def extension(program, hook="ingress", name="NEAR-x", **fields):
+    """One that sees all ports, unless it is said which."""
+    return {("extension", name): {"switch": "SWITCH", "hook": hook, "file": program,
+                                  **{key.replace("_", "-"): value for key, value in fields.items()}}}
+
+
+NO_PORT_7 = Program("return port == 7 ? SOFTIOV_DROP : SOFTIOV_PASS;")
+NO_PORT_8 = Program("return port == 8 ? SOFTIOV_DROP : SOFTIOV_PASS;")
+TO_VPORT, TO_UPLINK = (Program(f"return port == 7 ? SOFTIOV_TO_{kind} : SOFTIOV_PASS;") for kind in ("VPORT", "UPLINK"))
+
+
+def to_itself(packet):
+    """With the sender's own address, so that nobody gets it."""
+    return lambda to, source: packet(source, source)
 
 
 def answer(packet, *arguments):
@@ -231,6 +249,42 @@ CASES = [
     Case("acl stateful overruled", [Sent(tcp(1000, 80)), In(answer(tcp, 80, 1000, 0x12), "acl")],
          objects={**acl(direction="out", action="allow", weight=10, stateful=True),
                   ("acl", "NEAR/b"): {"direction": "in", "action": "deny", "weight": 11, "protocol": "tcp"}}),
+    # Programs of others; whose port it is makes no difference but where it is said.
+    Case("extension ingress", [Sent(udp(1, 7), "extension"), Sent(udp(1, 8)), Sent(v6(tcp, 1, 7), "extension"), Sent(ASKS),
+                               In(tcp(1, 7), "extension"), In(udp(7, 8)), Sent(broadcast(udp(1, 7)), "extension")],
+         objects=extension(NO_PORT_7)),
+    Case("extension egress", [Sent(udp(1, 7), "extension"), Sent(udp(1, 8)), Sent(v6(tcp, 1, 7), "extension"), Sent(ASKS),
+                              In(tcp(1, 7), "extension"), In(udp(7, 8)), Sent(broadcast(udp(1, 7)), "extension")],
+         objects=extension(NO_PORT_7, "egress")),
+    Case("extension of a port", [Sent(udp(1, 7), "extension"), In(udp(1, 7))], objects=extension(NO_PORT_7, vport="NEAR")),
+    Case("extension of a port, egress", [Sent(udp(1, 7)), In(udp(1, 7), "extension")],
+         objects=extension(NO_PORT_7, "egress", vport="NEAR")),
+    Case("extension of an uplink", [Sent(udp(1, 7)), In(udp(1, 7), "extension")],
+         objects=extension(NO_PORT_7, uplink="FAR"), far_is="uplink"),
+    Case("two extensions", [Sent(udp(1, 7), "extension"), Sent(udp(1, 8), "extension"), Sent(udp(1, 9))],
+         objects={**extension(NO_PORT_7), **extension(NO_PORT_8, name="NEAR-y")}),
+    Case("extension and tag", [Sent(udp(1, 7), "extension", tag=10), Sent(udp(1, 8), tag=10, comes=10)],
+         near={"trunk": "10"}, far={"trunk": "10"}, objects=extension(NO_PORT_7)),
+    Case("extension before rules", [Sent(udp(1, 7), "extension"), Sent(udp(1, 8), "acl"), In(udp(1, 7), "acl")],
+         objects={**acl(direction="out", action="deny"), ("acl", "NEAR/b"): {"direction": "in", "action": "deny"},
+                  **extension(NO_PORT_7, vport="NEAR"), **extension(NO_PORT_7, "egress", "NEAR-y", vport="NEAR")}),
+    Case("extension redirects to a vport", [Sent(to_itself(udp(1, 7))), Sent(to_itself(udp(1, 8)), "no-route"), Sent(udp(1, 8)),
+                                            In(udp(1, 7))],
+         objects=extension(TO_VPORT, vport="NEAR", to_vport="FAR"), far_is="vport"),
+    Case("extension redirects to an uplink", [Sent(to_itself(udp(1, 7))), Sent(to_itself(udp(1, 8)), "no-route"), Sent(udp(1, 8)),
+                                              In(udp(1, 7))],
+         objects=extension(TO_UPLINK, vport="NEAR", to_uplink="FAR"), far_is="uplink", promiscuous=True),
+    Case("extension redirects inward", [In(to_itself(udp(1, 7))), In(to_itself(udp(1, 8)), "no-route")],
+         objects=extension(TO_VPORT, uplink="FAR", to_vport="NEAR"), far_is="uplink"),
+    Case("extension redirects nowhere", [Sent(udp(1, 7), "extension"), Sent(udp(1, 8))],
+         objects=extension(TO_VPORT, vport="NEAR")),
+    Case("extension redirects to where it comes from", [Sent(udp(1, 7), "no-route"), Sent(udp(1, 8))],
+         objects=extension(TO_VPORT, vport="NEAR", to_vport="NEAR")),
+    Case("extension redirects into another VLAN", [Sent(udp(1, 7), "vlan")],
+         near={"vlan": 10}, far={"vlan": 20}, objects=extension(TO_VPORT, vport="NEAR", to_vport="FAR"), far_is="vport"),
+    Case("extension redirects to one that denies", [Sent(udp(1, 7), "acl")],
+         objects={("acl", "FAR/a"): {"direction": "in", "action": "deny"},
+                  **extension(TO_VPORT, vport="NEAR", to_vport="FAR")}, far_is="vport"),
     # RFC 1858, 3: a TCP header that the next fragment brings.
     Case("acl tiny fragment", [Sent(ip(TCP, bytes(8), fragment=0x2000), "obscure-headers"), In(PLAIN)],
          objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="25")),
@@ -238,6 +292,10 @@ CASES = [
 
 
 def replaced(value, ends):
+    if isinstance(value, Program):
+        return value.path
+    if value == "SWITCH":
+        return ends.path
     return value.replace("NEAR", ends.near_name).replace("FAR", ends.far_name) if isinstance(value, str) else value
 
 
@@ -267,6 +325,8 @@ class Ends:
         for (kind, name), fields in case.objects.items():
             self.daemon.call(kind + ".add", name=replaced(name, self),
                              **{key: replaced(value, self) for key, value in fields.items()})
+        if self.far_type == "uplink":
+            self.far.wire.promiscuous = case.promiscuous
         self.near.restart(vids_of(case.near))
         self.far.restart(vids_of(case.far))
         return before
