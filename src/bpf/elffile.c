@@ -122,7 +122,7 @@ int elf_program(const uint8_t *file, size_t size, const char *section, struct bp
 		unsigned int *n, struct err *err)
 {
 	struct elf elf = { .file = file, .size = size };
-	Elf64_Shdr code, other;
+	Elf64_Shdr code = { 0 }, other;
 	const uint8_t *bytes;
 	unsigned int idx = 0;
 	int ret = check_head(&elf, err);

@@ -8,7 +8,7 @@
 
 #include "base/errtext.h"
 
-#define ELF_FILE_MAX (1024 * 1024) /* bytes */
+#define ELF_FILE_MAX 1048576 /* bytes */
 
 /* RFC 9669, 3.1: as the file and rte_bpf have them. */
 struct bpf_ins {

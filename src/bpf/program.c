@@ -35,8 +35,8 @@ static ssize_t hear(void *cookie, const char *text, size_t size)
 	size_t room, n;
 
 	if (w == NULL) {
-		fwrite(text, 1, size, log_before);
-		fflush(log_before);
+		(void)fwrite(text, 1, size, log_before);
+		(void)fflush(log_before);
 		return (ssize_t)size;
 	}
 	room = sizeof(w->text) - 1 - w->size;
@@ -59,7 +59,7 @@ static struct rte_bpf *load(const struct rte_bpf_prm *prm, struct words *words)
 	listening = words;
 	rte_openlog_stream(ear);
 	bpf = rte_bpf_load(prm);
-	fflush(ear);
+	(void)fflush(ear);
 	rte_openlog_stream(log_before);
 	listening = NULL;
 	return bpf;

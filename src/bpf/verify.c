@@ -51,6 +51,7 @@ static int __attribute__((format(printf, 2, 3))) refuse(struct check *c, const c
 	va_list args;
 
 	va_start(args, fmt);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, clang-tidy 14 misses it here */
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	return err_set(c->err, -EINVAL, "instruction %u: %s", c->at, text);
@@ -154,9 +155,9 @@ static struct value shift_right(struct value a, struct value by, unsigned int bi
 
 static struct value shift_signed(struct value a, struct value by, unsigned int bits)
 {
-	if (bits != 64 || !is_constant(&by) || by.min < 0 || by.min >= 64)
-		return any;
-	return number(a.min >> by.min, a.max >> by.min);
+	unsigned int n = (unsigned int)by.min & 63;
+
+	return bits == 64 && is_constant(&by) ? number(a.min >> n, a.max >> n) : any;
 }
 
 /* Both are unsigned. By 0 librte_bpf ends the program. */
@@ -591,25 +592,28 @@ static int step(struct check *c, unsigned int *next)
 
 static int pass(struct check *c)
 {
-	c->states[0] = (struct state){ .reached = true };
+	int ret = 0;
+
+	c->states = calloc(c->n, sizeof(*c->states));
+	if (c->states == NULL)
+		return err_set(c->err, -ENOMEM, "out of memory");
+	c->states[0].reached = true;
 	c->states[0].reg[1] = (struct value){ ARGUMENT, 0xff, 0, 0 };
 	c->states[0].reg[FRAME_END] = (struct value){ STACK, 0xff, VERIFY_STACK, VERIFY_STACK };
-	for (c->at = 0; c->at < c->n; c->at++) {
+	for (c->at = 0; c->at < c->n && ret == 0; c->at++) {
 		unsigned int next;
-		int ret;
 
 		if (!c->states[c->at].reached)
 			continue;
 		c->now = c->states[c->at];
 		ret = step(c, &next);
-		if (ret < 0)
-			return ret;
-		if (next < c->n)
+		if (ret == 0 && next < c->n)
 			reach(c, next, &c->now);
-		else if (c->ins[c->at].code != (CODE_JMP | CODE_EXIT))
-			return refuse(c, "the program ends without returning anything");
+		else if (ret == 0 && c->ins[c->at].code != (CODE_JMP | CODE_EXIT))
+			ret = refuse(c, "the program ends without returning anything");
 	}
-	return 0;
+	free(c->states);
+	return ret;
 }
 
 /* --- its form --- */
@@ -723,13 +727,11 @@ int verify_program(const struct bpf_ins *ins, unsigned int n,
 	if (c == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	*c = (struct check){ .ins = ins, .n = n, .argument = argument, .err = err };
-	c->states = calloc(n, sizeof(*c->states));
-	ret = c->states == NULL ? err_set(err, -ENOMEM, "out of memory") : check_forms(c);
+	ret = check_forms(c);
 	if (ret == 0)
 		ret = count_steps(c);
 	if (ret == 0)
 		ret = pass(c);
-	free(c->states);
 	free(c);
 	return ret;
 }

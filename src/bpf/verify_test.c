@@ -107,7 +107,7 @@ static const struct {
 	{ "half a pointer moved", "computes with a pointer", { OP32(CODE_MOV, 0, 1), EXIT } },
 	{ "two pointers", "computes with a pointer", { OP(CODE_ADD, 1, 10), RETURN(1) } },
 	{ "their difference", "computes with a pointer", { OP(CODE_SUB, 1, 10), RETURN(1) } },
-	{ "pointer to and fro", NULL, { OP_K(CODE_ADD, 1, -16), LOAD(CODE_B, 0, 1, 16), EXIT } },
+	{ "a pointer there and back", NULL, { OP_K(CODE_ADD, 1, -16), LOAD(CODE_B, 0, 1, 16), EXIT } },
 	{ "a byte as offset", NULL, { LOAD(CODE_B, 2, 1, 0), OP(CODE_ADD, 1, 2), LOAD(CODE_W, 0, 1, SIZE - 259), EXIT } },
 	{ "a byte as offset, too far", "bytes 254 to 512", { LOAD(CODE_B, 2, 1, 0), OP(CODE_ADD, 1, 2),
 	  LOAD(CODE_W, 0, 1, 254), EXIT } },

@@ -40,7 +40,6 @@ static const char *section_of(const json_t *config)
 
 static void rt_extension_free(struct rt_extension *e)
 {
-	LIST_REMOVE(e, next);
 	program_free(e->program);
 	free(e->extension);
 	json_decref(e->config);
@@ -48,8 +47,7 @@ static void rt_extension_free(struct rt_extension *e)
 }
 
 /* Also one whose program cannot be loaded, with `failure`. NULL: no memory. */
-static struct rt_extension *rt_extension_new(struct runtime *rt, const json_t *config,
-					     struct err *err)
+static struct rt_extension *rt_extension_new(const json_t *config, struct err *err)
 {
 	struct rt_extension *e = calloc(1, sizeof(*e));
 
@@ -58,7 +56,6 @@ static struct rt_extension *rt_extension_new(struct runtime *rt, const json_t *c
 		return NULL;
 	}
 	e->config = json_incref((json_t *)config);
-	LIST_INSERT_HEAD(&rt->extensions, e, next);
 	if (program_load(&e->program, obj_str(config, "file"), section_of(config), err) < 0)
 		text_put(e->failure, sizeof(e->failure), "%s", err->text);
 	e->extension = extension_new(obj_name(config), e->program != NULL ? run : NULL, e->program);
@@ -147,7 +144,7 @@ static int check(struct runtime *rt, const json_t *config, struct refusal *why)
 static struct rt_extension *make(struct runtime *rt, const json_t *config, struct refusal *why)
 {
 	struct err err = { 0 };
-	struct rt_extension *e = rt_extension_new(rt, config, &err);
+	struct rt_extension *e = rt_extension_new(config, &err);
 
 	if (e != NULL && e->program != NULL)
 		return e;
@@ -187,10 +184,12 @@ int extension_change(struct runtime *rt, const json_t *old_obj, const json_t *ne
 		if (ret < 0)
 			return ret;
 		e = find_same(rt, new_obj);
-		if (e == NULL)
+		if (e == NULL) {
 			e = make(rt, new_obj, why);
-		if (e == NULL)
-			return why->code;
+			if (e == NULL)
+				return why->code;
+			LIST_INSERT_HEAD(&rt->extensions, e, next);
+		}
 		json_incref((json_t *)new_obj);
 		json_decref(e->config);
 		e->config = (json_t *)new_obj;
@@ -214,13 +213,14 @@ void extensions_retry(struct runtime *rt)
 		next = LIST_NEXT(e, next);
 		if (e->program != NULL || e->removed)
 			continue;
-		again = rt_extension_new(rt, e->config, &err);
+		again = rt_extension_new(e->config, &err);
 		if (again == NULL)
 			continue;
 		if (again->program == NULL) {
 			rt_extension_free(again);
 			continue;
 		}
+		LIST_INSERT_HEAD(&rt->extensions, again, next);
 		e->removed = true;
 		changed(rt, obj_str(e->config, "switch"));
 		log_info("extension", "'%s' runs now", obj_name(e->config));
@@ -272,7 +272,7 @@ void extensions_of(struct runtime *rt, const struct rt_port *port,
 	static const char *const hooks[EXTENSION_HOOKS] = { "ingress", "egress" };
 
 	for (unsigned int hook = 0; hook < EXTENSION_HOOKS; hook++) {
-		struct rt_extension *e, *found[EXTENSIONS_MAX];
+		struct rt_extension *e, *found[EXTENSIONS_MAX] = { NULL };
 		unsigned int n = 0;
 
 		LIST_FOREACH(e, &rt->extensions, next) {
@@ -319,15 +319,21 @@ void extensions_tidy(struct runtime *rt)
 
 	for (e = LIST_FIRST(&rt->extensions); e != NULL; e = next) {
 		next = LIST_NEXT(e, next);
-		if (e->removed)
-			rt_extension_free(e);
+		if (!e->removed)
+			continue;
+		LIST_REMOVE(e, next);
+		rt_extension_free(e);
 	}
 }
 
 void extensions_free(struct runtime *rt)
 {
-	while (!LIST_EMPTY(&rt->extensions))
-		rt_extension_free(LIST_FIRST(&rt->extensions));
+	struct rt_extension *e;
+
+	while ((e = LIST_FIRST(&rt->extensions)) != NULL) {
+		LIST_REMOVE(e, next);
+		rt_extension_free(e);
+	}
 }
 
 /* --- status --- */

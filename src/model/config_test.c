@@ -168,9 +168,9 @@ static void test_refusals(void **state)
 		{ "[]", -EINVAL, "a configuration is {TYPE: {NAME: {FIELD: VALUE}}}" },
 		{ "{\"svitch\": {}}", -EINVAL,
 		  "svitch: there is no such type of configured objects; did you mean 'switch'? one of "
-		  "switch, uplink, vport, acl, mirror" },
+		  "switch, uplink, vport, acl, mirror, extension" },
 		{ "{\"vf\": {}}", -EINVAL,
-		  "vf: there is no such type of configured objects: one of switch, uplink, vport, acl, mirror" },
+		  "vf: there is no such type of configured objects: one of switch, uplink, vport, acl, mirror, extension" },
 		{ "{\"switch\": []}", -EINVAL, "switch: must hold {NAME: {FIELD: VALUE}}" },
 		{ "{\"switch\": {\"lan\": 5}}", -EINVAL,
 		  "switch 'lan': its fields must be {FIELD: VALUE}" },

@@ -48,11 +48,11 @@ def test_abbreviations(lab, words):
 
 @pytest.mark.parametrize("words, line", [
     ("v", "v: could be vport, vf"),
-    ("e", "e: could be event, export"),
+    ("e", "e: could be extension, event, export"),
     ("vport s", "vport: s: could be set, show"),
     ("uplink set out d 5", "uplink 'out': d: could be device, driver"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
-     "uplink, vport, acl, meter, mirror, vf, worker, queue, trace, capture, host, event, apply, export, help, completion"),
+     "uplink, vport, acl, meter, mirror, extension, vf, worker, queue, trace, capture, host, event, apply, export, help, completion"),
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
@@ -63,7 +63,7 @@ def test_abbreviations(lab, words):
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
     ("vport del web1 now", "vport 'web1': now: `del` takes nothing more"),
     ("host show x", "host: x: `show` takes nothing more"),
-    ("config export", "config: there is no such object or command: one of switch, uplink, vport, acl, meter, mirror, "
+    ("config export", "config: there is no such object or command: one of switch, uplink, vport, acl, meter, mirror, extension, "
      "vf, worker, queue, trace, capture, host, event, apply, export, help, completion"),
     ("--jsn vport", "--jsn: there is no such option; did you mean '--json'? one of --json, "
      "--statistics, --help, --dry-run, --markdown, --socket, --watch, --write, --version"),
@@ -328,7 +328,7 @@ def test_every_field_everywhere(lab):
         if "add" not in obj["verbs"]:
             continue
         required = [w for f, d in obj["fields"].items() if d.get("required") and not d.get("key")
-                    for w in (f, d.get("words", ["lan"])[0])]
+                    for w in (f, d.get("words", ["/lan" if d["type"] == "path" else "lan"])[0])]
         own_name = "x/x" if obj.get("owner") else "x"
         lab.ok(name, "add", own_name, *required)
         for field, what in obj["fields"].items():
