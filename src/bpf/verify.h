@@ -17,7 +17,7 @@
 
 #define VERIFY_INSTRUCTIONS_MAX 4096
 /* Over all ways through the program: what librte_bpf's verifier may have to look at. */
-#define VERIFY_STEPS_MAX 500000
+#define VERIFY_STEPS_MAX 2000000
 #define VERIFY_STACK     512 /* bytes; RFC 9669 leaves it open, librte_bpf has so many */
 
 /* What a program gets in its first register: a pointer to so many bytes, of which it may write some. */

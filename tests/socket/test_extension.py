@@ -13,7 +13,7 @@ from capture import Capture, softiov
 from extension import EXAMPLE, Program, build, program
 from packets import icmp, tcp, udp
 from softiov import Daemon, RpcError
-from test_policy import NO_PORT_7, PATHS, Case, Sent, In, extension, world  # noqa: F401: a fixture
+from test_policy import NO_PORT_7, PATHS, TO_VPORT, Case, Sent, In, extension, world  # noqa: F401: a fixture
 from vfio_user import wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
@@ -204,6 +204,26 @@ def test_undone(pair, tmp_path):
         daemon.call("extension.set", name=name, file=COUNTS.path)
         pair.check(Sent(udp(1, 8)))
         assert counters(daemon, name) == (1, 1, 0, 0), "another program begins anew"
+
+
+def test_replaced(tmp_path):
+    """A change that makes its target anew takes the extension away and adds it again, with its program and without its file."""
+    file = shutil.copy(TO_VPORT.path, tmp_path / "x.o")
+    with Daemon(tmp_path / "d") as daemon:
+        daemon.call("switch.add", name="lan")
+        for name in "abc":
+            daemon.call("vport.add", name=name, switch="lan", iov=False)
+        daemon.call("extension.add", name="x", switch="lan", hook="ingress", file=str(file), vport="a", **{"to-vport": "b"})
+        os.unlink(file)
+        tree = daemon.call("config.export")["objects"]
+        tree["vport"]["b"]["queues"] = 4  # only at its making
+        daemon.call("config.apply", objects=tree)
+        told = daemon.call("trace.vport", name="a", frame="udp 10.0.0.1:1 > 10.0.0.2:7 to c")
+        assert "  extension x redirects it\n" in told and "\nto vport b:\n" in told and "\nto vport c:\n" not in told
+        told = daemon.call("trace.vport", name="a", frame="udp 10.0.0.1:1 > 10.0.0.2:8 to c")
+        assert "\nto vport c:\n" in told
+        with pytest.raises(RpcError, match="extension"):
+            daemon.call("vport.del", name="b")
 
 
 @pytest.mark.parametrize("on_failure", ["drop", "pass"])
