@@ -49,25 +49,27 @@ IDLE_VFS = 64
 WORKERS_RING = 4096  # room for what a worker does while the client, on the same core, sleeps
 WORKERS_BATCH = 256
 WORKERS_NAP_US = 20
-# Policies of both vports, a frame's whole way: rules that the frames do not match, connections, meters.
-POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 1000, 4096), "meter": (0, 1, 100)}
+# What is asked of each frame from p0 to p1, by how many of it there are. Rules of `acl` do not match.
+POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 10000, 1000000), "meter": (0, 1, 100), "mirror": (0, 1)}
+ONLOOKER = "p2"  # whom the mirror shows what p1 gets
+CAPTURES = {"off": None, "no match": "tcp port 1", "all": ""}
 
 QOS_VPORTS = 64
 QOS_LIMITS = {"max-tx": "1000gbit"}
 
 
 def policy(case, n):
-    """(objects, flows): rules for n of what the case counts."""
+    """The objects that make n of what the case counts."""
     if n == 0:
-        return {}, 1
+        return {}
     if case == "stateful":
-        rules = {"p0/out": {"direction": "out", "action": "allow", "weight": 1, "stateful": True},
-                 "p1/in": {"direction": "in", "action": "allow", "weight": 1, "stateful": True}}
-        return {"acl": rules}, n
+        return {"acl": {"p0/out": {"direction": "out", "action": "allow", "weight": 1, "stateful": True},
+                        "p1/in": {"direction": "in", "action": "allow", "weight": 1, "stateful": True}}}
     if case == "meter":
-        rules = {f"p{port}/{i}": {"direction": direction, "action": "meter", "remote": f"10.{i}.0.0/16"}
-                 for port, direction in enumerate(("out", "in")) for i in range(n)}
-        return {"acl": rules}, 1
-    rules = {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7, "remote": f"10.{1 + i // 250}.{i % 250}.0/24",
-                         "protocol": "udp", "local-port": str(i)} for i in range(n)}
-    return {"acl": rules}, 1
+        return {"acl": {f"p{port}/{i}": {"direction": direction, "action": "meter", "remote": f"10.{i}.0.0/16"}
+                        for port, direction in enumerate(("out", "in")) for i in range(n)}}
+    if case == "mirror":
+        return {"mirror": {"m": {"switch": "bench", "vport": "p1", "direction": "in", "to-vport": ONLOOKER}}}
+    return {"acl": {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7,
+                                "remote": f"10.{1 + i // 250}.{i % 250}.0/24", "protocol": "udp",
+                                "local-port": str(i)} for i in range(n)}}

@@ -24,7 +24,7 @@ static const char usage[] =
 	"usage: client [OPTION]... PORT PORT...\n"
 	"Sends and receives frames through a switch, at the level of the rings, on one core.\n"
 	"A PORT is vf:PATH (vfio-user, an 82599's VF), vio:PATH (vhost-user, virtio-net), or packed:PATH\n"
-	"(the same with packed rings).\n"
+	"(the same with packed rings). An odd last one takes what comes, such as what is mirrored to it.\n"
 	"\n"
 	"  --mode MODE     uni, bidir, flood, latency, wake or hold (uni)\n"
 	"  --size BYTES    of a frame, without FCS, 60 to 1518 (64); large sends: to 65536\n"
@@ -141,7 +141,7 @@ static void set_option(struct plan *p, int option, const char *value)
 		p->n_frames = (uint64_t)number(value, "--frames", 0, 1e15);
 		break;
 	case OPT_FLOWS:
-		p->n_flows = (uint32_t)number(value, "--flows", 1, FLOWS_MAX);
+		p->n_flows = (uint32_t)number(value, "--flows", 1, FLOWS_MOST);
 		break;
 	case OPT_QUEUES:
 		p->n_queues = (uint32_t)number(value, "--queues", 0, RX_QUEUES_MAX);
@@ -212,12 +212,12 @@ static void check(const struct plan *p, int n_ports)
 		give_up("must be at most an eighth of a queue's share of --ring", "--batch");
 	if (p->verify && p->first + (unsigned int)n_ports > PORTS_MAX)
 		give_up("too high for --verify", "--first");
+	if ((p->verify || p->offload != OFFLOAD_NONE) && p->n_flows > FLOWS_MAX)
+		give_up("too many for --verify and --offload", "--flows");
 	if (n_ports > PORTS_MAX)
 		give_up("too many", "PORT");
 	if (n_ports < (p->mode == MODE_HOLD ? 1 : 2))
 		give_up("too few", "PORT");
-	if (n_ports % 2 != 0 && (p->mode == MODE_UNI || p->mode == MODE_BIDIR))
-		give_up("must be an even number of them", "PORT");
 }
 
 static void pin(int cpu)

@@ -9,6 +9,7 @@ Cycles are those of each contender's own counters: busy TSC cycles a packet, wit
 which it polled and found nothing.
 """
 
+import contextlib
 import os
 import re
 import select
@@ -66,6 +67,7 @@ class Softiov:
         import softiov  # from tests/lib; reads SOFTIOV_BUILD when it is imported
         self.n_ports = n_ports
         self.processes = processes
+        self.cli = softiov.SOFTIOV
         self.before = []
         folder = os.path.join(processes.folder, f"softiov-{n_ports}-{workers}-{time.monotonic_ns()}")
         os.makedirs(folder)
@@ -125,6 +127,29 @@ class Softiov:
         cycles = sum(d["busy-cycles"] for d in deltas)
         return {"cycles_per_packet": cycles / frames if frames else None,
                 "worker_frames": [d["frames"] for d in deltas]}
+
+    def is_captured(self):
+        return any(capture["state"] == "running" for capture in self.daemon.call("capture.show"))
+
+    @contextlib.contextmanager
+    def capture(self, expression, cpu):
+        """`softiov capture` of all vports runs meanwhile, on this processor; None: none does."""
+        if expression is None:
+            yield
+            return
+        self.signal(signal.SIGCONT)
+        process = self.processes.start(
+            ["taskset", "-c", str(cpu), self.cli, "--socket", self.daemon.api_path, "capture", "start", "all",
+             "filter", expression, "-w", "/dev/null"], "capture.log")
+        try:
+            wait_for(self.is_captured, "capture did not start")
+            self.signal(signal.SIGSTOP)
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+            self.processes.stop(process)
+            wait_for(lambda: not self.is_captured(), "capture did not end")
+            self.signal(signal.SIGSTOP)
 
     def drops(self):
         """Reasons and frames, over all ports, since the start."""

@@ -88,7 +88,7 @@ static void fill_slots(struct stream *s, const struct lane *l)
 		uint8_t *frame = port_tx_frame(l->from, i);
 
 		frame_build(frame, client_number(s->c, l->from), address(s, l->to),
-			    (uint16_t)(i % s->plan->n_flows), s->plan->size);
+			    i % s->plan->n_flows, s->plan->size);
 		l->from->ops->tx_set(l->from, i, s->plan->size, NULL);
 	}
 }
@@ -189,6 +189,14 @@ static void stamp_batch(const struct stream *s, const struct lane *l, uint32_t n
 	}
 }
 
+/* More flows than frames in the ring: each frame is another one's when it is sent again. */
+static void change_flows(const struct stream *s, const struct lane *l, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		frame_set_flow(port_tx_frame(l->from, l->from->tx_next + i),
+			       (uint32_t)((l->count + i) % s->plan->n_flows));
+}
+
 /* Returns whether it sent. */
 static bool send_batch(struct stream *s, struct lane *l)
 {
@@ -214,6 +222,8 @@ static bool send_batch(struct stream *s, struct lane *l)
 		build_offloads(s, l, batch);
 	else if (s->plan->verify)
 		stamp_batch(s, l, batch);
+	else if (s->plan->n_flows > s->plan->n_ring)
+		change_flows(s, l, batch);
 	l->empty_rounds = 0;
 	l->from->ops->tx_post(l->from, batch);
 	l->count += batch;
@@ -261,17 +271,28 @@ static bool receive_batch(struct stream *s, unsigned int i, uint32_t want)
 	return true;
 }
 
+static void drain_port(struct port *p)
+{
+	struct port_frame frame[TAKE_MAX];
+
+	p->ops->rx_take(p, frame, 1, TAKE_MAX);
+	p->ops->rx_return(p);
+}
+
 /* Ports that only send may be flooded with what is not theirs. */
 static void drain_senders(struct stream *s)
 {
 	for (unsigned int i = 0; i < s->c->n_ports; i++)
-		if (!s->receives[i]) {
-			struct port *p = &s->c->port[i];
-			struct port_frame frame[TAKE_MAX];
+		if (!s->receives[i])
+			drain_port(&s->c->port[i]);
+}
 
-			p->ops->rx_take(p, frame, 1, TAKE_MAX);
-			p->ops->rx_return(p);
-		}
+/* The port without a partner. */
+static struct port *onlooker(const struct stream *s)
+{
+	unsigned int n = s->c->n_ports;
+
+	return n % 2 != 0 && s->plan->mode != MODE_FLOOD ? &s->c->port[n - 1] : NULL;
 }
 
 static bool round_of(struct stream *s, bool sends)
@@ -283,6 +304,8 @@ static bool round_of(struct stream *s, bool sends)
 	for (unsigned int i = 0; i < s->c->n_ports; i++)
 		if (s->receives[i])
 			progress |= receive_batch(s, i, sends ? s->plan->batch : 1);
+	if (onlooker(s) != NULL)
+		drain_port(onlooker(s));
 	return progress;
 }
 

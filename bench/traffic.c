@@ -11,6 +11,7 @@
 #define TYPE_HELLO 0x88b5 /* IEEE 802, local experimental */
 #define UDP_PORT   5000
 #define FLOW_PORT  1024
+#define FLOW_PORTS 32768
 #define POISON     0xee
 
 static void put_mac(uint8_t *mac, uint16_t port)
@@ -37,7 +38,15 @@ static uint16_t ip_sum(const uint8_t *ip)
 	return (uint16_t)~sum;
 }
 
-static void put_headers(uint8_t *frame, uint16_t from, uint16_t to, uint16_t flow, uint32_t size)
+void frame_set_flow(uint8_t *frame, uint32_t flow)
+{
+	uint8_t *udp = frame + ETH_SIZE + IP_SIZE;
+
+	store_be16(udp, (uint16_t)(FLOW_PORT + flow % FLOW_PORTS));
+	store_be16(udp + 2, (uint16_t)(UDP_PORT + flow / FLOW_PORTS));
+}
+
+static void put_headers(uint8_t *frame, uint16_t from, uint16_t to, uint32_t flow, uint32_t size)
 {
 	uint8_t *ip = frame + ETH_SIZE, *udp = ip + IP_SIZE;
 
@@ -52,12 +61,11 @@ static void put_headers(uint8_t *frame, uint16_t from, uint16_t to, uint16_t flo
 	store_be32(ip + 12, 0x0a000000u + from + 1);
 	store_be32(ip + 16, 0x0a000000u + to + 1);
 	store_be16(ip + 10, ip_sum(ip));
-	store_be16(udp, (uint16_t)(FLOW_PORT + flow));
-	store_be16(udp + 2, UDP_PORT);
+	frame_set_flow(frame, flow);
 	store_be16(udp + 4, (uint16_t)(size - ETH_SIZE - IP_SIZE));
 }
 
-void frame_build(uint8_t *frame, uint16_t from, uint16_t to, uint16_t flow, uint32_t size)
+void frame_build(uint8_t *frame, uint16_t from, uint16_t to, uint32_t flow, uint32_t size)
 {
 	memset(frame, 0, size);
 	put_headers(frame, from, to, flow, size);

@@ -6,7 +6,7 @@
  *
  *      0  Ethernet   port n has the address 02:00:00:00:HH:LL, the number n + 1 in HH:LL
  *     14  IPv4       10.0.HH.LL
- *     34  UDP        source port 1024 + flow
+ *     34  UDP        source port 1024 + flow % 32768, destination port 5000 + flow / 32768
  *     42  stamp
  *     58  pattern
  *
@@ -24,7 +24,8 @@
 #define FRAME_SIZE_MOST  1518
 #define STAMP_AT         42
 #define PATTERN_AT       58
-#define FLOWS_MAX        4096
+#define FLOWS_MAX        4096 /* that are verified */
+#define FLOWS_MOST       (1u << 20)
 #define HELLO_SIZE       64
 #define TO_ALL           0xffffu /* for `to`: broadcast */
 
@@ -55,7 +56,9 @@ struct flow_state {
 };
 
 /* Headers, and a body of zeros. */
-void frame_build(uint8_t *frame, uint16_t from, uint16_t to, uint16_t flow, uint32_t size);
+void frame_build(uint8_t *frame, uint16_t from, uint16_t to, uint32_t flow, uint32_t size);
+/* Another flow, in a frame that frame_build has made. */
+void frame_set_flow(uint8_t *frame, uint32_t flow);
 /* A frame that is not counted: it tells a learning switch where port `from` is. */
 void frame_build_hello(uint8_t *frame, uint16_t from, uint16_t to);
 /* Stamp and pattern, in a frame that frame_build has made. */

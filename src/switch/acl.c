@@ -469,30 +469,30 @@ static bool key_of(const struct flow *flow, enum acl_direction direction, enum a
 	return true;
 }
 
-/* False: there is no room for its connection. */
-static bool opens(struct inspect *inspect, const struct acl *acl, const struct acl_rule *rule,
-		  unsigned int i)
+/* Whether frame i, which `rule` is for, may open a connection or answer one: of whom to ask, then. */
+static bool ask_of(struct inspect *inspect, const struct acl *acl, const struct acl_rule *rule,
+		   unsigned int i, struct conn_ask *ask)
 {
-	const struct flow *flow = inspect_flow(inspect, i);
-	struct conn_key key;
+	enum acl_direction other = rule->direction == ACL_IN ? ACL_OUT : ACL_IN;
+	bool answers = rule->action == ACL_DENY;
 
-	return inspect->dry || !key_of(flow, rule->direction, rule->direction, &key) ||
-	       conn_open(acl->conns, &key, &rule->conn, flow->tcp, inspect->now_s);
+	if ((!answers && !rule->stateful) || !key_of(inspect_flow(inspect, i), rule->direction,
+						     answers ? other : rule->direction, &ask->key))
+		return false;
+	conn_ask(acl->conns, ask);
+	return true;
 }
 
 /* The stateful rule that allows a frame, since it answers, which `denied_by` denies. NULL: it does not. */
-static const struct acl_rule *answers(struct inspect *inspect, const struct acl *acl,
-				      const struct acl_rule *denied_by, unsigned int i)
+static const struct acl_rule *answers(const struct inspect *inspect, const struct acl *acl,
+				      const struct acl_rule *denied_by, uint8_t tcp,
+				      const struct conn_ask *ask)
 {
-	const struct flow *flow = inspect_flow(inspect, i);
-	enum acl_direction other = denied_by->direction == ACL_IN ? ACL_OUT : ACL_IN;
 	const struct acl_rule *rule;
 	struct conn_rule found = { 0 };
-	struct conn_key key;
 
-	if (!key_of(flow, denied_by->direction, other, &key) ||
-	    !(inspect->dry ? conn_would_answer : conn_answers)(acl->conns, &key, flow->tcp,
-							       inspect->now_s, &found) ||
+	if (!(inspect->dry ? conn_would_answer : conn_answers)(acl->conns, ask, tcp, inspect->now_s,
+							       &found) ||
 	    found.place >= acl->n_places)
 		return NULL;
 	rule = acl->stateful[found.place];
@@ -500,6 +500,40 @@ static const struct acl_rule *answers(struct inspect *inspect, const struct acl 
 			       rule->weight >= denied_by->weight
 		       ? rule
 		       : NULL;
+}
+
+/* acl_filter where there are stateful rules: in rounds, so that what is known of all frames' connections is on its way
+ * when the first one is judged. */
+static __attribute__((noinline)) uint32_t filter_stateful(struct inspect *inspect,
+							  const struct acl *acl,
+							  const struct list *list, uint32_t frames,
+							  const struct found *found)
+{
+	struct conn_ask ask[BURST_MAX];
+	const uint32_t hit = frames & found->hit;
+	uint32_t asked = 0;
+
+	for_each_frame(i, hit) if (ask_of(inspect, acl, &list->rule[found->id[i] - 1], i, &ask[i]))
+		asked |= BIT(i);
+	for_each_frame(i, asked) conn_fetch(acl->conns, &ask[i]);
+	for_each_frame(i, hit)
+	{
+		const struct acl_rule *first = &list->rule[found->id[i] - 1], *rule = first;
+		const bool may = (asked >> i & 1) != 0;
+		const uint8_t tcp = may ? inspect->flow[i].tcp : 0;
+
+		if (may && first->action == ACL_DENY)
+			rule = answers(inspect, acl, first, tcp, &ask[i]);
+		if (rule == NULL)
+			rule = first;
+		count(rule, &inspect->burst->frame[i]);
+		if (rule->action == ACL_DENY)
+			frames = inspect_drop(inspect, frames, i, DROP_ACL);
+		else if (may && rule == first && !inspect->dry &&
+			 !conn_open(acl->conns, &ask[i], &rule->conn, tcp, inspect->now_s))
+			frames = inspect_drop(inspect, frames, i, DROP_CONNECTIONS);
+	}
+	return frames;
 }
 
 bool acl_has_filter(const struct acl *acl, enum acl_direction direction)
@@ -510,17 +544,6 @@ bool acl_has_filter(const struct acl *acl, enum acl_direction direction)
 bool acl_has_meter(const struct acl *acl, enum acl_direction direction)
 {
 	return acl->meter[direction].n > 0;
-}
-
-/* The rule that decides, where `rule` is the first that matches. */
-static inline const struct acl_rule *judge(struct inspect *inspect, const struct acl *acl,
-					   const struct acl_rule *rule, unsigned int i)
-{
-	const struct acl_rule *other = NULL;
-
-	if (rule->action == ACL_DENY && acl->conns != NULL)
-		other = answers(inspect, acl, rule, i);
-	return other != NULL ? other : rule;
 }
 
 uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_direction direction,
@@ -536,16 +559,15 @@ uint32_t acl_filter(struct inspect *inspect, const struct acl *acl, enum acl_dir
 			if ((inspect->flow[i].flags & FLOW_OBSCURE) != 0)
 				frames = inspect_drop(inspect, frames, i, DROP_OBSCURE);
 		}
+	if (acl->conns != NULL)
+		return filter_stateful(inspect, acl, list, frames, &found);
 	for_each_frame(i, frames & found.hit)
 	{
-		const struct acl_rule *rule = judge(inspect, acl, &list->rule[found.id[i] - 1], i);
+		const struct acl_rule *rule = &list->rule[found.id[i] - 1];
 
 		count(rule, &inspect->burst->frame[i]);
 		if (rule->action == ACL_DENY)
 			frames = inspect_drop(inspect, frames, i, DROP_ACL);
-		else if (rule->stateful && rule->direction == direction &&
-			 !opens(inspect, acl, rule, i))
-			frames = inspect_drop(inspect, frames, i, DROP_CONNECTIONS);
 	}
 	return frames;
 }

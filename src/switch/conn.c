@@ -171,11 +171,33 @@ static bool same_key(struct conn *conn, const uint64_t word[KEY_WORDS])
 	return differ == 0;
 }
 
-/* *life: as it was while key and rule were read. */
-static struct conn *find(const struct conns *c, const uint64_t word[KEY_WORDS], uint64_t hash,
-			 uint64_t *life, struct conn_rule *rule)
+void conn_ask(const struct conns *c, struct conn_ask *ask)
 {
+	uint64_t word[KEY_WORDS];
+
+	memcpy(word, &ask->key, sizeof(word));
+	ask->hash = hash_of(word);
+	__builtin_prefetch(bucket_of(c, ask->hash));
+}
+
+void conn_fetch(const struct conns *c, const struct conn_ask *ask)
+{
+	const struct bucket *b = bucket_of(c, ask->hash);
+
+	for (unsigned int way = 0; way < WAYS; way++)
+		if (atomic_load_explicit(&b->tag[way], memory_order_relaxed) == tag_of(ask->hash))
+			__builtin_prefetch(conn_at(c, b, way));
+}
+
+/* *life: as it was while key and rule were read. */
+static struct conn *find(const struct conns *c, const struct conn_ask *ask, uint64_t *life,
+			 struct conn_rule *rule)
+{
+	const uint64_t hash = ask->hash;
 	struct bucket *b = bucket_of(c, hash);
+	uint64_t word[KEY_WORDS];
+
+	memcpy(word, &ask->key, sizeof(word));
 
 	for (unsigned int way = 0; way < WAYS; way++) {
 		struct conn *conn = conn_at(c, b, way);
@@ -203,12 +225,14 @@ static struct conn *find(const struct conns *c, const uint64_t word[KEY_WORDS], 
 
 /* --- opening --- */
 
-static void write_conn(struct conn *conn, const uint64_t word[KEY_WORDS],
-		       const struct conn_rule *rule, uint32_t now_s)
+static void write_conn(struct conn *conn, const struct conn_key *key, const struct conn_rule *rule,
+		       uint32_t now_s)
 {
 	uint32_t generation =
 		generation_of(atomic_load_explicit(&conn->life, memory_order_relaxed));
+	uint64_t word[KEY_WORDS];
 
+	memcpy(word, key, sizeof(word));
 	atomic_store_explicit(&conn->life, (uint64_t)(generation + 1) << 32, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release); /* see find() */
 	for (unsigned int i = 0; i < KEY_WORDS; i++)
@@ -264,18 +288,17 @@ static bool begins_anew(struct conn *conn, uint64_t life, const struct conn_rule
 	return (state & RST_OTHER) != 0 && (tcp & (TCP_FIN | TCP_RST)) == 0;
 }
 
-bool conn_open(struct conns *c, const struct conn_key *key, const struct conn_rule *rule,
+bool conn_open(struct conns *c, const struct conn_ask *ask, const struct conn_rule *rule,
 	       uint8_t tcp, uint32_t now_s)
 {
-	uint64_t word[KEY_WORDS], hash, life;
+	const uint64_t hash = ask->hash;
+	uint64_t life;
 	struct conn_rule was;
 	struct conn *conn;
 	struct spinlock *lock;
 	int way = 0;
 
-	memcpy(word, key, sizeof(word));
-	hash = hash_of(word);
-	conn = find(c, word, hash, &life, &was);
+	conn = find(c, ask, &life, &was);
 	if (likely(conn != NULL && !begins_anew(conn, life, &was, rule, tcp, now_s))) {
 		see(conn, now_s);
 		add_state(conn, life, opener_state(tcp));
@@ -285,18 +308,18 @@ bool conn_open(struct conns *c, const struct conn_key *key, const struct conn_ru
 		return true;
 	lock = &c->lock[(hash >> 32) & (c->n_buckets - 1) & (LOCKS - 1)];
 	spin_lock(lock);
-	conn = find(c, word, hash, &life, &was); /* another worker may have been first */
+	conn = find(c, ask, &life, &was); /* another worker may have been first */
 	if (conn == NULL) {
 		struct bucket *b = bucket_of(c, hash);
 
 		way = way_for(c, b, now_s);
 		if (way >= 0) {
 			conn = conn_at(c, b, (unsigned int)way);
-			write_conn(conn, word, rule, now_s);
+			write_conn(conn, &ask->key, rule, now_s);
 			atomic_store_explicit(&b->tag[way], tag_of(hash), memory_order_release);
 		}
 	} else {
-		write_conn(conn, word, rule, now_s);
+		write_conn(conn, &ask->key, rule, now_s);
 	}
 	if (conn != NULL && opener_state(tcp) != 0)
 		add_state(conn, atomic_load_explicit(&conn->life, memory_order_relaxed),
@@ -308,14 +331,11 @@ bool conn_open(struct conns *c, const struct conn_key *key, const struct conn_ru
 /* --- answers --- */
 
 /* The connection that a frame answers, or NULL. */
-static struct conn *find_answered(struct conns *c, const struct conn_key *key, uint8_t tcp,
+static struct conn *find_answered(struct conns *c, const struct conn_ask *ask, uint8_t tcp,
 				  uint32_t now_s, uint64_t *life, struct conn_rule *rule)
 {
-	uint64_t word[KEY_WORDS];
-	struct conn *conn;
+	struct conn *conn = find(c, ask, life, rule);
 
-	memcpy(word, key, sizeof(word));
-	conn = find(c, word, hash_of(word), life, rule);
 	if (conn == NULL || is_over(conn, *life, now_s))
 		return NULL;
 	/* A SYN alone opens, and what is closed has no more to say. */
@@ -326,20 +346,20 @@ static struct conn *find_answered(struct conns *c, const struct conn_key *key, u
 	return conn;
 }
 
-bool conn_would_answer(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+bool conn_would_answer(struct conns *c, const struct conn_ask *ask, uint8_t tcp, uint32_t now_s,
 		       struct conn_rule *rule)
 {
 	uint64_t life;
 
-	return find_answered(c, key, tcp, now_s, &life, rule) != NULL;
+	return find_answered(c, ask, tcp, now_s, &life, rule) != NULL;
 }
 
-bool conn_answers(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+bool conn_answers(struct conns *c, const struct conn_ask *ask, uint8_t tcp, uint32_t now_s,
 		  struct conn_rule *rule)
 {
 	uint32_t add = ANSWERED;
 	uint64_t life;
-	struct conn *conn = find_answered(c, key, tcp, now_s, &life, rule);
+	struct conn *conn = find_answered(c, ask, tcp, now_s, &life, rule);
 
 	if (conn == NULL)
 		return false;

@@ -35,6 +35,13 @@ struct conn_key {
 	uint8_t pad;
 };
 
+/* What is asked about a frame. Made before its answer is wanted, and fetched a while later, for a whole burst each: what
+ * the table has of connections seldom lies in a cache. */
+struct conn_ask {
+	struct conn_key key;
+	uint64_t hash;
+};
+
 /* Of the rule that let it through. */
 struct conn_rule {
 	uint32_t place, serial;
@@ -51,16 +58,19 @@ void conns_free(struct conns *conns);
 /* How many there are now; looks at all places. */
 unsigned int conns_count(const struct conns *conns, uint32_t now_s);
 
+/* Any worker. `ask->key` is set. */
+void conn_ask(const struct conns *conns, struct conn_ask *ask);
+void conn_fetch(const struct conns *conns, const struct conn_ask *ask);
 /* Any worker. A frame of the side that opens: the connection is there from now on, or goes on. `tcp`: its flags, else 0.
  * False: there is no place for it. */
-bool conn_open(struct conns *conns, const struct conn_key *key, const struct conn_rule *rule,
+bool conn_open(struct conns *conns, const struct conn_ask *ask, const struct conn_rule *rule,
 	       uint8_t tcp, uint32_t now_s);
 /* Any worker. A frame of the other side, whose key has opened_out of the side that opened: whether it answers a connection,
  * and then of which rule. */
-bool conn_answers(struct conns *conns, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+bool conn_answers(struct conns *conns, const struct conn_ask *ask, uint8_t tcp, uint32_t now_s,
 		  struct conn_rule *rule);
 /* The same without remembering that there was such a frame. */
-bool conn_would_answer(struct conns *conns, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+bool conn_would_answer(struct conns *conns, const struct conn_ask *ask, uint8_t tcp, uint32_t now_s,
 		       struct conn_rule *rule);
 
 #endif

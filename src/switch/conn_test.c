@@ -26,6 +26,31 @@ static struct conn_key key_of(uint32_t n)
 	return key;
 }
 
+static struct conn_ask ask_of(struct conns *c, const struct conn_key *key)
+{
+	struct conn_ask ask = { .key = *key };
+
+	conn_ask(c, &ask);
+	conn_fetch(c, &ask);
+	return ask;
+}
+
+static bool opens(struct conns *c, const struct conn_key *key, const struct conn_rule *r,
+		  uint8_t tcp, uint32_t now_s)
+{
+	struct conn_ask ask = ask_of(c, key);
+
+	return conn_open(c, &ask, r, tcp, now_s);
+}
+
+static bool answers(struct conns *c, const struct conn_key *key, uint8_t tcp, uint32_t now_s,
+		    struct conn_rule *r)
+{
+	struct conn_ask ask = ask_of(c, key);
+
+	return conn_answers(c, &ask, tcp, now_s, r);
+}
+
 /* What happens one after the other to a connection, and what comes of it. */
 struct event {
 	enum {
@@ -127,9 +152,8 @@ static void test_life(void **state)
 		assert_non_null(conns);
 		for (const struct event *e = cases[i].event; e->what != END; e++) {
 			struct conn_rule found;
-			bool is = e->what == OPEN
-					  ? conn_open(conns, &key, &rule, e->tcp, e->now_s)
-					  : conn_answers(conns, &key, e->tcp, e->now_s, &found);
+			bool is = e->what == OPEN ? opens(conns, &key, &rule, e->tcp, e->now_s)
+						  : answers(conns, &key, e->tcp, e->now_s, &found);
 
 			if (is != (e->what != NOT))
 				fail_msg("%s: event %td", cases[i].what, e - cases[i].event);
@@ -147,13 +171,13 @@ static void test_keys(void **state)
 	struct conn_key key = key_of(1), other;
 	struct conn_rule found;
 
-	assert_true(conn_open(conns, &key, &rule, SYN, 1));
+	assert_true(opens(conns, &key, &rule, SYN, 1));
 	for (size_t byte = 0; byte < sizeof(key); byte++) {
 		other = key;
 		((uint8_t *)&other)[byte] ^= 0x10;
-		assert_false(conn_answers(conns, &other, ACK, 1, &found));
+		assert_false(answers(conns, &other, ACK, 1, &found));
 	}
-	assert_true(conn_answers(conns, &key, ACK, 1, &found));
+	assert_true(answers(conns, &key, ACK, 1, &found));
 	assert_int_equal(conns_count(conns, 1), 1);
 	assert_int_equal(conns_count(conns, 302), 0);
 	conns_free(conns);
@@ -170,14 +194,14 @@ static void test_flood(void **state)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct conn_key key = key_of(i);
 
-		assert_true(conn_open(conns, &key, &rule, SYN, 1));
-		assert_true(conn_answers(conns, &key, SYN | ACK, 1, &found));
+		assert_true(opens(conns, &key, &rule, SYN, 1));
+		assert_true(answers(conns, &key, SYN | ACK, 1, &found));
 	}
 	for (uint32_t i = n; i < 100000; i++) {
 		const struct conn_key key = key_of(i);
 
-		if (conn_open(conns, &key, &rule, SYN, 2))
-			assert_true(conn_answers(conns, &key, SYN | ACK, 2, &found) || i % 2 == 0);
+		if (opens(conns, &key, &rule, SYN, 2))
+			assert_true(answers(conns, &key, SYN | ACK, 2, &found) || i % 2 == 0);
 		else
 			n_refused++;
 	}
@@ -186,14 +210,14 @@ static void test_flood(void **state)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct conn_key key = key_of(i);
 
-		assert_true(conn_answers(conns, &key, ACK, 2, &found));
+		assert_true(answers(conns, &key, ACK, 2, &found));
 	}
 	/* What is over makes room. */
 	assert_int_equal(conns_count(conns, 400), 0);
 	for (uint32_t i = n; i < 2 * n; i++) {
 		const struct conn_key key = key_of(i);
 
-		assert_true(conn_open(conns, &key, &rule, SYN, 400));
+		assert_true(opens(conns, &key, &rule, SYN, 400));
 	}
 	conns_free(conns);
 }
@@ -205,13 +229,13 @@ static void test_unanswered_flood(void **state)
 	const struct conn_key good = key_of(0);
 	struct conn_rule found;
 
-	assert_true(conn_open(conns, &good, &rule, SYN, 1));
-	assert_true(conn_answers(conns, &good, ACK, 1, &found));
+	assert_true(opens(conns, &good, &rule, SYN, 1));
+	assert_true(answers(conns, &good, ACK, 1, &found));
 	for (uint32_t i = 1; i < 100000; i++) {
 		const struct conn_key key = key_of(i);
 
-		assert_true(conn_open(conns, &key, &rule, SYN, 2));
-		assert_true(conn_answers(conns, &good, ACK, 2, &found));
+		assert_true(opens(conns, &key, &rule, SYN, 2));
+		assert_true(answers(conns, &good, ACK, 2, &found));
 	}
 	conns_free(conns);
 }
@@ -235,9 +259,9 @@ static void *work(void *arg)
 		struct conn_rule own = { n, n + 1000, 300 }, found;
 
 		if (rand_r(&seed) % 4 == 0)
-			conn_open(shared, &key, &own, rand_r(&seed) % 8 == 0 ? RST : SYN, 1);
-		else if (conn_answers(shared, &key, rand_r(&seed) % 4 == 0 ? FIN | ACK : ACK, 1,
-				      &found) &&
+			opens(shared, &key, &own, rand_r(&seed) % 8 == 0 ? RST : SYN, 1);
+		else if (answers(shared, &key, rand_r(&seed) % 4 == 0 ? FIN | ACK : ACK, 1,
+				 &found) &&
 			 memcmp(&found, &own, sizeof(own)) != 0)
 			return "the rule of another connection";
 	}
