@@ -3,23 +3,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pcap/pcap.h>
 #include <rte_bpf.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
 
+#include "bpf/quick.h"
 #include "bpf/where.h"
 #include "frame/flow.h"
 
 #define PIECES_MAX 64
 #define FLAT_SIZE  2048 /* that the interpreter sees */
-
-struct bpf_filter {
-	struct rte_bpf *program;
-	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
-	struct bpf_program classic;     /* instead, where bf_insns is not NULL: see wanders() */
-};
 
 /* DPDK 22.11.11 has loads of bytes and words, but not those of half words, go by the accumulator where the classic
  * program says the index register, which it keeps in this one: `tcp[13] & 2 != 0` would never match. */
@@ -65,35 +59,50 @@ static struct rte_bpf *load(const struct bpf_program *classic)
 	return program;
 }
 
+static bool sees(const struct tap_filter *filter, const struct tap_sight *sight);
+static uint32_t may_see(const struct tap_filter *filter, const struct frame *frame,
+			uint32_t frames);
+
+/* Takes the program over. */
+static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *err)
+{
+	struct rte_bpf_jit jit;
+
+	f->tap = (struct tap_filter){ .sees = sees, .may_see = may_see };
+	f->quick = quick_new(classic);
+	if (f->quick == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (wanders(classic)) {
+		f->classic = *classic;
+		*classic = (struct bpf_program){ 0 };
+		return 0;
+	}
+	f->program = load(classic);
+	if (f->program == NULL)
+		return err_set(
+			err, -EINVAL,
+			"goes by something else than the frame's bytes, which cannot be done here");
+	if (rte_bpf_get_jit(f->program, &jit) == 0)
+		f->native = jit.func;
+	return 0;
+}
+
 int bpf_filter_new(struct bpf_filter **filter, const char *expression, struct err *err)
 {
 	struct bpf_filter *f = calloc(1, sizeof(*f));
 	struct bpf_program classic = { 0 };
-	struct rte_bpf_jit jit;
 	int ret;
 
 	if (f == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	ret = where_compile(expression, &classic, err);
+	if (ret == 0)
+		ret = use(f, &classic, err);
+	pcap_freecode(&classic);
 	if (ret < 0) {
-		free(f);
+		bpf_filter_free(f);
 		return ret;
 	}
-	if (wanders(&classic)) {
-		f->classic = classic;
-		*filter = f;
-		return 0;
-	}
-	f->program = load(&classic);
-	pcap_freecode(&classic);
-	if (f->program == NULL) {
-		free(f);
-		return err_set(
-			err, -EINVAL,
-			"goes by something else than the frame's bytes, which cannot be done here");
-	}
-	if (rte_bpf_get_jit(f->program, &jit) == 0)
-		f->native = jit.func;
 	*filter = f;
 	return 0;
 }
@@ -104,6 +113,7 @@ void bpf_filter_free(struct bpf_filter *filter)
 		return;
 	rte_bpf_destroy(filter->program);
 	pcap_freecode(&filter->classic);
+	quick_free(filter->quick);
 	free(filter);
 }
 
@@ -160,8 +170,9 @@ bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint
 				       : rte_bpf_exec(filter->program, mbuf)) != 0;
 }
 
-bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *sight)
+static bool sees(const struct tap_filter *tap, const struct tap_sight *sight)
 {
+	const struct bpf_filter *filter = container_of(tap, struct bpf_filter, tap);
 	const struct frame *f = sight->frame;
 	uint8_t head[FLOW_PIN_SIZE + 4];
 	uint32_t size;
@@ -179,4 +190,9 @@ bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *si
 	size = f->seg_size - (f->body - ETH_ADDRS_SIZE) + (sight->tagged ? 4 : 0);
 	tap_read(sight, head, size);
 	return bpf_filter_match(filter, head, size, f->more, f->n_segs - 1u);
+}
+
+static uint32_t may_see(const struct tap_filter *tap, const struct frame *frame, uint32_t frames)
+{
+	return quick_may_pass(container_of(tap, struct bpf_filter, tap)->quick, frame, frames);
 }

@@ -3,10 +3,18 @@
 #ifndef SOFTIOV_BPF_FILTER_H
 #define SOFTIOV_BPF_FILTER_H
 
+#include <pcap/pcap.h>
+
 #include "base/errtext.h"
 #include "switch/tap.h"
 
-struct bpf_filter;
+struct bpf_filter {
+	struct tap_filter tap;
+	struct rte_bpf *program;
+	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
+	struct bpf_program classic;     /* instead, where bf_insns is not NULL: see wanders() */
+	struct quick *quick;
+};
 
 /* -EINVAL: the expression is not one, and err says where; -ENOMEM. DPDK's environment is up. */
 int bpf_filter_new(struct bpf_filter **filter, const char *expression, struct err *err);
@@ -16,8 +24,5 @@ void bpf_filter_free(struct bpf_filter *filter); /* accepts NULL */
  * 64 pieces, it is taken to end. Any thread. */
 bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint32_t size,
 		      const struct seg *more, unsigned int n_more);
-
-/* The same of a frame that a tap sees. */
-bool bpf_filter_sees(const struct bpf_filter *filter, const struct tap_sight *sight);
 
 #endif

@@ -84,7 +84,7 @@ static bool wants(struct tap *tap, const struct tap_sight *sight)
 
 	if (capture->options.drops_only && sight->drop == DROP_NONE)
 		return false;
-	return capture->filter == NULL || bpf_filter_sees(capture->filter, sight);
+	return tap->filter == NULL || tap->filter->sees(tap->filter, sight);
 }
 
 static void count_one(_Atomic uint64_t *count)
@@ -410,6 +410,8 @@ struct tap *capture_port(struct capture *capture, bool uplink, const char *name,
 	memset(port, 0, sizeof(*port));
 	port->tap.wants = wants;
 	port->tap.show = show;
+	port->tap.filter = capture->filter != NULL ? &capture->filter->tap : NULL;
+	port->tap.ways = TAP_BIT(TAP_OUT) | TAP_BIT(TAP_IN);
 	port->capture = capture;
 	port->idx = n;
 	port->uplink = uplink;

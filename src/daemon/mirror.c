@@ -60,11 +60,6 @@ void mirrors_follow(struct runtime *rt)
 	}
 }
 
-static bool matches(const void *filter, const struct tap_sight *sight)
-{
-	return bpf_filter_sees(filter, sight);
-}
-
 /* The port that frames go to, and what it must be. */
 static const struct rt_port *find_target(struct runtime *rt, const json_t *config,
 					 struct refusal *why)
@@ -168,8 +163,7 @@ static int build(struct runtime *rt, const json_t *config, struct rt_mirror *m, 
 	for (unsigned int i = 0; i < ARRAY_SIZE(drops); i++)
 		if (obj_is(config, "drops", drops[i]))
 			c.drops = (enum mirror_drops)i;
-	c.matches = m->filter != NULL ? matches : NULL;
-	c.filter = m->filter;
+	c.filter = m->filter != NULL ? &m->filter->tap : NULL;
 	m->mirror = mirror_new(&c);
 	if (m->mirror == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");

@@ -327,6 +327,87 @@ static unsigned int slot_of(const struct port_config *port, const struct endpoin
 	return slot;
 }
 
+/* Those of the set that a port's taps may want. `tagged`: those whose tag is not where it is in memory; no filter is asked
+ * about them yet. */
+static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames,
+			uint32_t tagged)
+{
+	uint32_t may = 0;
+
+	for_each_tap(tap, first)
+	{
+		const struct tap_filter *filter = tap->filter;
+		uint32_t ask = frames & ~tagged;
+
+		if ((tap->ways & TAP_BIT(way)) == 0)
+			continue;
+		if (filter == NULL)
+			return frames;
+		may |= frames & tagged;
+		if (filter == fw->asked.filter) {
+			/* Policies may have changed what is pinned. */
+			uint32_t known = ask & fw->asked.frames & ~fw->inspect.pinned;
+
+			may |= known & fw->asked.may;
+			ask &= ~known;
+		}
+		if (ask == 0)
+			continue;
+		ask = filter->may_see(filter, fw->inspect.burst->frame, ask);
+		may |= ask;
+	}
+	return may;
+}
+
+/* Asks a port's taps about the burst that comes from it. */
+static __attribute__((noinline)) uint32_t burst_to_see(struct forwarder *fw,
+						       const struct port_config *in)
+{
+	const struct burst *burst = fw->inspect.burst;
+	uint32_t all = ~0u >> (BURST_MAX - burst->n), tagged = 0, may;
+
+	for (unsigned int i = 0; i < burst->n; i++)
+		tagged |= (uint32_t)((burst->frame[i].flags & FRAME_TAGGED) != 0) << i;
+	may = may_see(fw, in->tap, TAP_OUT, all, tagged);
+	if ((in->tap->ways & TAP_BIT(TAP_OUT)) != 0)
+		fw->asked.filter = in->tap->filter;
+	fw->asked.frames = all & ~tagged;
+	fw->asked.may = may;
+	return may;
+}
+
+/* The same of a group that goes to a port. So that what is shown is what is delivered, they are pinned. */
+static __attribute__((noinline)) uint32_t group_to_see(struct forwarder *fw,
+						       const struct port_config *port,
+						       const struct frame *const *frame,
+						       unsigned int n)
+{
+	struct inspect *inspect = &fw->inspect;
+	uint32_t frames = 0, tagged = 0, may;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t bit = 1u << (frame[i] - inspect->burst->frame);
+
+		frames |= bit;
+		if ((frame[i]->flags & FRAME_TAGGED) != 0 || frame[i]->vid != port->pvid)
+			tagged |= bit;
+	}
+	may = may_see(fw, port->tap, TAP_IN, frames, tagged);
+	for_each_frame(i, may) inspect_pin(inspect, i);
+	return may;
+}
+
+/* The set by the frames' places in a group. */
+static uint32_t by_place(const struct forwarder *fw, const struct frame *const *frame,
+			 unsigned int n, uint32_t set)
+{
+	uint32_t places = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		places |= (set >> (frame[i] - fw->inspect.burst->frame) & 1) << i;
+	return places;
+}
+
 /* The burst, at the port that it comes from; inspect->reason says what became of its frames. */
 static __attribute__((noinline)) void see_burst(struct forwarder *fw, const struct port_config *in,
 						const struct endpoint *ep)
@@ -336,7 +417,8 @@ static __attribute__((noinline)) void see_burst(struct forwarder *fw, const stru
 		.fw = fw, .queue = fw->queue, .way = TAP_OUT, .slot = (uint8_t)slot_of(in, ep)
 	};
 
-	for (unsigned int i = 0; i < inspect->burst->n; i++) {
+	for_each_frame(i, fw->to_see)
+	{
 		sight.frame = &inspect->burst->frame[i];
 		if (!tap_is_raw(sight.frame))
 			inspect_pin(inspect, i);
@@ -372,8 +454,9 @@ static unsigned int who_wants(const struct port_config *port, const struct tap_s
 	return n;
 }
 
-static void push_group(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
-		       unsigned int n, uint16_t pvid, unsigned int flags)
+static inline void push_group(struct forwarder *fw, struct endpoint *ep,
+			      const struct frame *const *frame, unsigned int n, uint16_t pvid,
+			      unsigned int flags)
 {
 	if (unlikely((flags & FRAME_TSO) != 0))
 		push_cut(fw, ep, frame, n, pvid);
@@ -381,19 +464,20 @@ static void push_group(struct forwarder *fw, struct endpoint *ep, const struct f
 		ep->ops->push(ep, frame, n, pvid, endpoint_stats_self(ep));
 }
 
-/* Pushes a group to a port with taps. Whether a receiver takes a frame only its counters tell, so one that is
- * to be seen goes alone. */
+/* Pushes a group to a port with taps, which may want the frames at the places `to_see`. Whether a receiver takes a frame
+ * only its counters tell, so one that is to be seen goes alone. */
 static __attribute__((noinline)) void push_seen(struct forwarder *fw,
 						const struct port_config *port, struct endpoint *ep,
 						const struct frame **frame, unsigned int n,
-						unsigned int flags)
+						uint32_t to_see, unsigned int flags)
 {
 	struct endpoint_stats *stats = endpoint_stats_self(ep);
 	struct tap_sight sight = { .fw = fw, .way = TAP_IN, .slot = (uint8_t)slot_of(port, ep) };
 	uint64_t before[DROP_N];
 	unsigned int at = 0; /* the first that is not pushed yet */
 
-	for (unsigned int i = 0; i < n; i++) {
+	for_each_frame(i, to_see)
+	{
 		struct tap *who[TAPS_MAX];
 		unsigned int n_who;
 
@@ -454,7 +538,7 @@ static inline uint32_t frames_of(const struct burst *burst, const struct frame *
 static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 						       const struct port_config *port,
 						       const struct frame **frame, unsigned int n,
-						       struct endpoint *ep)
+						       struct endpoint *ep, uint32_t to_see)
 {
 	struct endpoint_stats *stats = endpoint_stats_self(ep);
 	struct inspect *inspect = &fw->inspect;
@@ -467,7 +551,7 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	for_each_frame(i, dropped)
 	{
 		stats->drop[inspect->reason[i]]++;
-		if (unlikely(port->tap != NULL))
+		if (unlikely((to_see >> i & 1) != 0))
 			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
 				    inspect->reason[i], dropped_by(inspect, i));
 	}
@@ -477,23 +561,14 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	return n_left;
 }
 
-/* So that what taps show is what is delivered. */
-static void group_pin(struct forwarder *fw, const struct frame *const *frame, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		inspect_pin(&fw->inspect, (unsigned int)(frame[i] - fw->inspect.burst->frame));
-}
-
 /* Nobody is there to take the group. */
 static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 						      const struct port_config *port,
-						      const struct frame **frame, unsigned int n)
+						      const struct frame **frame, unsigned int n,
+						      uint32_t to_see)
 {
 	port->stats[worker_self].drop[DROP_DOWN] += n;
-	if (port->tap == NULL)
-		return;
-	group_pin(fw, frame, n);
-	for (unsigned int i = 0; i < n; i++)
+	for_each_frame(i, by_place(fw, frame, n, to_see))
 		see_dropped(fw, port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN, NULL);
 }
 
@@ -518,27 +593,28 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 			   const struct frame **frame, unsigned int n, unsigned int flags)
 {
 	struct endpoint *ep = running_endpoint(port);
+	uint32_t to_see = 0;
 
+	if (unlikely(port->tap != NULL))
+		to_see = group_to_see(fw, port, frame, n);
 	if (unlikely(ep == NULL)) {
-		deliver_nowhere(fw, port, frame, n);
+		deliver_nowhere(fw, port, frame, n, to_see);
 		return;
 	}
-	if (unlikely(port->tap != NULL))
-		group_pin(fw, frame, n);
 	if (unlikely(port->policy_in != NULL)) {
-		n = group_in(fw, port, frame, n, ep);
+		n = group_in(fw, port, frame, n, ep, to_see);
 		if (n == 0)
 			return;
 	}
+	if (unlikely(to_see != 0))
+		to_see = by_place(fw, frame, n, to_see);
 	if (unlikely(port->private_vlan))
 		into_pvid(fw, port, frame, n);
 	fw->receiver = ep;
-	if (unlikely(port->tap != NULL))
-		push_seen(fw, port, ep, frame, n, flags);
-	else if (unlikely((flags & FRAME_TSO) != 0))
-		push_cut(fw, ep, frame, n, port->pvid);
+	if (unlikely(to_see != 0))
+		push_seen(fw, port, ep, frame, n, to_see, flags);
 	else
-		ep->ops->push(ep, frame, n, port->pvid, endpoint_stats_self(ep));
+		push_group(fw, ep, frame, n, port->pvid, flags);
 }
 
 /* The same as decide() where there are policies or taps, in three rounds: each looks at all frames. */
@@ -576,7 +652,7 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 	for (unsigned int i = 0; i < burst->n; i++)
 		if (unlikely(reason[i] != DROP_NONE))
 			stats->drop[reason[i]]++;
-	if (in->tap != NULL)
+	if (fw->to_see != 0)
 		see_burst(fw, in, ep);
 	return flags;
 }
@@ -607,13 +683,14 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		    struct endpoint *in, struct burst *burst)
 {
 	struct endpoint_stats *stats = endpoint_stats_self(in);
+	const struct port_config *port = &s->port[in_port];
 	unsigned int flags;
 
 	stats->tx_frames += burst->n;
 	fw->receiver = NULL;
 	fw->inspect.uplink_bytes = 0;
 	/* The port left the switch after the worker took up its queue. */
-	if (unlikely(in_port >= s->n_ports || !s->port[in_port].used)) {
+	if (unlikely(in_port >= s->n_ports || !port->used)) {
 		stats->drop[DROP_DOWN] += burst->n;
 		return;
 	}
@@ -623,8 +700,12 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
 	fw->inspect.now_s = fw->now_s;
-	if (likely(s->port[in_port].policy_out == NULL && s->port[in_port].tap == NULL))
-		flags = decide(fw, s, &s->port[in_port], burst, stats);
+	fw->asked.filter = NULL;
+	fw->to_see = 0;
+	if (unlikely(port->tap != NULL))
+		fw->to_see = burst_to_see(fw, port);
+	if (likely(port->policy_out == NULL && fw->to_see == 0))
+		flags = decide(fw, s, port, burst, stats);
 	else
 		flags = decide_with_policy(fw, s, in_port, in, burst, stats);
 	for (unsigned int g = 0; g < fw->n_groups; g++)

@@ -51,7 +51,8 @@ static bool wants(struct tap *tap, const struct tap_sight *sight)
 	if (known && c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
 		return false;
 	/* What was no frame cannot be sent as one. */
-	return !tap_is_raw(sight->frame) && (c->matches == NULL || c->matches(c->filter, sight));
+	return !tap_is_raw(sight->frame) &&
+	       (c->filter == NULL || c->filter->sees(c->filter, sight));
 }
 
 /* The frame's bytes, with its tag if it had one, up to `most`. Returns how many. */
@@ -278,6 +279,9 @@ struct tap *mirror_tap(struct mirror *mirror)
 	port->tap.wants = wants;
 	port->tap.show = show;
 	port->tap.gone = gone;
+	port->tap.filter = mirror->config.filter;
+	port->tap.ways = (uint8_t)((mirror->config.from ? TAP_BIT(TAP_OUT) : 0) |
+				   (mirror->config.to ? TAP_BIT(TAP_IN) : 0));
 	port->mirror = mirror;
 	LIST_INSERT_HEAD(&mirror->ports, port, next);
 	return &port->tap;

@@ -37,9 +37,7 @@ struct mirror_config {
 	uint16_t session; /* ERSPAN */
 	uint32_t
 		size_max; /* bytes that a packet to the collector may have, with its Ethernet header */
-	/* Whether a frame is to be mirrored; NULL: each is. Any thread. */
-	bool (*matches)(const void *filter, const struct tap_sight *sight);
-	const void *filter;
+	const struct tap_filter *filter; /* NULL: all frames */
 };
 
 struct mirror;

@@ -106,6 +106,12 @@ struct forwarder {
 	struct endpoint
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	const struct switch_snapshot *snapshot;
+	uint32_t to_see; /* of the burst, at its port: what taps may want */
+	/* What a filter said of it there: of `frames` it may want `may`. */
+	struct {
+		const struct tap_filter *filter;
+		uint32_t frames, may;
+	} asked;
 	struct mirror_batch *mirrors; /* to be pushed when the burst has been delivered */
 	unsigned int n_groups;
 	uint16_t group_port[SWITCH_PORTS_MAX];

@@ -4,7 +4,8 @@
  * A frame is seen at the port that it comes from, and at each port that it goes to, once each, when it is known what
  * became of it there. A port that nobody looks at has no tap and pays nothing for it.
  *
- * What is seen is what was decided on: headers are pinned (frame/flow.h) before a tap is asked.
+ * What is seen is what was decided on: headers are pinned (frame/flow.h) before a tap is asked. Frames that no filter
+ * may want cost no more than to find that out.
  */
 #ifndef SOFTIOV_SWITCH_TAP_H
 #define SOFTIOV_SWITCH_TAP_H
@@ -18,6 +19,7 @@ enum tap_way {
 	TAP_IN,  /* from the switch to the port */
 };
 
+#define TAP_BIT(way)     (1u << (way))
 #define TAP_DROP_UNKNOWN DROP_N     /* it is not known yet what becomes of the frame */
 #define TAP_QUEUE_NONE   UINT16_MAX /* the queue is not known */
 
@@ -35,10 +37,22 @@ struct tap_sight {
 	const char *by; /* with DROP_EXTENSION: which; for as long as the frame is seen */
 };
 
+/* Which frames a tap wants, by their bytes. */
+struct tap_filter {
+	/* Whether it wants this one. Any thread. */
+	bool (*sees)(const struct tap_filter *filter, const struct tap_sight *sight);
+	/* Those of the set of frame[] that it may want; a worker. They are as their sender has them in memory, and have no tag
+	 * beside them. They are not pinned: a VM that changes a frame while it sends it can hide it from filters. */
+	uint32_t (*may_see)(const struct tap_filter *filter, const struct frame *frame,
+			    uint32_t frames);
+};
+
 struct tap {
 	/* Of the same port; its owner, control, may change it: who left is not freed before the workers have passed a
 	 * quiescent point. */
 	struct tap *_Atomic next;
+	const struct tap_filter *filter; /* that `wants` asks, among other things; NULL: none */
+	uint8_t ways;                    /* TAP_BIT of those that it looks at */
 	/* Whether it wants this frame shown. */
 	bool (*wants)(struct tap *tap, const struct tap_sight *sight);
 	/* Shows one that it wants, with its `drop`. */

@@ -87,6 +87,8 @@ static void push(struct endpoint *ep, const struct frame *const frame[], unsigne
 
 static const struct endpoint_ops ops = { .push = push };
 
+#define BOTH_WAYS (TAP_BIT(TAP_OUT) | TAP_BIT(TAP_IN))
+
 static int setup(void **state)
 {
 	worker_self = 0;
@@ -104,7 +106,7 @@ static int setup(void **state)
 		port[i].endpoint[PORT_SYNTHETIC] = &sink[i].ep;
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(spy); i++)
-		spy[i] = (struct spy){ .tap = { .wants = wants, .show = show },
+		spy[i] = (struct spy){ .tap = { .wants = wants, .show = show, .ways = BOTH_WAYS },
 				       .wants_below = 0xff };
 	return switch_init(&sw, 10);
 }
@@ -215,14 +217,88 @@ static void test_nobody_there(void **state)
 	assert_seen(&spy[0], 0, TAP_IN, DROP_DOWN, PORT_ENDPOINTS, 2, TAP_QUEUE_NONE);
 }
 
+/* May want marks below 10; counts what it is asked. */
+static unsigned int n_asked, n_pinned;
+
+static uint32_t may_see(const struct tap_filter *filter, const struct frame *frame, uint32_t frames)
+{
+	uint32_t may = 0;
+
+	for_each_frame(i, frames)
+	{
+		n_pinned += frame[i].va != bytes[i];
+		n_asked++;
+		may |= (uint32_t)(mark_of(&frame[i]) < 10) << i;
+	}
+	return may;
+}
+
+/* A filter is asked about a frame once, at the end that it comes from, and what it does not want goes the usual way. */
+static void test_filter(void **state)
+{
+	static const struct tap_filter filter = { .may_see = may_see };
+
+	n_asked = n_pinned = 0;
+	spy[0].tap.filter = spy[1].tap.filter = &filter;
+	port[0].tap = &spy[0].tap;
+	port[1].tap = &spy[1].tap;
+	for (unsigned int i = 0; i < 8; i++)
+		add(MAC(1), MAC(0), (uint8_t)(20 + 2 * i));
+	forward();
+	assert_int_equal(n_asked, 8);
+	assert_int_equal(sink[1].n_pushes, 1);
+	assert_int_equal(sink[1].n, 8);
+	assert_int_equal(spy[0].n + spy[1].n, 0);
+
+	for (unsigned int i = 0; i < 8; i++)
+		add(MAC(1), MAC(0), (uint8_t)(i == 3 ? 4 : 20 + 2 * i));
+	forward();
+	assert_int_equal(n_asked, 17); /* policies may have changed what was pinned */
+	assert_int_equal(n_pinned, 1);
+	assert_int_equal(sink[1].n_pushes, 4);
+	assert_int_equal(spy[0].n, 1);
+	assert_seen(&spy[0], 0, TAP_OUT, DROP_NONE, PORT_SYNTHETIC, 4, 5);
+	assert_int_equal(spy[1].n, 1);
+	assert_seen(&spy[1], 0, TAP_IN, DROP_NONE, PORT_SYNTHETIC, 4, 3);
+}
+
+/* Filters see frames as they lie in memory: one whose tag does not is shown without asking. */
+static void test_filter_and_tags(void **state)
+{
+	static const struct tap_filter filter = { .may_see = may_see };
+
+	n_asked = 0;
+	spy[0].tap.filter = &filter;
+	port[0].tap = &spy[0].tap;
+	add(MAC(1), MAC(0), 20);
+	burst.frame[0].flags = FRAME_TAGGED;
+	burst.frame[0].tci = 0;
+	forward();
+	assert_int_equal(n_asked, 0);
+	assert_int_equal(spy[0].n, 1);
+}
+
+/* A tap of one direction. */
+static void test_ways(void **state)
+{
+	for (unsigned int way = TAP_OUT; way <= TAP_IN; way++) {
+		spy[0].n = 0;
+		spy[0].tap.ways = (uint8_t)TAP_BIT(way);
+		port[0].tap = port[1].tap = &spy[0].tap;
+		add(MAC(1), MAC(0), 2);
+		forward();
+		assert_int_equal(spy[0].n, 1);
+		assert_int_equal(spy[0].seen[0].way, way);
+	}
+}
+
 int main(void)
 {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ends),
-		TEST(test_groups),
-		TEST(test_several),
-		TEST(test_nobody_there),
+		TEST(test_both_ends),    TEST(test_groups), TEST(test_several),
+		TEST(test_nobody_there), TEST(test_filter), TEST(test_filter_and_tags),
+		TEST(test_ways),
 	};
 
 	return cmocka_run_group_tests_name("tap", tests, NULL, NULL);
