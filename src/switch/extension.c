@@ -52,7 +52,8 @@ static void describe(struct inspect *inspect, unsigned int i, bool uplink, struc
 	const struct flow *flow = inspect_flow(inspect, i);
 	const struct frame *f = &inspect->burst->frame[i];
 	/* flow->size leaves padding out, which is a part of the frame. */
-	uint16_t size = (uint16_t)(f->seg_size - (f->body - ETH_ADDRS_SIZE));
+	uint16_t size = (uint16_t)(f->seg_size - (f->body - ETH_ADDRS_SIZE)),
+		 before = to->header_size;
 
 	to->size = f->size;
 	to->header_size = size;
@@ -66,7 +67,9 @@ static void describe(struct inspect *inspect, unsigned int i, bool uplink, struc
 	to->l4 = (uint8_t)flow->l4;
 	memcpy(to->header, f->header, FRAME_SIZE_MIN);
 	memcpy(to->header + FRAME_SIZE_MIN, flow->header + FRAME_SIZE_MIN, size - FRAME_SIZE_MIN);
-	memset(to->header + size, 0, FLOW_PIN_SIZE - size);
+	/* What is behind the frame before is 0 already. */
+	if (size < before)
+		memset(to->header + size, 0, before - size);
 }
 
 /* What one of them says about frame i. A verdict that cannot be is no reason to let anything through. */
