@@ -240,8 +240,8 @@ static void print_values(const struct object_type *type, const struct verb *verb
 		emit(stdout, " all none");
 	if (field->type == TYPE_PINS)
 		emit(stdout, " none");
-	for (const char *const *word = field->words; word && *word && field->type == TYPE_ENUM;
-	     word++)
+	for (const char *const *word = field->words;
+	     word && *word && (field->type == TYPE_ENUM || field->type == TYPE_MARK); word++)
 		printf(" %s", *word);
 	puts("\"");
 }

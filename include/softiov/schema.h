@@ -39,13 +39,15 @@ enum field_type {
 	TYPE_ADDRESSES, /* string; none, or 10.0.0.5,2001:db8::/64 (sorted) */
 	TYPE_PROTOCOL,  /* string; any, tcp, or a number */
 	TYPE_PORTS,     /* string; any, 80, 1024-65535 */
-	TYPE_RATE,      /* integer, bits a second; 500mbit as tc writes it */
-	TYPE_DURATION,  /* integer in `unit` (us, ms or s); 300, 300s, 5m */
-	TYPE_SIZE,      /* integer, bytes; 512M, 4G (powers of 1024) */
-	TYPE_TIME,      /* number, seconds since 1970; status only */
-	TYPE_LIST,      /* array of strings; status only */
-	TYPE_MAP,       /* object of integers; status only */
-	TYPE_JSON,      /* anything; parameters of API_ONLY objects */
+	TYPE_MARK,      /* string; the first of `words` for none, or a number from min to max */
+	TYPE_EIGHT, /* string; all:0, or 0:1,3:2: values of the numbers 0 to 7, up to max or of `words` */
+	TYPE_RATE,     /* integer, bits a second; 500mbit as tc writes it */
+	TYPE_DURATION, /* integer in `unit` (us, ms or s); 300, 300s, 5m */
+	TYPE_SIZE,     /* integer, bytes; 512M, 4G (powers of 1024) */
+	TYPE_TIME,     /* number, seconds since 1970; status only */
+	TYPE_LIST,     /* array of strings; status only */
+	TYPE_MAP,      /* object of integers; status only */
+	TYPE_JSON,     /* anything; parameters of API_ONLY objects */
 	N_FIELD_TYPES
 };
 
@@ -65,11 +67,12 @@ struct field {
 	const char *name;
 	enum field_type type;
 	unsigned int flags;
-	uint64_t min, max;        /* numbers: range; TYPE_STRING: bytes */
-	const char *unit;         /* "s", "B", "bit/s", "frames", ... or NULL */
-	const char *def;          /* default in text form; NULL: none */
-	const char *const *words; /* TYPE_ENUM, and TYPE_PINS the kinds of queues: ends with NULL */
-	const char *ref;          /* TYPE_REF: type of the object */
+	uint64_t min, max; /* numbers: range; TYPE_STRING: bytes */
+	const char *unit;  /* "s", "B", "bit/s", "frames", ... or NULL */
+	const char *def;   /* default in text form; NULL: none */
+	/* TYPE_ENUM, TYPE_MARK and TYPE_EIGHT; and TYPE_PINS the kinds of queues: ends with NULL */
+	const char *const *words;
+	const char *ref;    /* TYPE_REF: type of the object */
 	const char *unique; /* no two objects share a value: among those with the same value of
 				   * this other field; "*": among all */
 	const char *help;   /* one sentence, no full stop */

@@ -28,6 +28,7 @@ void policies_free(struct port_policy *policy)
 
 		acl_free(policy->dead_acl);
 		conns_free(policy->dead_conns);
+		free(policy->qos);
 		free(policy);
 		policy = next;
 	}
@@ -54,12 +55,17 @@ int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config
 
 	if (policy == NULL)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+	if (qos_policies_of(port, &policy->qos) < 0) {
+		free(policy);
+		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+	}
 	if (port->kind == PORT_OF_VPORT) {
 		guard_of(config, &policy->guard);
 		policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
 		policy->acl = port->acl;
 	}
 	policy->shared = port->shared;
+	policy->shares = port->shares;
 	extensions_of(rt, port, policy->extensions);
 	policy_retire(port);
 	port->policy = policy;
@@ -69,15 +75,21 @@ int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config
 	return 0;
 }
 
-bool policy_share(struct runtime *rt, struct rt_port *uplink, bool shared)
+bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplink_shares *shares)
 {
+	static const struct uplink_shares none;
+	struct uplink_shares was = uplink->shares;
+	bool was_shared = uplink->shared;
 	struct refusal why = REFUSAL_INIT;
 
-	if (uplink->shared == shared)
+	uplink->shared = shares != NULL;
+	uplink->shares = shares != NULL ? *shares : none;
+	if (was_shared == uplink->shared && was.by_priority == uplink->shares.by_priority &&
+	    memcmp(was.class_of, uplink->shares.class_of, sizeof(was.class_of)) == 0)
 		return true;
-	uplink->shared = shared;
 	if (policy_update(rt, uplink, uplink->config, &why) == 0)
 		return true;
-	uplink->shared = !shared;
+	uplink->shared = was_shared;
+	uplink->shares = was;
 	return false;
 }

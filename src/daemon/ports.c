@@ -690,6 +690,8 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	else
 		ret = qos_check_uplink(rt, port, config, why);
 	if (ret == 0)
+		ret = dcb_change(rt, port, NULL, config, why);
+	if (ret == 0)
 		ret = policy_update(rt, port, config, why);
 	if (ret == 0)
 		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
@@ -705,6 +707,8 @@ int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, s
 	bool new_pins = obj_changed(port->config, config, "pins");
 	int ret = qos_check_uplink(rt, port, config, why);
 
+	if (ret == 0)
+		ret = dcb_change(rt, port, port->config, config, why);
 	if (ret < 0)
 		return ret;
 	port_vlans(port, config);

@@ -127,8 +127,13 @@ int qos_agree(struct runtime *rt, struct refusal *why)
 	int ret = 0;
 
 	LIST_FOREACH(sw, &rt->switches, next)
-		if (ret == 0 && !sw->removed)
+		if (ret == 0 && !sw->removed) {
 			ret = agree(rt, sw, why);
+			if (ret == 0)
+				ret = dcb_agree(rt, sw, why);
+			if (ret == 0)
+				ret = qos_policies_agree(rt, sw, why);
+		}
 	return ret;
 }
 
@@ -216,6 +221,8 @@ struct division {
 	uint64_t rate; /* of the link; 0: nothing is */
 	unsigned int n_own;
 	uint64_t minima, weights; /* sums, the default flow's included */
+	struct share_classes classes;
+	struct uplink_shares shares;
 };
 
 static void division_of(const struct runtime *rt, const struct rt_switch *sw, struct division *d)
@@ -227,6 +234,10 @@ static void division_of(const struct runtime *rt, const struct rt_switch *sw, st
 	*d = (struct division){ .minima = default_min };
 	if (default_min == 0)
 		d->weights = obj_uint(sw->config, "default-weight");
+	d->shares.by_priority = dcb_divide(rt, sw, &d->classes, d->shares.class_of);
+	if (!d->shares.by_priority)
+		qos_policies_divide(sw, &d->classes);
+	wanted |= d->classes.n > 1;
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed)
 			wanted |= obj_uint(port->config, "max-rate") != 0;
@@ -258,18 +269,18 @@ static void members_set(struct runtime *rt, struct rt_switch *sw, const struct d
 	unsigned int n = 1;
 
 	if (share != NULL)
-		share->member[0].part = part_of(d, obj_uint(sw->config, "default-min"),
-						obj_uint(sw->config, "default-weight"));
+		share_set(share, 0,
+			  part_of(d, obj_uint(sw->config, "default-min"),
+				  obj_uint(sw->config, "default-weight")));
 	LIST_FOREACH(port, &rt->ports, next) {
 		struct share_member *m = share != NULL ? &share->member[0] : NULL;
 
 		if (!is_vport_of(port, sw))
 			continue;
-		if (share != NULL && has_own(port)) {
-			m = &share->member[n++];
-			m->part = part_of(d, obj_uint(port->config, "min-tx"),
-					  obj_uint(port->config, "weight"));
-		}
+		if (share != NULL && has_own(port))
+			m = share_set(share, n++,
+				      part_of(d, obj_uint(port->config, "min-tx"),
+					      obj_uint(port->config, "weight")));
 		atomic_store_explicit(&port->arbiter->member, m, memory_order_release);
 		join_all(rt, port);
 	}
@@ -283,7 +294,7 @@ static void divide(struct runtime *rt, struct rt_switch *sw, const struct divisi
 	if (old == NULL && d->rate == 0)
 		return;
 	if (d->rate != 0) {
-		share = share_new(d->rate, 1 + d->n_own, clock_ns());
+		share = share_new(d->rate, &d->classes, 1 + d->n_own, clock_ns());
 		if (share == NULL) {
 			log_err("switch", "'%s': no memory to divide its link anew", sw->name);
 			sw->divide = true;
@@ -294,7 +305,7 @@ static void divide(struct runtime *rt, struct rt_switch *sw, const struct divisi
 	members_set(rt, sw, d);
 	LIST_FOREACH(port, &rt->ports, next)
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
-		    !policy_share(rt, port, share != NULL))
+		    !policy_share(rt, port, share != NULL ? &d->shares : NULL))
 			sw->divide = true;
 	/* Removed vports' queues may still be served. */
 	LIST_FOREACH(port, &rt->ports, next)
@@ -327,6 +338,6 @@ void qos_settled(struct runtime *rt)
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->asks = false;
 	LIST_FOREACH(port, &rt->ports, next)
-		port->asks = false;
+		port->asks = port->asks_classes = false;
 	qos_follow(rt);
 }

@@ -97,6 +97,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	worker_quiesce(rt->workers);
 	switch_fini(&sw->sw);
 	policies_free(sw->retired);
+	qos_policies_free(sw);
 	free(sw->share);
 	json_decref(sw->config);
 	free(sw);
@@ -214,11 +215,13 @@ static void settled(void *ctx, bool committed)
 		if (vports_take_vfs(rt, sw))
 			sw->changed = true;
 	captures_follow(rt);
+	qos_policies_follow(rt);
 	qos_settled(rt);
 	mirrors_follow(rt);
 	extensions_follow(rt);
 	publish_changed(rt);
 	extensions_tidy(rt);
+	qos_policies_tidy(rt);
 }
 
 /* --- the changes of objects --- */
@@ -302,6 +305,8 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 		return change_port(rt, PORT_OF_UPLINK, old_obj, new_obj, why);
 	if (strcmp(type->name, "acl") == 0)
 		return acl_change(rt, old_obj, new_obj, why);
+	if (strcmp(type->name, "qos-policy") == 0)
+		return qos_policy_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "mirror") == 0)
 		return mirror_change(rt, old_obj, new_obj, why);
 	if (strcmp(type->name, "extension") == 0)

@@ -37,6 +37,18 @@ struct rate {
 	uint64_t rx_bps, tx_bps, rx_fps, tx_fps;
 };
 
+/* A policy of classification. */
+struct rt_qos {
+	LIST_ENTRY(rt_qos) next;
+	json_t *config;
+	struct qos_state *state;
+	uint64_t throttle; /* that state has */
+	uint8_t traffic_class;
+	bool asks;    /* for another minimum, in this transaction */
+	bool removed; /* to be freed when the transaction has settled */
+};
+LIST_HEAD(rt_qos_list, rt_qos);
+
 struct rt_switch {
 	LIST_ENTRY(rt_switch) next;
 	const char *name; /* in config */
@@ -53,9 +65,11 @@ struct rt_switch {
 	bool extended;       /* its ports' extensions are others than their policies have */
 	struct share *share; /* how the uplinks' link is divided; NULL: it is not */
 	uint64_t divided_rate;
-	bool asks;    /* for another minimum, in this transaction */
-	bool divide;  /* it is to be divided anew */
-	bool removed; /* to be freed when the transaction settles */
+	bool asks;              /* for another minimum, in this transaction */
+	bool divide;            /* it is to be divided anew */
+	struct rt_qos_list qos; /* policies of classification, by their names */
+	bool qos_changed;       /* they are others than its ports' policies have */
+	bool removed;           /* to be freed when the transaction settles */
 };
 
 enum port_kind {
@@ -77,6 +91,8 @@ struct rt_port {
 	struct rate rate;
 	struct port_policy *policy;
 	bool shared; /* an uplink, whose link is divided */
+	struct uplink_shares shares;
+	bool asks_classes; /* for other ones, in this transaction */
 	struct arbiter *arbiter;
 	bool asks; /* for another minimum, in this transaction; an uplink: to carry something else */
 	struct bucket storm;
@@ -190,8 +206,8 @@ void port_vlans(struct rt_port *port, const json_t *config);
 /* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */
 int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config,
 		  struct refusal *why);
-/* What goes to the uplink is counted for its vports' shares, or no more. False without memory. */
-bool policy_share(struct runtime *rt, struct rt_port *uplink, bool shared);
+/* What goes to the uplink is counted for its vports' shares, or no more (NULL). False without memory. */
+bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplink_shares *shares);
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);
@@ -259,6 +275,34 @@ void qos_follow(struct runtime *rt);
 void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config);
 /* The endpoint, whose queues workers serve from now on, follows them. */
 void qos_join(struct runtime *rt, const struct rt_port *port, const struct endpoint *ep);
+
+/* qospolicy.c */
+int qos_policy_change(struct runtime *rt, const json_t *old_obj, const json_t *new_obj,
+		      struct refusal *why);
+/* Those for what the port sends: free() it; NULL: there are none. 0 or -ENOMEM. */
+int qos_policies_of(const struct rt_port *port, struct qos **qos);
+/* Numbers the classes of those that have a part of the link, and what each gets. */
+void qos_policies_divide(const struct rt_switch *sw, struct share_classes *classes);
+/* Whether the switch's policies and classes of traffic can be together. 0, or a negative errno with `why`. */
+int qos_policies_agree(const struct runtime *rt, const struct rt_switch *sw, struct refusal *why);
+/* Ports follow the policies that have changed. The switches are to be published then. */
+void qos_policies_follow(struct runtime *rt);
+/* After that: nobody uses those that have gone. */
+void qos_policies_tidy(struct runtime *rt);
+void qos_policies_free(struct rt_switch *sw);
+void qos_policy_fill(struct runtime *rt, const json_t *obj, json_t *out);
+
+/* dcb.c: the uplink of the switch, but for `skip`, that has classes of traffic; NULL: none. */
+struct rt_port *uplink_with_classes(const struct runtime *rt, const struct rt_switch *sw,
+				    const struct rt_port *skip);
+/* The uplink's device follows. `was`: what holds now, or NULL. */
+int dcb_change(const struct runtime *rt, struct rt_port *uplink, const json_t *was,
+	       const json_t *config, struct refusal *why);
+/* Whether the switch has them once. */
+int dcb_agree(const struct runtime *rt, const struct rt_switch *sw, struct refusal *why);
+/* False: no uplink has classes. */
+bool dcb_divide(const struct runtime *rt, const struct rt_switch *sw, struct share_classes *classes,
+		uint8_t of_priority[SHARE_CLASSES]);
 
 /* trace.c */
 int trace_verb(struct runtime *rt, const struct verb *verb, const char *name, const json_t *params,

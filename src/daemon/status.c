@@ -220,6 +220,8 @@ void status_fill(void *ctx, const struct object_type *type, const json_t *obj, j
 		fill_uplink(ctx, obj, out);
 	else if (strcmp(type->name, "acl") == 0)
 		acl_fill(ctx, obj, out);
+	else if (strcmp(type->name, "qos-policy") == 0)
+		qos_policy_fill(ctx, obj, out);
 	else if (strcmp(type->name, "mirror") == 0)
 		mirror_status(ctx, obj, out);
 	else if (strcmp(type->name, "extension") == 0)

@@ -90,6 +90,37 @@ static void tell_rules(struct telling *t, const struct rt_port *port, enum acl_d
 		emit(t->out, "  rules: none decides\n");
 }
 
+/* The policy that has counted the frame; what it counted is taken back. */
+static void tell_qos(struct telling *t)
+{
+	struct rt_qos *q;
+
+	LIST_FOREACH(q, &t->sw->qos, next) {
+		struct qos_counter *mine_of = &q->state->of[worker_self];
+		const char *dscp = obj_str(q->config, "set-dscp");
+		const char *priority = obj_str(q->config, "set-priority");
+
+		if (mine_of->frames == 0)
+			continue;
+		*mine_of = (struct qos_counter){ 0 };
+		emit(t->out, "  qos-policy %s is for it:", obj_name(q->config));
+		if (strcmp(dscp, "none") != 0)
+			emit(t->out, " DSCP %s", dscp);
+		if (strcmp(priority, "none") != 0)
+			emit(t->out, " priority %s", priority);
+		if (obj_uint(q->config, "min-weight") != 0)
+			emit(t->out, " min-weight %u",
+			     (unsigned int)obj_uint(q->config, "min-weight"));
+		if (obj_uint(q->config, "throttle") != 0)
+			emit(t->out, " throttle");
+		emit(t->out, "\n");
+		return;
+	}
+	if (t->sw->port[t->from->idx].policy_out != NULL &&
+	    t->sw->port[t->from->idx].policy_out->qos != NULL)
+		emit(t->out, "  qos-policies: none is for it\n");
+}
+
 /* --- stages --- */
 
 static void tell_drop(FILE *out, enum drop_reason reason)
@@ -138,6 +169,8 @@ static void tell_out(struct telling *t, const struct frame *f, const struct trac
 	    (trace->stage > TRACE_POLICY || trace->reason == DROP_ACL))
 		emit(t->out, "  guards: let it pass\n");
 	tell_rules(t, t->from, ACL_OUT);
+	if (trace->stage > TRACE_POLICY)
+		tell_qos(t);
 	if (trace->stage == TRACE_POLICY)
 		tell_drop(t->out, trace->reason);
 }
@@ -163,6 +196,8 @@ static void tell_in(struct telling *t, const struct frame *f, const struct trace
 {
 	static const char *const paths[] = { "its VF", "its synthetic adapter", "nothing" };
 	const struct rt_port *port = t->sw->owner[end->port];
+	const struct port_config *p = &t->sw->port[end->port];
+	unsigned int priority = f->tci >> 13;
 
 	emit(t->out, "to %s %s:\n", kind_of(port), port->name);
 	tell_rules(t, port, ACL_IN);
@@ -176,9 +211,15 @@ static void tell_in(struct telling *t, const struct frame *f, const struct trace
 	emit(t->out, "  => delivered%s%s", port->kind == PORT_OF_UPLINK ? "" : " to ",
 	     port->kind == PORT_OF_UPLINK ? "" : paths[end->slot]);
 	if (end->tagged)
-		emit(t->out, ", tagged with VLAN %u\n", f->vid);
+		emit(t->out, ", tagged with VLAN %u", f->vid);
 	else
-		emit(t->out, ", untagged\n");
+		emit_text(t->out, p->priority_tag && priority != 0 ? ", tagged with no VLAN"
+								   : ", untagged");
+	if (priority != 0 && (end->tagged || p->priority_tag))
+		emit(t->out, " and priority %u", priority);
+	if (p->policy_in != NULL && p->policy_in->shares.by_priority)
+		emit(t->out, ", in traffic class %u", p->policy_in->shares.class_of[priority]);
+	emit(t->out, "\n");
 }
 
 static void tell(struct telling *t, struct inspect *inspect, const struct trace *trace)

@@ -36,8 +36,10 @@ void port_vlans(struct rt_port *port, const json_t *config)
 	p->trunk = vlans_count(&vlans) > 0;
 	p->private_vlan = false;
 	port->sw->changed = true;
-	if (port->kind != PORT_OF_VPORT)
+	if (port->kind != PORT_OF_VPORT) {
+		p->priority_tag = obj_bool(config, "priority-tag");
 		return;
+	}
 	p->tci_clear = obj_bool(config, "ieee-priority-tag") ? 0 : TCI_PRIORITY;
 	if (!obj_is(config, "private-vlan", "none"))
 		private_vlans(p, config);

@@ -142,6 +142,7 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_MAC_LIMIT] = "mac-limit",
 		[DROP_CONNECTIONS] = "connections-full",
 		[DROP_EXTENSION] = "extension",
+		[DROP_THROTTLED] = "throttled",
 	};
 
 	_Static_assert(ARRAY_SIZE(names) == DROP_N, "every drop reason has a name");

@@ -90,6 +90,7 @@ enum drop_reason {
 	DROP_SPOOFED_IP,  /* comes from an address that its vport has not */
 	DROP_CONNECTIONS, /* a rule would let it open a connection, and the table of them is full */
 	DROP_EXTENSION,   /* an extension says so */
+	DROP_THROTTLED,   /* above the rate of the policy that it is classified by */
 	DROP_N
 };
 const char *drop_reason_name(enum drop_reason reason);

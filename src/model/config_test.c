@@ -168,9 +168,10 @@ static void test_refusals(void **state)
 		{ "[]", -EINVAL, "a configuration is {TYPE: {NAME: {FIELD: VALUE}}}" },
 		{ "{\"svitch\": {}}", -EINVAL,
 		  "svitch: there is no such type of configured objects; did you mean 'switch'? one of "
-		  "switch, uplink, vport, acl, mirror, extension" },
+		  "switch, uplink, vport, acl, qos-policy, mirror, extension" },
 		{ "{\"vf\": {}}", -EINVAL,
-		  "vf: there is no such type of configured objects: one of switch, uplink, vport, acl, mirror, extension" },
+		  "vf: there is no such type of configured objects: one of switch, uplink, vport, acl, "
+		  "qos-policy, mirror, extension" },
 		{ "{\"switch\": []}", -EINVAL, "switch: must hold {NAME: {FIELD: VALUE}}" },
 		{ "{\"switch\": {\"lan\": 5}}", -EINVAL,
 		  "switch 'lan': its fields must be {FIELD: VALUE}" },
@@ -478,15 +479,135 @@ static void test_acl(void **state)
 	}
 }
 
+/* Switches with a vport, an uplink and a policy each, and what changes. */
+#define POLICIES                                                                   \
+	"{'switch':{'lan':{}},'uplink':{'up':{'switch':'lan','device':'eth0'%s}}," \
+	"'vport':{'web1':{'switch':'lan','mac':'02:00:00:00:00:01'}},"             \
+	"'qos-policy':{'lan/b':{'filter':'smb','set-dscp':10,'precedence':7}%s%s%s}}"
+
+/* `fields` of a policy, or of the uplink; NULL: taken. */
+static void check_qos(bool uplink, const char *fields, const char *refused)
+{
+	struct refusal why = REFUSAL_INIT;
+	char line[REFUSAL_LINE_SIZE], *before = text_new(POLICIES, "", "", "", ""), *after;
+	json_t *tree, *base = quoted_tree(&softiov_schema, before, NULL, &why);
+
+	after = uplink ? text_new(POLICIES, fields, "", "", "")
+		       : text_new(POLICIES, "", ",'lan/a':{", fields, "}");
+	tree = quoted_tree(&softiov_schema, after, base, &why);
+	if (refused != NULL)
+		assert_string_equal(refusal_line(&why, line, sizeof(line)), refused);
+	assert_int_equal(tree == NULL, refused != NULL);
+	free(before);
+	free(after);
+	json_decref(tree);
+	json_decref(base);
+}
+
+static void test_qos_policy(void **state)
+{
+	static const struct {
+		const char *fields, *refused; /* NULL: taken */
+	} cases[] = {
+		{ "'filter':'others','throttle':'1mbit'", NULL },
+		{ "'filter':'smb','vport':'web1','set-priority':3", NULL },
+		{ "'source':'10.0.0.0/8','port':80,'min-weight':30", NULL },
+		{ "'set-dscp':46",
+		  "qos-policy 'lan/a': a policy needs a condition: filter (`others` for all that no "
+		  "other policy is for), vport, protocol, source, destination, source-port, "
+		  "destination-port, port, dscp or priority" },
+		{ "'filter':'nfs'",
+		  "qos-policy 'lan/a': a policy needs an action: set-dscp, set-priority, min-weight or "
+		  "throttle" },
+		{ "'filter':'ftp','set-dscp':1",
+		  "qos-policy 'lan/a': filter: 'ftp' is not allowed: none, iscsi, nfs, smb, "
+		  "live-migration or others" },
+		{ "'filter':'nfs','set-dscp':64",
+		  "qos-policy 'lan/a': set-dscp: '64' is not allowed: none, or a number from 0 to 63" },
+		{ "'filter':'nfs','set-priority':8",
+		  "qos-policy 'lan/a': set-priority: '8' is not allowed: none, or a number from 0 to 7" },
+		{ "'filter':'nfs','min-weight':101",
+		  "qos-policy 'lan/a': min-weight: '101' is not allowed: a number from 0 to 100" },
+		{ "'filter':'nfs','protocol':'tcp','set-dscp':1",
+		  "qos-policy 'lan/a': filter: 'nfs': the filter says what the policy is for; set "
+		  "protocol to any, or filter to none" },
+		{ "'source':'02:00:00:00:00:01','set-dscp':1",
+		  "qos-policy 'lan/a': source: '02:00:00:00:00:01' is not allowed: any, or IPv4 or IPv6 "
+		  "addresses" },
+		{ "'source':'10.0.0.1','destination':'::1','set-dscp':1",
+		  "qos-policy 'lan/a': destination: '::1' is not allowed: any, or an address of the kind "
+		  "of `source` (10.0.0.1)" },
+		{ "'protocol':'icmp','port':1,'set-dscp':1",
+		  "qos-policy 'lan/a': port: '1' is not allowed: any with protocol icmp, which has no "
+		  "ports" },
+		{ "'port':1,'source-port':2,'set-dscp':1",
+		  "qos-policy 'lan/a': port: '1' is not allowed: any with source-port or "
+		  "destination-port: it is either of these" },
+		{ "'dscp':46,'set-dscp':46",
+		  "qos-policy 'lan/a': set-dscp: '46': what it is for has this DSCP already (dscp)" },
+		{ "'priority':3,'set-priority':3",
+		  "qos-policy 'lan/a': set-priority: '3': what it is for has this priority already "
+		  "(priority)" },
+		{ "'filter':'smb','set-priority':1,'precedence':7",
+		  "qos-policy 'lan/a': qos-policy 'lan/b' is for the same already (precedence 7, filter "
+		  "smb, vport any, protocol any, source any, destination any, source-port any, "
+		  "destination-port any, port any, dscp any, priority any), and one of the two would "
+		  "never have a say; change or delete that one" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		check_qos(false, cases[i].fields, cases[i].refused);
+}
+
+static void test_uplink_classes(void **state)
+{
+	static const struct {
+		const char *fields, *refused; /* NULL: taken */
+	} cases[] = {
+		{ ",'prio-tc':'0:0 3:3 7:7'", NULL },
+		{ ",'prio-tc':'3:1','tc-tsa':'all:ets','tc-bw':'0:60,1:40'", NULL },
+		{ ",'prio-tc':'3:1,7:7','tc-tsa':'0:ets,1:ets','tc-bw':'0:60,1:40','prio-pfc':'3:on'",
+		  NULL },
+		{ ",'prio-tc':'8:1'",
+		  "uplink 'up': prio-tc: '8:1' is not allowed: N:VALUE, N from 0 to 7 or `all`, values up "
+		  "to 7, several with commas between" },
+		{ ",'tc-tsa':'0:wrr'",
+		  "uplink 'up': tc-tsa: '0:wrr' is not allowed: N:strict or N:ets, N from 0 to 7 or "
+		  "`all`, several with commas between" },
+		{ ",'prio-tc':'3:1','tc-tsa':'all:ets','tc-bw':'0:60,1:41'",
+		  "uplink 'up': tc-bw: '0:60,1:41': the shares of the ets classes add up to 101 %, and "
+		  "must to 100 %" },
+		{ ",'prio-tc':'3:1','tc-tsa':'all:ets'",
+		  "uplink 'up': tc-bw: 'all:0': the shares of the ets classes add up to 0 %, and must to "
+		  "100 %" },
+		{ ",'prio-tc':'3:1','tc-tsa':'0:ets','tc-bw':'0:60,1:40'",
+		  "uplink 'up': tc-bw: '0:60,1:40' is not allowed: 0 for class 1: tc-tsa says that it is "
+		  "strict, and takes what it wants" },
+		{ ",'tc-tsa':'all:ets','tc-bw':'0:60,1:40'",
+		  "uplink 'up': prio-tc: 'all:0': all priorities are in one class, so there is nothing to "
+		  "share; set prio-tc, or tc-tsa to all:strict" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		check_qos(true, cases[i].fields, cases[i].refused);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),    cmocka_unit_test(test_add),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_unique_scope),
-		cmocka_unit_test(test_set),      cmocka_unit_test(test_unused),
-		cmocka_unit_test(test_export),   cmocka_unit_test(test_order),
-		cmocka_unit_test(test_owned),    cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_unique_scope),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_unused),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_owned),
+		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_qos_policy),
+		cmocka_unit_test(test_uplink_classes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

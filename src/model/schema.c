@@ -9,6 +9,7 @@
 #include "softiov/schema.h"
 
 #include "model/acl.h"
+#include "model/qos.h"
 #include "model/vlans.h"
 
 #include <string.h>
@@ -69,6 +70,12 @@ static const char *const words_device[] = { "auto", "vf", "synthetic", "failover
 	{ "tx-fps", TYPE_UINT, STAT, .unit = "frames/s", .help = "frames a second sent by " who ", over the last interval" }
 
 #define END { .name = NULL }
+
+static const char *const words_any[] = { "any", NULL };
+static const char *const words_none[] = { "none", NULL };
+static const char *const words_filter[] = { "none", "iscsi", "nfs", "smb", "live-migration", "others", NULL };
+static const char *const words_algorithm[] = { "strict", "ets", NULL };
+static const char *const words_on_off[] = { "off", "on", NULL };
 
 static const char *const words_capture_type[] = { "vswitch", "physical", "both", NULL };
 static const char *const words_capture_drops[] = { "too", "only", NULL };
@@ -213,6 +220,16 @@ static const struct field uplink_fields[] = {
 	{ "trunk", TYPE_VLANS, 0, .def = "all", .help = "VLANs that pass tagged" },
 	{ "max-rate", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what vports may send to it, all together; more waits in their own queues. 0: what its link says" },
+	{ "prio-tc", TYPE_EIGHT, 0, 0, 7, .def = "all:0",
+	  .help = "class of traffic of each 802.1p priority; all in one: the link has no classes" },
+	{ "tc-tsa", TYPE_EIGHT, 0, .def = "all:strict", .words = words_algorithm,
+	  .help = "how each class is chosen: strict ones before all others, the highest first; ets ones by tc-bw" },
+	{ "tc-bw", TYPE_EIGHT, 0, 0, 100, .def = "all:0",
+	  .help = "percent of what strict classes leave that each ets class may send at least; they add up to 100" },
+	{ "prio-pfc", TYPE_EIGHT, 0, .def = "all:off", .words = words_on_off,
+	  .help = "priorities that the device pauses, and is paused, one by one (802.1Qbb); not every device can" },
+	{ "priority-tag", TYPE_BOOL, 0, .def = "off",
+	  .help = "frames with a priority that leave without a tag get one with VLAN 0, so that the priority goes with them" },
 	{ "pins", TYPE_PINS, 0, .def = "none", .words = words_uplink_queue,
 	  .help = "queues that are kept on a worker; `queue set` writes it" },
 	PROBLEM,
@@ -249,6 +266,37 @@ static const struct field acl_fields[] = {
 	PROBLEM,
 	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that it decided on, or metered" },
 	{ "bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes of them" },
+	END
+};
+
+static const struct field qos_policy_fields[] = {
+	KEY("SWITCH/NAME: the switch whose vports' frames it is for, and a name of its own", 0),
+	{ "precedence", TYPE_UINT, COL, 0, 255, .def = "127",
+	  .help = "of several that are for a frame the one with the highest decides; of the same, the more specific one" },
+	{ "filter", TYPE_ENUM, COL, .def = "none", .words = words_filter,
+	  .help = "what it is for, in a word: TCP port 3260 (iscsi), 2049 (nfs), 445 (smb) or 6600 (live-migration) on either side; "
+		  "others: what no other policy is for" },
+	{ "vport", TYPE_REF, COL, .ref = "vport", .help = "only what this vport's VM sends" },
+	{ "protocol", TYPE_PROTOCOL, COL, .def = "any", .help = "IP protocol" },
+	{ "source", TYPE_PREFIX, COL, .def = "any", .help = "source address" },
+	{ "destination", TYPE_PREFIX, COL, .def = "any", .help = "destination address" },
+	{ "source-port", TYPE_PORTS, 0, .def = "any", .help = "source port of TCP, UDP or SCTP" },
+	{ "destination-port", TYPE_PORTS, COL, .def = "any", .help = "destination port, likewise" },
+	{ "port", TYPE_PORTS, 0, .def = "any", .help = "source or destination port: of clients and of servers alike" },
+	{ "dscp", TYPE_MARK, 0, 0, 63, .def = "any", .words = words_any, .help = "DSCP that the frame has" },
+	{ "priority", TYPE_MARK, 0, 0, 7, .def = "any", .words = words_any,
+	  .help = "802.1p priority that it has; 0 without ieee-priority-tag of its vport" },
+	{ "set-dscp", TYPE_MARK, COL, 0, 63, .def = "none", .words = words_none, .help = "DSCP that it gets" },
+	{ "set-priority", TYPE_MARK, COL, 0, 7, .def = "none", .words = words_none,
+	  .help = "802.1p priority that it gets, which goes with its tag, and chooses its class at an uplink with prio-tc" },
+	{ "min-weight", TYPE_UINT, COL, 0, 100, .def = "0", .unit = "%",
+	  .help = "share of the uplinks that what it is for may have at least, while more is to be sent than they carry" },
+	{ "throttle", TYPE_RATE, COL, 0, RATE_MAX, .def = "0", .unit = "bit/s",
+	  .help = "rate of what it is for, all vports together; more is dropped. 0: any" },
+	PROBLEM,
+	{ "frames", TYPE_UINT, CNT | COL, .unit = "frames", .help = "frames that it decided on" },
+	{ "bytes", TYPE_UINT, CNT, .unit = "B", .help = "bytes of them" },
+	{ "throttled", TYPE_UINT, CNT, .unit = "frames", .help = "frames of them that were dropped" },
 	END
 };
 
@@ -504,6 +552,7 @@ static const struct verb vport_verbs[] = {
 };
 
 static const struct verb acl_verbs[] = { STORED_VERBS("rule"), END };
+static const struct verb qos_policy_verbs[] = { STORED_VERBS("policy"), END };
 static const struct verb meter_verbs[] = {
 	{ "show", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_OBJECTS, .help = "show one meter, those of a vport, or all" },
 	{ "reset", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_NOTHING, .help = "begin to count anew: one meter, those of a vport, or all" },
@@ -576,7 +625,8 @@ static const struct object_type softiov_types[] = {
 	  "Its received frames come from the network into the switch. With `driver af-packet` (what `auto` takes "
 	  "for an interface) the host goes on using the interface; IPv4 fragments from outside are put together "
 	  "by the kernel, since DPDK's driver asks for that, and are then too long for a VM. `driver af-xdp` "
-	  "leaves fragments alone and takes the interface's first queue for itself." },
+	  "leaves fragments alone and takes the interface's first queue for itself.",
+	  .check = uplink_classes_check },
 	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
 	  .help = "a network adapter of one VM",
 	  .text = "A vport is one network adapter of one VM. The VM reaches it through a VF, through a virtio-net "
@@ -588,6 +638,11 @@ static const struct object_type softiov_types[] = {
 	  .text = "A rule of a vport's access control list allows, denies or meters frames by their addresses and, with a "
 	  "weight, by protocol and ports. It goes with its vport. docs/policy.md has the order of precedence.",
 	  .check = acl_check, .rival = acl_rival },
+	{ "qos-policy", "policies", OBJECT_STORED, "switch", qos_policy_fields, qos_policy_verbs,
+	  .help = "what is done with frames of some kind that VMs send",
+	  .text = "A policy marks frames that VMs send, with a DSCP or an 802.1p priority, throttles them, or gives them a share "
+	  "of the uplinks. It goes with its switch. docs/policy.md has the order of precedence.",
+	  .check = qos_policy_check, .rival = qos_policy_rival },
 	{ "meter", "meters", 0, NULL, meter_fields, meter_verbs,
 	  .help = "what a rule with `action meter` has counted",
 	  .text = "A meter counts the frames and bytes of a vport in one direction, by the address of the other side: "

@@ -10,6 +10,7 @@
 #include "model/addresses.h"
 #include "model/match.h"
 #include "model/pins.h"
+#include "model/qos.h"
 #include "model/text.h"
 #include "model/units.h"
 #include "model/vlans.h"
@@ -368,6 +369,34 @@ static json_t *parse_ports(const struct field *field, const char *text)
 	return json_string(canonical);
 }
 
+static json_t *parse_mark(const struct field *field, const char *text)
+{
+	int mark;
+
+	if (!mark_parse(text, field->words[0], (unsigned int)field->max, &mark))
+		return NULL;
+	return json_string(text); /* which has no other form */
+}
+
+static json_t *parse_eight(const struct field *field, const char *text)
+{
+	uint8_t eight[N_EIGHT];
+	char *canonical;
+	json_t *value;
+
+	if (!eight_parse(text, field->words, (unsigned int)field->max, eight))
+		return NULL;
+	canonical = eight_format(eight, field->words);
+	value = json_string(canonical);
+	free(canonical);
+	return value;
+}
+
+static json_t *check_mark(const struct field *field, const json_t *value)
+{
+	return check_as_text(field, value, parse_mark);
+}
+
 static json_t *check_protocol(const struct field *field, const json_t *value)
 {
 	return check_as_text(field, value, parse_protocol);
@@ -465,6 +494,11 @@ static const struct value_type types[N_FIELD_TYPES] = {
 		"`any`, `icmp`, `igmp`, `tcp`, `udp`, `gre`, `esp`, `icmpv6`, `sctp`, or a number from 0 to 255" },
 	[TYPE_PORTS] = { "ports", parse_ports, check_ports, format_string,
 		"`any`, a port from 0 to 65535, or a range: `1024-65535`" },
+	[TYPE_MARK] = { "mark", parse_mark, check_mark, format_string,
+		"a number, or the word for none" },
+	[TYPE_EIGHT] = { "eight", parse_eight, NULL, format_string,
+		"values of the numbers 0 to 7 as dcb(8) writes them, with commas or spaces: `all:0`, `0:1,3:2`; what is not "
+		"named has 0, or the first word" },
 	[TYPE_RATE] = { "rate", parse_rate, check_uint, format_rate,
 		"bits a second with a unit as tc(8) writes it: `500mbit`, `10gbit`, `64kibit`, or bytes: "
 		"`125mbps`; JSON: a whole number of bits a second" },
@@ -541,6 +575,19 @@ static void allowed_enum(const struct field *field, char *buf, size_t size)
 	}
 }
 
+static void allowed_eight(const struct field *field, char *buf, size_t size)
+{
+	if (field->words)
+		text_put(buf, size,
+			 "N:%s or N:%s, N from 0 to 7 or `all`, several with commas between",
+			 field->words[0], field->words[1]);
+	else
+		text_put(buf, size,
+			 "N:VALUE, N from 0 to 7 or `all`, values up to %" PRIu64
+			 ", several with commas between",
+			 field->max);
+}
+
 const char *value_allowed(const struct field *field, char *buf, size_t size)
 {
 	uint64_t max = field->max ? field->max : INT64_MAX;
@@ -556,6 +603,13 @@ const char *value_allowed(const struct field *field, char *buf, size_t size)
 	case TYPE_VLAN:
 	case TYPE_UINT:
 		text_put(buf, size, "a number from %" PRIu64 " to %" PRIu64, field->min, max);
+		break;
+	case TYPE_MARK:
+		text_put(buf, size, "%s, or a number from %" PRIu64 " to %" PRIu64, field->words[0],
+			 field->min, max);
+		break;
+	case TYPE_EIGHT:
+		allowed_eight(field, buf, size);
 		break;
 	case TYPE_DURATION:
 		text_put(buf, size, "a time from %" PRIu64 "%s to %" PRIu64 "%s", field->min,

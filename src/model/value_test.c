@@ -16,6 +16,7 @@
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
 static const char *const words[] = { "82599", "x540", NULL };
+static const char *const mark_words[] = { "any", NULL };
 static const char *const queue_words[] = { "vf", "synthetic", NULL };
 
 /* clang-format off */
@@ -35,6 +36,8 @@ static const struct field fields[N_FIELD_TYPES] = {
 	[TYPE_PREFIX] = { "f", TYPE_PREFIX },
 	[TYPE_PROTOCOL] = { "f", TYPE_PROTOCOL },
 	[TYPE_PORTS] = { "f", TYPE_PORTS },
+	[TYPE_MARK] = { "f", TYPE_MARK, 0, 0, 63, .words = mark_words },
+	[TYPE_EIGHT] = { "f", TYPE_EIGHT, 0, 0, 100 },
 	[TYPE_ADDRESSES] = { "f", TYPE_ADDRESSES },
 	[TYPE_RATE] = { "f", TYPE_RATE, 0, 1, 1000000000000 },
 	[TYPE_SIZE] = { "f", TYPE_SIZE, 0, 0, 1ull << 40 },
@@ -238,6 +241,30 @@ static const struct {
 	{ TYPE_PORTS, "-80", NULL, NULL },
 	{ TYPE_PORTS, "99999999999", NULL, NULL },
 	{ TYPE_PORTS, "", NULL, NULL },
+	{ TYPE_MARK, "any", "\"any\"", "any" },
+	{ TYPE_MARK, "0", "\"0\"", "0" },
+	{ TYPE_MARK, "63", "\"63\"", "63" },
+	{ TYPE_MARK, "64", NULL, NULL },
+	{ TYPE_MARK, "046", NULL, NULL },
+	{ TYPE_MARK, "-1", NULL, NULL },
+	{ TYPE_MARK, "none", NULL, NULL },
+	{ TYPE_MARK, "", NULL, NULL },
+	{ TYPE_EIGHT, "all:0", "\"all:0\"", "all:0" },
+	{ TYPE_EIGHT, "all:7", "\"all:7\"", "all:7" },
+	{ TYPE_EIGHT, "3:100", "\"3:100\"", "3:100" },
+	{ TYPE_EIGHT, "7:1 0:2", "\"0:2,7:1\"", "0:2,7:1" },
+	{ TYPE_EIGHT, "all:1,0:0", "\"1:1,2:1,3:1,4:1,5:1,6:1,7:1\"", "1:1,2:1,3:1,4:1,5:1,6:1,7:1" },
+	{ TYPE_EIGHT, "0:0", "\"all:0\"", "all:0" },
+	{ TYPE_EIGHT, "8:1", NULL, NULL },
+	{ TYPE_EIGHT, "3:101", NULL, NULL },
+	{ TYPE_EIGHT, "3:1,3:2", NULL, NULL },
+	{ TYPE_EIGHT, "0:1,all:2", NULL, NULL },
+	{ TYPE_EIGHT, "3:1,", NULL, NULL },
+	{ TYPE_EIGHT, "3", NULL, NULL },
+	{ TYPE_EIGHT, "3:", NULL, NULL },
+	{ TYPE_EIGHT, ":3", NULL, NULL },
+	{ TYPE_EIGHT, "3:on", NULL, NULL },
+	{ TYPE_EIGHT, "", NULL, NULL },
 
 	{ TYPE_RATE, "500mbit", "500000000", "500mbit" },
 	{ TYPE_RATE, "1", "1", "1bit" },
@@ -313,6 +340,9 @@ static const struct {
 	{ TYPE_PROTOCOL, "1.0", NULL },
 	{ TYPE_PORTS, "443", "\"443\"" },
 	{ TYPE_PORTS, "-1", NULL },
+	{ TYPE_MARK, "46", "\"46\"" },
+	{ TYPE_MARK, "64", NULL },
+	{ TYPE_EIGHT, "1", NULL },
 	{ TYPE_PREFIX, "10", NULL },
 	{ TYPE_RATE, "1000", "1000" },
 	{ TYPE_RATE, "\"1kbit\"", "1000" },

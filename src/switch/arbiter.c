@@ -23,7 +23,7 @@ unsigned int arbiter_room(const struct arbiter *a, struct arbiter_queue *q, uint
 	unsigned int room = BURST_MAX, n;
 
 	if (m != NULL)
-		room = frames_in(share_bytes(m, now_ns), q);
+		room = frames_in(share_bytes(m, &q->share, now_ns), q);
 	if (room == 0 || !bucket_limits(&a->tx))
 		return room;
 	n = frames_in(bucket_bytes(&a->tx, now_ns), q);
@@ -33,15 +33,15 @@ unsigned int arbiter_room(const struct arbiter *a, struct arbiter_queue *q, uint
 	return n < room ? n : room;
 }
 
-uint64_t arbiter_wait(const struct arbiter *a, uint64_t now_ns)
+uint64_t arbiter_wait(const struct arbiter *a, const struct arbiter_queue *q, uint64_t now_ns)
 {
-	const struct share_member *m = member_of(a);
+	struct share_member *m = member_of(a);
 	uint64_t own = 0, others = 0;
 
 	if (bucket_limits(&a->tx) && bucket_bytes(&a->tx, now_ns) <= 0)
 		own = bucket_wait(&a->tx, now_ns);
-	if (m != NULL && share_bytes(m, now_ns) <= 0)
-		others = share_wait(m, now_ns);
+	if (m != NULL && share_bytes(m, &q->share, now_ns) <= 0)
+		others = share_wait(m, &q->share, now_ns);
 	return own > others ? own : others;
 }
 
@@ -53,7 +53,7 @@ static void count(_Atomic uint64_t *frames, _Atomic uint64_t *bytes, uint64_t n_
 }
 
 void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct burst *burst,
-		    uint64_t uplink_bytes, uint64_t now_ns)
+		    const struct share_load *uplink, uint64_t now_ns)
 {
 	struct share_member *m = member_of(a);
 	uint64_t bytes = 0;
@@ -63,7 +63,7 @@ void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct bur
 	if (bucket_limits(&a->tx))
 		bucket_take(&a->tx, bytes, now_ns);
 	if (m != NULL)
-		share_sent(m, &q->share, uplink_bytes, now_ns);
+		share_sent(m, &q->share, uplink, now_ns);
 	if (q->waited)
 		count(&a->waited_frames, &a->waited_bytes, burst->n, bytes);
 	if (burst->n > 0)
@@ -72,10 +72,20 @@ void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct bur
 }
 
 /* A stage of uplinks: it lets all pass. */
-void share_count(struct inspect *inspect, uint32_t frames)
+void share_count(struct inspect *inspect, const struct port_policy *uplink, uint32_t frames)
 {
 	for_each_frame(i, frames)
-		inspect->uplink_bytes += frame_wire_size(&inspect->burst->frame[i]);
+	{
+		const struct frame *f = &inspect->burst->frame[i];
+		uint8_t c = 0;
+
+		if (uplink->shares.by_priority)
+			c = uplink->shares.class_of[f->tci >> 13];
+		else if ((inspect->classified >> i & 1) != 0)
+			c = inspect->traffic_class[i];
+		inspect->uplink.bytes[c] += frame_wire_size(f);
+		inspect->uplink.last = c;
+	}
 }
 
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames)

@@ -47,14 +47,15 @@ struct arbiter_queue {
 /* Frames that the queue may be served with now, BURST_MAX at most, if they are as long as its last ones. */
 unsigned int arbiter_room(const struct arbiter *a, struct arbiter_queue *q, uint64_t now_ns);
 /* After how many nanoseconds to ask again, if that was none. */
-uint64_t arbiter_wait(const struct arbiter *a, uint64_t now_ns);
-/* The queue was served with these frames, perhaps none; so many of their bytes went to uplinks. */
+uint64_t arbiter_wait(const struct arbiter *a, const struct arbiter_queue *q, uint64_t now_ns);
+/* The queue was served with these frames, perhaps none, of which `uplink` went to uplinks. */
 void arbiter_served(struct arbiter *a, struct arbiter_queue *q, const struct burst *burst,
-		    uint64_t uplink_bytes, uint64_t now_ns);
+		    const struct share_load *uplink, uint64_t now_ns);
 
 struct inspect;
+struct port_policy;
 /* Policies' stages (policy.h). */
-void share_count(struct inspect *inspect, uint32_t frames);
+void share_count(struct inspect *inspect, const struct port_policy *uplink, uint32_t frames);
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames);
 
 #endif

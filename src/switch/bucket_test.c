@@ -222,13 +222,13 @@ static void test_room(void **state)
 	assert_int_equal(room(60000, now + MS), 1);
 	assert_int_equal(room(60, now + S), BURST_MAX);
 	frames(11, 100);
-	arbiter_served(&arbiter, &q, &burst, 0, now + MS);
+	arbiter_served(&arbiter, &q, &burst, &(struct share_load){ 0 }, now + MS);
 	assert_int_equal(q.mean_size, 100);
 	assert_int_equal(arbiter.waited_frames, 0);
 	assert_int_equal(room(100, now + MS), 0);
-	assert_true(arbiter_wait(&arbiter, now + MS) > MS);
+	assert_true(arbiter_wait(&arbiter, &q, now + MS) > MS);
 	q.waited = true;
-	arbiter_served(&arbiter, &q, &burst, 0, now + MS);
+	arbiter_served(&arbiter, &q, &burst, &(struct share_load){ 0 }, now + MS);
 	assert_int_equal(arbiter.waited_frames, 11);
 	assert_int_equal(arbiter.waited_bytes, 1100);
 	assert_false(q.waited);
@@ -237,25 +237,24 @@ static void test_room(void **state)
 /* A member that waits for its own rate is no active one meanwhile; what it sent elsewhere costs it nothing. */
 static void test_member(void **state)
 {
-	struct share *share = share_new(80000000, 1, 0);
+	struct share *share = share_new(80000000, &(struct share_classes){ .n = 1 }, 1, 0);
 	struct arbiter_queue q = { 0 };
 	uint64_t now = S;
 
 	memset(&arbiter, 0, sizeof(arbiter));
-	share->member[0].part = SHARE_WHOLE;
-	atomic_store(&arbiter.member, &share->member[0]);
+	atomic_store(&arbiter.member, share_set(share, 0, SHARE_WHOLE));
 	bucket_set(&arbiter.tx, 8000000, 0, 0);
 	frames(20, 1000);
 	assert_int_equal(arbiter_room(&arbiter, &q, now), 20000 / 1514 + 1);
-	arbiter_served(&arbiter, &q, &burst, 0, now);
-	assert_int_equal(share->active, 0);
+	arbiter_served(&arbiter, &q, &burst, &(struct share_load){ 0 }, now);
+	assert_int_equal(share->class[0].clock.active, 0);
 	assert_int_equal(bucket_bytes(&share->gate, now), 200000);
-	arbiter_served(&arbiter, &q, &burst, 5000, now);
-	assert_int_equal(share->active, SHARE_WHOLE);
+	arbiter_served(&arbiter, &q, &burst, &(struct share_load){ .bytes = { 5000 } }, now);
+	assert_int_equal(share->class[0].clock.active, SHARE_WHOLE);
 	assert_int_equal(bucket_bytes(&share->gate, now), 195000);
 	assert_int_equal(arbiter_room(&arbiter, &q, now), 0);
-	assert_int_equal(share->active, 0);
-	assert_true(arbiter_wait(&arbiter, now) > 20 * MS);
+	assert_int_equal(share->class[0].clock.active, 0);
+	assert_true(arbiter_wait(&arbiter, &q, now) > 20 * MS);
 	free(share);
 }
 

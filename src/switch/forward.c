@@ -14,6 +14,10 @@
 #define MAC_RESERVED      0x00000000c28001ull
 #define MAC_RESERVED_MASK 0xf0ffffffffffull
 
+#define TCI_PRIORITY_1 0x2000
+#define VID_OF_PRIORITY_TAG \
+	0xfff /* no port is in it, so none takes the tag away: 802.1Q, 9.6 reserves it */
+
 /* Pieces that the large sends of a burst may become for all ports, where they go to several: as many as a burst of
  * other frames does in a switch of 256 ports. Each port may have to cut them, so what one can bear (GSO_PIECES_MAX), so
  * often, would stop a worker for long. */
@@ -589,6 +593,23 @@ static __attribute__((noinline)) void into_pvid(struct forwarder *fw,
 	}
 }
 
+/* 802.1Q, 6.9: a tag that is in no VLAN and has a priority. */
+static __attribute__((noinline)) void with_priority_tag(struct forwarder *fw,
+							const struct port_config *port,
+							const struct frame **frame, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct frame *f = &fw->in_pvid[i];
+
+		if (frame[i]->vid != port->pvid || frame[i]->tci < TCI_PRIORITY_1)
+			continue;
+		*f = *frame[i];
+		f->vid = VID_OF_PRIORITY_TAG;
+		f->tci &= 0xf000;
+		frame[i] = f;
+	}
+}
+
 static inline void deliver(struct forwarder *fw, const struct port_config *port,
 			   const struct frame **frame, unsigned int n, unsigned int flags)
 {
@@ -610,6 +631,8 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 		to_see = by_place(fw, frame, n, to_see);
 	if (unlikely(port->private_vlan))
 		into_pvid(fw, port, frame, n);
+	if (unlikely(port->priority_tag))
+		with_priority_tag(fw, port, frame, n);
 	fw->receiver = ep;
 	if (unlikely(to_see != 0))
 		push_seen(fw, port, ep, frame, n, to_see, flags);
@@ -688,7 +711,6 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 
 	stats->tx_frames += burst->n;
 	fw->receiver = NULL;
-	fw->inspect.uplink_bytes = 0;
 	/* The port left the switch after the worker took up its queue. */
 	if (unlikely(in_port >= s->n_ports || !port->used)) {
 		stats->drop[DROP_DOWN] += burst->n;

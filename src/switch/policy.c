@@ -29,6 +29,8 @@ uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, u
 	if (guard_any(&policy->guard))
 		frames = guard_out(inspect, &policy->guard, frames);
 	frames = filter(inspect, policy->acl, ACL_OUT, frames);
+	if (policy->qos != NULL)
+		frames = qos_out(inspect, policy->qos, frames);
 	meter(inspect, policy->acl, ACL_OUT, frames);
 	return frames;
 }
@@ -42,14 +44,14 @@ uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, ui
 		frames = police_in(inspect, policy->police, frames);
 	meter(inspect, policy->acl, ACL_IN, frames);
 	if (policy->shared)
-		share_count(inspect, frames);
+		share_count(inspect, policy, frames);
 	return frames;
 }
 
 bool policy_has_out(const struct port_policy *policy)
 {
 	return policy->extensions[EXTENSION_INGRESS].n > 0 || guard_any(&policy->guard) ||
-	       has_acls(policy->acl, ACL_OUT);
+	       has_acls(policy->acl, ACL_OUT) || policy->qos != NULL;
 }
 
 bool policy_has_in(const struct port_policy *policy)

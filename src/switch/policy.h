@@ -4,7 +4,7 @@
  * A frame passes them twice: when it leaves the sender's port (out, as its VM sees it), before anybody asks where
  * it goes, and for each receiver when it enters that one's port (in). So it makes no difference by which path
  * it comes or goes. The order is policy_out's and policy_in's (policy.c), which is Hyper-V's: extensions, guards,
- * ACLs, meters; in, extensions come after ACLs.
+ * ACLs, classification, meters; in, extensions come after ACLs.
  *
  * Each policy is a stage: a function that takes a set of the burst's frames and returns those that go on; the
  * others have their reason (inspect_drop). Sets are masks: bit i is burst->frame[i]. A port without
@@ -22,15 +22,24 @@
 #include "switch/arbiter.h"
 #include "switch/extension.h"
 #include "switch/guard.h"
+#include "switch/qos.h"
+
+/* Of an uplink whose link is divided: into which classes. */
+struct uplink_shares {
+	bool by_priority; /* the classes of these, else those that qos_out gave */
+	uint8_t class_of[SHARE_CLASSES];
+};
 
 struct port_policy {
 	struct port_policy *next; /* of its owner */
 	struct guard guard;
 	struct arbiter *police;   /* whose receive bucket holds; NULL: none */
 	const struct acl *acl;    /* NULL: no rules */
+	struct qos *qos;          /* goes with this policy; NULL: no policies of classification */
 	struct acl *dead_acl;     /* of its owner: goes with this policy */
 	struct conns *dead_conns; /* likewise */
 	bool shared;              /* an uplink, whose link is divided: what goes there is counted */
+	struct uplink_shares shares;
 	struct extensions extensions[EXTENSION_HOOKS];
 };
 
@@ -43,8 +52,11 @@ struct inspect {
 	uint32_t now_s;      /* coarse */
 	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
-	uint64_t uplink_bytes;     /* that went where the link is divided */
+	uint32_t classified; /* those whose traffic_class[] is there */
+	struct share_load
+		uplink; /* that went where the link is divided; who asks for it sets it to 0 before */
 	uint8_t reason[BURST_MAX]; /* enum drop_reason, of those that did not get on */
+	uint8_t traffic_class[BURST_MAX];
 	uint16_t to[BURST_MAX];
 	const struct extension *by[BURST_MAX]; /* that dropped or redirected it */
 	struct flow flow[BURST_MAX];
@@ -60,7 +72,7 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 	inspect->parsed = 0;
 	inspect->redirected = 0;
 	inspect->n_segs = 0;
-	inspect->uplink_bytes = 0;
+	inspect->classified = 0;
 }
 
 /* From now on the first headers of frame i are delivered as they are now, FLOW_PIN_QUICK bytes at least. */

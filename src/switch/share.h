@@ -10,12 +10,20 @@
  *     and the link's clock by n / (parts of all active ones). It may send while its reading is not ahead.
  *     So what members are behind and ahead adds up to nothing: there is always one that may send, nobody waits for one
  *     that does not want to, and who wants gets what others leave, in proportion to the parts.
- *  2. Who comes to be active starts from the link's clock: nothing is saved up.
+ *  2. Who comes to be active starts from the link's clock: nothing is saved up. Only what it was ahead by when it left,
+ *     a moment ago, it is still ahead by.
  *  3. Who has no more frames leaves what it was behind to the others.
  *  4. A bucket that is full means that nobody sends, whatever the readings are. Then nobody is refused: so errors of
  *     the readings, which workers move without a lock, end by themselves.
  *
  * Several queues may be of one member (those of a vport; the vports of the default flow): they take turns.
+ *
+ * A link may have classes of traffic. Then they divide it in the same way, and each class is divided between the
+ * members that are active in it. Strict classes come first, the highest number before the others (802.1Q, 8.6.8.1);
+ * those with parts divide what strict ones leave (802.1Q, 8.6.8.3). Whose frames are next is known only when they are taken
+ * from their queue, so a queue is taken to be of the class of its last frame, and what else it had is charged to the
+ * classes that it was of. One that had no frames lately may show them, but one only while strict
+ * classes have some.
  *
  * Control builds one for all members and replaces it as a whole; it may be freed after the workers' next quiescent
  * point.
@@ -26,40 +34,79 @@
 #include "base/bits.h"
 #include "switch/bucket.h"
 
-#define SHARE_WHOLE (1u << 20) /* all of the link */
+#define SHARE_WHOLE   (1u << 20) /* all of the link */
+#define SHARE_CLASSES 8
 
 struct share;
 
-struct share_member {
-	struct share *share;
+/* What is divided: a link between its classes, a class between its members. */
+struct share_clock {
+	_Atomic uint64_t now;
+	_Atomic uint64_t active; /* sum of the parts of those who are */
+};
+
+struct share_part {
 	uint64_t part;             /* of SHARE_WHOLE, not 0 */
 	_Atomic uint64_t had;      /* the reading up to which it has had its part */
-	_Atomic uint32_t n_active; /* of its queues */
+	_Atomic uint32_t n_active; /* of its queues, or its members */
+};
+
+/* In one class. */
+struct share_member {
+	struct share *share;
+	struct share_part in;
 } __attribute__((aligned(CACHE_LINE)));
+
+struct share_class {
+	struct share_part in; /* of the link */
+	struct share_clock clock __attribute__((aligned(CACHE_LINE)));
+	uint8_t before; /* mask of classes that are served before this one */
+	bool strict;
+};
 
 struct share {
 	uint64_t epoch; /* its number: queues know by it of which one they are active members */
+	unsigned int n_classes;
+	uint8_t strict; /* mask of classes */
 	struct bucket gate;
-	_Atomic uint64_t clock __attribute__((aligned(CACHE_LINE)));
-	_Atomic uint64_t active; /* sum of the parts of those who are */
-	struct share_member member[];
+	struct share_clock clock __attribute__((aligned(CACHE_LINE)));
+	struct share_class class[SHARE_CLASSES];
+	struct share_member member[]; /* a row of n_classes for each */
 };
 
-/* A link of `rate` bit/s, with room for members: their parts are to be set by the caller. NULL without memory. free()
+/* What the classes of a link get; n 1: there are none. */
+struct share_classes {
+	unsigned int n;
+	uint8_t strict;               /* mask */
+	uint64_t part[SHARE_CLASSES]; /* of the others, of SHARE_WHOLE; not 0 */
+};
+
+/* A link of `rate` bit/s, with room for members: their parts are to be set by share_set. NULL without memory. free()
  * it. */
-struct share *share_new(uint64_t rate, unsigned int n_members, uint64_t now_ns);
+struct share *share_new(uint64_t rate, const struct share_classes *classes, unsigned int n_members,
+			uint64_t now_ns);
+/* The part of member `idx`, in each class. Returns the member. */
+struct share_member *share_set(struct share *s, unsigned int idx, uint64_t part);
 
 /* What a queue must remember; zeroed at first. */
 struct share_queue {
-	uint64_t active; /* epoch in which it has been counted as active; 0: it is not */
+	uint64_t active;  /* epoch in which it has been counted as active; 0: it is not */
+	uint8_t in_class; /* in which */
 };
 
-/* Bytes that the member may send now; 0 or less: none. */
-int64_t share_bytes(const struct share_member *m, uint64_t now_ns);
+/* What a queue sent to the link. */
+struct share_load {
+	uint64_t bytes[SHARE_CLASSES];
+	uint8_t last; /* the class of the last of these */
+};
+
+/* Bytes that the queue of member m, its row's first, may send now; 0 or less: none. */
+int64_t share_bytes(const struct share_member *m, const struct share_queue *q, uint64_t now_ns);
 /* After how many nanoseconds to ask again. */
-uint64_t share_wait(const struct share_member *m, uint64_t now_ns);
-/* Its queue sent so many bytes to the link, 0 if it had nothing for it. */
-void share_sent(struct share_member *m, struct share_queue *q, uint64_t bytes, uint64_t now_ns);
+uint64_t share_wait(const struct share_member *m, const struct share_queue *q, uint64_t now_ns);
+/* Its queue sent so much to the link, nothing if it had nothing for it. */
+void share_sent(struct share_member *m, struct share_queue *q, const struct share_load *load,
+		uint64_t now_ns);
 /* Its queue has nothing to send, or may not for another reason. */
 void share_leave(struct share_member *m, struct share_queue *q);
 

@@ -54,6 +54,7 @@ struct port_config {
 	bool unknown_unicast; /* gets unicast to addresses that nobody has */
 	bool trunk;
 	bool private_vlan; /* gets `vlans` untagged, sends untagged only */
+	bool priority_tag; /* gets priorities of untagged frames in a tag of VLAN 0 */
 	uint16_t
 		pvid; /* of frames that leave without a tag, and of those that come without one, but: */
 	uint16_t send_vid;  /* with private_vlan: of those that come; else switch_publish sets it */

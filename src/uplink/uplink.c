@@ -412,6 +412,51 @@ void uplink_close(struct uplink *u)
 	free(u);
 }
 
+/* DPDK, rte_ethdev.h: a device has it if it has traffic classes and takes the setting of each priority. */
+static int set_pfc_of(const struct uplink *u, unsigned int priority, bool on)
+{
+	struct rte_eth_pfc_conf conf = { .priority = (uint8_t)priority };
+	struct rte_eth_dcb_info info;
+	int ret = rte_eth_dev_get_dcb_info(u->port_id, &info);
+
+	/* Drivers know how full their buffers may be before they pause (ixgbe's refuses none). */
+	if (ret == 0)
+		ret = rte_eth_dev_flow_ctrl_get(u->port_id, &conf.fc);
+	/* A pause of 65535 quanta lasts until the next one ends it (802.1Q, 36.1.3). */
+	conf.fc.pause_time = UINT16_MAX;
+	conf.fc.mode = on ? RTE_ETH_FC_FULL : RTE_ETH_FC_NONE;
+	return ret < 0 ? ret : rte_eth_dev_priority_flow_ctrl_set(u->port_id, &conf);
+}
+
+static void put_pfc_back(const struct uplink *u, unsigned int was, unsigned int changed)
+{
+	for (; changed != 0; changed &= changed - 1) {
+		unsigned int priority = (unsigned int)__builtin_ctz(changed);
+
+		if (set_pfc_of(u, priority, (was >> priority & 1) != 0) < 0)
+			log_err("uplink", "flow control of priority %u stays changed", priority);
+	}
+}
+
+int uplink_set_pfc(struct uplink *u, unsigned int was, unsigned int priorities, struct err *err)
+{
+	for (unsigned int changed = was ^ priorities; changed != 0; changed &= changed - 1) {
+		unsigned int priority = (unsigned int)__builtin_ctz(changed);
+		int ret = set_pfc_of(u, priority, (priorities >> priority & 1) != 0);
+
+		if (ret < 0)
+			put_pfc_back(u, was, (was ^ priorities) & ~changed);
+		if (ret == -ENOTSUP)
+			return err_set(err, ret,
+				       "its device (driver %s) has no priority-based flow control",
+				       u->driver);
+		if (ret < 0)
+			return err_set(err, ret, "its device (driver %s) refuses it: %s", u->driver,
+				       strerror(-ret));
+	}
+	return 0;
+}
+
 struct endpoint *uplink_endpoint(struct uplink *u)
 {
 	return &u->endpoint;

@@ -50,4 +50,8 @@ struct uplink_info {
 };
 void uplink_info(const struct uplink *uplink, struct uplink_info *info);
 
+/* Priority-based flow control (802.1Qbb): from these priorities, a mask, to others. -ENOTSUP: the device has none. */
+int uplink_set_pfc(struct uplink *uplink, unsigned int was, unsigned int priorities,
+		   struct err *err);
+
 #endif

@@ -265,6 +265,71 @@ static void test_info(void **state)
 	uplink_close(NULL);
 }
 
+/* --- flow control: a device that has it is played here --- */
+
+static bool plays;                 /* else DPDK answers */
+static unsigned int paused, fails; /* masks of priorities */
+
+int __real_rte_eth_dev_get_dcb_info(uint16_t port, struct rte_eth_dcb_info *info);
+int __wrap_rte_eth_dev_get_dcb_info(uint16_t port, struct rte_eth_dcb_info *info);
+int __real_rte_eth_dev_flow_ctrl_get(uint16_t port, struct rte_eth_fc_conf *conf);
+int __wrap_rte_eth_dev_flow_ctrl_get(uint16_t port, struct rte_eth_fc_conf *conf);
+int __real_rte_eth_dev_priority_flow_ctrl_set(uint16_t port, struct rte_eth_pfc_conf *conf);
+int __wrap_rte_eth_dev_priority_flow_ctrl_set(uint16_t port, struct rte_eth_pfc_conf *conf);
+
+int __wrap_rte_eth_dev_get_dcb_info(uint16_t port, struct rte_eth_dcb_info *info)
+{
+	return plays ? 0 : __real_rte_eth_dev_get_dcb_info(port, info);
+}
+
+int __wrap_rte_eth_dev_flow_ctrl_get(uint16_t port, struct rte_eth_fc_conf *conf)
+{
+	if (!plays)
+		return __real_rte_eth_dev_flow_ctrl_get(port, conf);
+	*conf = (struct rte_eth_fc_conf){ .high_water = 128, .low_water = 64 };
+	return 0;
+}
+
+int __wrap_rte_eth_dev_priority_flow_ctrl_set(uint16_t port, struct rte_eth_pfc_conf *conf)
+{
+	if (!plays)
+		return __real_rte_eth_dev_priority_flow_ctrl_set(port, conf);
+	if ((fails >> conf->priority & 1) != 0)
+		return -EIO;
+	/* What ixgbe's driver asks for (DPDK 22.11, ixgbe_dcb_pfc_enable). */
+	assert_int_equal(conf->fc.high_water, 128);
+	assert_int_equal(conf->fc.low_water, 64);
+	assert_int_not_equal(conf->fc.pause_time, 0);
+	if (conf->fc.mode == RTE_ETH_FC_FULL)
+		paused |= 1u << conf->priority;
+	else
+		paused &= ~(1u << conf->priority);
+	return 0;
+}
+
+static void test_pfc(void **state)
+{
+	struct uplink *u = open_ok("net_ring0");
+	struct err err = { 0 };
+
+	plays = false;
+	assert_int_equal(uplink_set_pfc(u, 0, 0, &err), 0);
+	assert_int_equal(uplink_set_pfc(u, 0, 0x08, &err), -ENOTSUP);
+	assert_string_equal(err.text,
+			    "its device (driver net_ring) has no priority-based flow control");
+	plays = true;
+	assert_int_equal(uplink_set_pfc(u, 0, 0x18, &err), 0);
+	assert_int_equal(paused, 0x18);
+	assert_int_equal(uplink_set_pfc(u, 0x18, 0x82, &err), 0);
+	assert_int_equal(paused, 0x82);
+	/* All or nothing. */
+	fails = 0x40;
+	assert_int_equal(uplink_set_pfc(u, 0x82, 0x71, &err), -EIO);
+	assert_int_equal(paused, 0x82);
+	plays = false;
+	uplink_close(u);
+}
+
 static int start(void **state)
 {
 	cpu_set_t before, after;
@@ -288,7 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frames_pass), cmocka_unit_test(test_full),
 		cmocka_unit_test(test_pieces),      cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_info),
+		cmocka_unit_test(test_info),        cmocka_unit_test(test_pfc),
 	};
 
 	return cmocka_run_group_tests_name("uplink", tests, start, stop);

@@ -175,14 +175,14 @@ serve_limited(struct worker *w, const struct poll_entry *e, struct arbiter *arbi
 	unsigned int room = arbiter_room(arbiter, &service->limit, now), n;
 
 	w->burst.held_back = BURST_MAX - room;
+	w->fw->inspect.uplink = (struct share_load){ 0 };
 	n = serve(w, e);
 	w->burst.held_back = 0;
 	if (room > 0) {
-		arbiter_served(arbiter, &service->limit, &w->burst,
-			       n > 0 ? w->fw->inspect.uplink_bytes : 0, now);
+		arbiter_served(arbiter, &service->limit, &w->burst, &w->fw->inspect.uplink, now);
 		return n;
 	}
-	wait_us = arbiter_wait(arbiter, now) / 1000 + 1;
+	wait_us = arbiter_wait(arbiter, &service->limit, now) / 1000 + 1;
 	if (wait_us > WAIT_US_MAX)
 		wait_us = WAIT_US_MAX;
 	service->due = clock_cycles() + wait_us * w->all->cycles_per_us;

@@ -52,18 +52,20 @@ def test_abbreviations(lab, words):
     ("vport s", "vport: s: could be set, show"),
     ("uplink set out d 5", "uplink 'out': d: could be device, driver"),
     ("vpotr", "vpotr: there is no such object or command; did you mean 'vport'? one of switch, "
-     "uplink, vport, acl, meter, mirror, extension, vf, worker, queue, trace, capture, host, event, apply, export, help, completion"),
+     "uplink, vport, acl, qos-policy, meter, mirror, extension, vf, worker, queue, trace, capture, host, event, apply, export, help, "
+     "completion"),
     ("vport ad web1", None),
     ("vport remove web1", "vport: remove: there is no such verb: one of add, set, del, show, "
      "qemu-args, libvirt-xml, help"),
     ("uplink set out vlna 5", "uplink 'out': vlna: there is no such field; did you mean 'vlan'? one "
-     "of switch, device, driver, vlan, trunk, max-rate, pins"),
+     "of switch, device, driver, vlan, trunk, max-rate, prio-tc, tc-tsa, tc-bw, prio-pfc, priority-tag, pins"),
     ("vport set web1 vlan", "vport 'web1': vlan: a value must follow: a number from 0 to 4094"),
     ("vport set web1 vlan 5 vlan 6", "vport 'web1': vlan: is given twice"),
     ("vport set", "vport: `set` needs a name: softiov vport set NAME ..."),
     ("vport del web1 now", "vport 'web1': now: `del` takes nothing more"),
     ("host show x", "host: x: `show` takes nothing more"),
-    ("config export", "config: there is no such object or command: one of switch, uplink, vport, acl, meter, mirror, extension, "
+    ("config export", "config: there is no such object or command: one of switch, uplink, vport, acl, qos-policy, meter, mirror, "
+     "extension, "
      "vf, worker, queue, trace, capture, host, event, apply, export, help, completion"),
     ("--jsn vport", "--jsn: there is no such option; did you mean '--json'? one of --json, "
      "--statistics, --help, --dry-run, --markdown, --socket, --watch, --write, --version"),
@@ -306,6 +308,10 @@ def test_daemon_and_table_agree(lab):
             in lab.log())
 
 
+# One of each is enough, whichever it is.
+ALSO = {"qos-policy": {"priority": "1", "dscp": "2", "set-priority": "3", "set-dscp": "4"}}
+
+
 def test_every_field_everywhere(lab):
     """Rule 3: what the schema has is in help, completion, manual; each default can be set."""
     socket_request = {"jsonrpc": "2.0", "id": 1, "method": "schema.show"}
@@ -330,12 +336,14 @@ def test_every_field_everywhere(lab):
         required = [w for f, d in obj["fields"].items() if d.get("required") and not d.get("key")
                     for w in (f, d.get("words", ["/lan" if d["type"] == "path" else "lan"])[0])]
         own_name = "x/x" if obj.get("owner") else "x"
-        lab.ok(name, "add", own_name, *required)
+        also = ALSO.get(name, {})
+        lab.ok(name, "add", own_name, *required, *(w for pair in also.items() for w in pair))
         for field, what in obj["fields"].items():
             if not (what.get("status") or what.get("key") or what.get("fixed")):
                 assert field in completion
             if not (what.get("status") or what.get("key") or what.get("fixed") or what.get("required")):
-                lab.ok(name, "set", own_name, field, "default")
+                others = {other: value for other, value in also.items() if other != field}
+                lab.ok(name, "set", own_name, field, "default", *(w for pair in others.items() for w in pair))
 
 
 def test_queues(lab):

@@ -27,6 +27,7 @@ def ip(protocol, l4, source=A4, to=B4, **fields):
         header = ip4_header(protocol, len(l4), source, to, **fields)
     else:
         header = frames.ipv6(source, to, protocol, len(l4))
+        header = struct.pack(">I", 6 << 28 | fields.get("tos", 0) << 20) + header[4:]
     pseudo = b"" if protocol == ICMP else frames.pseudo_header(header, protocol, len(l4))
     if at is not None:
         l4 = l4[:at] + struct.pack(">H", ~frames.sum16(pseudo + l4) & 0xffff) + l4[at + 2:]

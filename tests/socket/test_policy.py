@@ -69,6 +69,7 @@ def private(mode, secondary):
 
 
 PRIORITY = 5 << 13
+EF = 46 << 2  # RFC 3246, as a TOS
 PLAIN = udp(1111, 2222)
 FOREIGN = mac("02:00:00:00:99:99")
 OFFER, ADVERTISE = udp(67, 68), v6(udp, 547, 546)
@@ -108,6 +109,19 @@ TO_VPORT, TO_UPLINK = (Program(f"return port == 7 ? SOFTIOV_TO_{kind} : SOFTIOV_
 def to_itself(packet):
     """With the sender's own address, so that nobody gets it."""
     return lambda to, source: packet(source, source)
+
+
+def qos(policy="q", **fields):
+    """A policy for what the near vport sends, or all of the switch where `vport` is None."""
+    fields = {key.replace("_", "-"): value for key, value in {"vport": "NEAR", **fields}.items() if value is not None}
+    return {("qos-policy", f"SWITCH/{policy}"): fields}
+
+
+def Marked(packet, *arguments, tos, **fields):
+    """One that arrives with this TOS, and a right checksum."""
+    asked = {key: fields.pop(key) for key in ("drop", "tag", "comes", "times") if key in fields}
+    sent = lambda to, source: packet(*arguments, **fields)(to, source)  # noqa: E731
+    return Sent(sent, becomes=lambda to, source: packet(*arguments, **{**fields, "tos": tos})(to, source), **asked)
 
 
 def answer(packet, *arguments):
@@ -288,15 +302,60 @@ CASES = [
     # RFC 1858, 3: a TCP header that the next fragment brings.
     Case("acl tiny fragment", [Sent(ip(TCP, bytes(8), fragment=0x2000), "obscure-headers"), In(PLAIN)],
          objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="25")),
+    # Classification: marks.
+    Case("qos dscp", [Marked(udp, 1, 2, tos=EF), Marked(udp, 1, 2, b"", tos=EF), Marked(v6, udp, 1, 2, tos=EF),
+                      Marked(icmp, 8, tos=EF), Sent(ASKS), In(PLAIN), Sent(IN_PADDING, "obscure-headers")],
+         objects=qos(set_dscp=46)),
+    # What ECN says stays.
+    Case("qos dscp and ECN", [Sent(udp(1, 2, tos=0xff), becomes=udp(1, 2, tos=3)), Sent(v6(udp, 1, 2, tos=2), becomes=v6(udp, 1, 2, tos=2))],
+         objects=qos(set_dscp=0)),
+    Case("qos 5-tuple", [Marked(tcp, 1000, 80, tos=EF), Sent(tcp(1000, 81)), Sent(tcp(80, 80)), Sent(udp(1000, 80)),
+                         Sent(tcp(1000, 80, source=bytes([10, 0, 0, 3]))), Sent(tcp(1000, 80, to=bytes([10, 0, 1, 2]))),
+                         Sent(v6(tcp, 1000, 80)), Sent(ip(TCP, bytes(20), fragment=3))],
+         objects=qos(protocol="tcp", source="10.0.0.0/31", destination="10.0.0.2", source_port="1000-2000", destination_port="80",
+                     set_dscp=46)),
+    Case("qos IPv6", [Marked(v6, udp, 1, 2, tos=EF), Sent(v6(udp, 1, 2, to=LINK_LOCAL)), Sent(PLAIN)],
+         objects=qos(destination="::/64", set_dscp=46)),
+    Case("qos port", [Marked(tcp, 53, 9, tos=EF), Marked(udp, 9, 53, tos=EF), Sent(udp(54, 9)), Sent(icmp(53))],
+         objects=qos(port=53, set_dscp=46)),
+    *(Case(f"qos {word}", [Marked(tcp, 1000, port, tos=EF), Marked(v6, tcp, port, 1000, tos=EF), Sent(udp(1000, port)),
+                           Sent(tcp(1000, port + 1))], objects=qos(filter=word, set_dscp=46))
+      for word, port in (("iscsi", 3260), ("nfs", 2049), ("smb", 445), ("live-migration", 6600))),
+    Case("qos by DSCP", [Sent(udp(1, 2, tos=EF), becomes=udp(1, 2, tos=32)), Sent(udp(1, 2, tos=EF + 1), becomes=udp(1, 2, tos=33)),
+                         Sent(udp(1, 2, tos=EF + 4)), Sent(PLAIN)],
+         objects=qos(dscp=46, set_dscp=8)),
+    Case("qos of the switch", [Marked(udp, 1, 2, tos=EF), In(PLAIN)], far_is="uplink",
+         objects=qos(vport=None, protocol="udp", set_dscp=46)),
+    Case("qos others", [Marked(udp, 1, 2, tos=8 << 2), Marked(tcp, 1, 2, tos=EF)],
+         objects={**qos(filter="others", precedence=255, set_dscp=8), **qos("r", protocol="tcp", precedence=0, set_dscp=46)}),
+    Case("qos precedence", [Marked(tcp, 1, 80, tos=EF), Marked(tcp, 1, 81, tos=32)],
+         objects={**qos(protocol="tcp", destination_port="80", set_dscp=46, precedence=128),
+                  **qos("r", protocol="tcp", destination_port="80", set_dscp=9), **qos("s", protocol="tcp", set_dscp=8)}),
+    Case("qos behind rules", [Sent(tcp(1, 80), "acl"), Marked(tcp, 1, 81, tos=EF)],
+         objects={**qos(set_dscp=46), **acl(direction="out", action="deny", weight=1, protocol="tcp", remote_port="80")}),
+    Case("qos priority", [Sent(PLAIN, tag=10, comes=PRIORITY | 10), Sent(PLAIN, tag=0x6000 | 10, comes=PRIORITY | 10), Sent(tcp(1, 2), tag=10, comes=10),
+                          Sent(PLAIN), Sent(ASKS, tag=10, comes=10), In(PLAIN, tag=10, comes=10)],
+         near={"trunk": "10"}, far={"trunk": "10"}, objects=qos(protocol="udp", set_priority=5)),
+    Case("qos priority of an access port", [Sent(PLAIN, comes=PRIORITY | 10), Sent(ASKS, comes=PRIORITY | 10)],
+         near={"vlan": 10}, far={"trunk": "10"}, objects=qos(set_priority=5)),
+    Case("qos by priority", [Sent(PLAIN, tag=PRIORITY | 10, comes=PRIORITY | 10, becomes=udp(1111, 2222, tos=160)), Sent(PLAIN, tag=10, comes=10)],
+         near={"trunk": "10", "ieee-priority-tag": True}, far={"trunk": "10"}, objects=qos(priority=5, set_dscp=40)),
+    Case("qos by priority that does not count", [Sent(PLAIN, tag=PRIORITY | 10, comes=10)],
+         near={"trunk": "10"}, far={"trunk": "10"}, objects=qos(priority=5, set_dscp=40)),
+    Case("priority tag", [Sent(PLAIN, comes=PRIORITY), Sent(tcp(1, 2)), In(PLAIN)], far={"priority-tag": True}, far_is="uplink",
+         objects=qos(protocol="udp", set_priority=5)),
+    Case("priority tag of the VM", [Sent(PLAIN, tag=PRIORITY, comes=PRIORITY), Sent(PLAIN)], near={"ieee-priority-tag": True},
+         far={"priority-tag": True}, far_is="uplink"),
 ]
 
 
 def replaced(value, ends):
+    """With NEAR, FAR and SWITCH as they are called."""
     if isinstance(value, Program):
         return value.path
-    if value == "SWITCH":
-        return ends.path
-    return value.replace("NEAR", ends.near_name).replace("FAR", ends.far_name) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return value.replace("NEAR", ends.near_name).replace("FAR", ends.far_name).replace("SWITCH", ends.path)
 
 
 def vids_of(fields):
@@ -544,6 +603,29 @@ def test_connections_without_memory(world):
     finally:
         resource.prlimit(ends.daemon.pid, resource.RLIMIT_AS, limits)
         call("vport.set", name=vport, **{"max-connections": 65536})
+        ends.undo(case, before)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_throttle(world, path):
+    """What the policy is for has one bucket; other frames are free. What it decided on is counted."""
+    frames = [Sent(LONG), Sent(LONG, "throttled", times=3), Sent(tcp(1, 2)), In(LONG)]
+    case = Case("throttle", frames, objects=qos(protocol="udp", throttle=1000, set_dscp=0))
+    ends = world.ends[path]
+    before = ends.change(case)
+    try:
+        time.sleep(0.01)  # a byte's time: sooner the bucket is as empty as it begins
+        for sent in case.frames:
+            ends.check(sent)
+        shown = ends.daemon.show("qos-policy", f"{path}/q")
+        size = len(LONG(bytes(6), bytes(6)))
+        assert (shown["frames"], shown["bytes"], shown["throttled"]) == (4, 4 * size, 3)
+        # Other fields change, and it stays as empty as it is; without the limit all passes.
+        ends.daemon.call("qos-policy.set", name=f"{path}/q", precedence=3)
+        ends.check(Sent(LONG, "throttled"))
+        ends.daemon.call("qos-policy.set", name=f"{path}/q", throttle=0)
+        ends.check(Sent(LONG, times=3))
+    finally:
         ends.undo(case, before)
 
 

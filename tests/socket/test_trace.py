@@ -27,6 +27,18 @@ def told(ends, sent):
     return ends.daemon.call("trace." + kind, name=name, frame=(frame[:12] + tag + frame[12:]).hex())
 
 
+def how(tag):
+    """In which tag it is delivered."""
+    if not tag:
+        return "untagged\n"
+    vid, priority = tag & 0xfff, tag >> 13
+    return (f"tagged with VLAN {vid}" if vid else "tagged with no VLAN") + (f" and priority {priority}\n" if priority else "\n")
+
+
+def counters(ends):
+    return ends.drops(), ends.daemon.call("acl.show"), ends.daemon.call("qos-policy.show")
+
+
 def check(ends, sent, text):
     kind, name = ends.names[not sent.inward]
     if sent.drop:
@@ -35,7 +47,7 @@ def check(ends, sent, text):
         assert any(f"  => dropped: {reason}\n" in text for reason in reasons) and "delivered" not in text, text
     else:
         assert f"to {kind} {name}:\n" in text and "  => delivered" in text and "dropped" not in text, text
-        assert (f"tagged with VLAN {sent.comes & 0xfff}\n" if sent.comes else "untagged\n") in text, text
+        assert how(sent.comes) in text, text
 
 
 @pytest.mark.parametrize("case, path", CELLS)
@@ -45,9 +57,9 @@ def test_as_it_happens(world, case, path):  # noqa: F811
     try:
         for sent in case.frames:
             if sent.drop not in NOT_TOLD:
-                counted = ends.drops(), ends.daemon.call("acl.show")
+                counted = counters(ends)
                 text = told(ends, sent)
-                assert (ends.drops(), ends.daemon.call("acl.show")) == counted, "a trace leaves no trace"
+                assert counters(ends) == counted, "a trace leaves no trace"
                 check(ends, sent, text)
             ends.check(sent)
     finally:

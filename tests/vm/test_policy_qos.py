@@ -34,6 +34,9 @@ def unlimited(trio):
     trio.call("uplink.set", name="out", **{"max-rate": 0})
     for name in NAMES:
         trio.set(name, **{"max-tx": 0, "max-rx": 0, "min-tx": 0, "weight": 0, "burst": 0})
+    for policy in trio.call("qos-policy.show"):
+        trio.call("qos-policy.del", name=policy["name"])
+    trio.call("uplink.set", name="out", **{"prio-tc": "all:0", "tc-tsa": "all:strict", "tc-bw": "all:0"})
 
 
 @contextlib.contextmanager
@@ -167,3 +170,49 @@ def test_minimum(trio):
             settle()
             got = rates(trio)
     assert shares(got)[0] == pytest.approx(0.75, rel=0.05), got
+
+
+def policy(trio, name, **fields):
+    switch = trio.vport(NAMES[0])["switch"]
+    trio.call("qos-policy.add", name=f"{switch}/{name}", **{key.replace("_", "-"): value for key, value in fields.items()})
+
+
+def test_marked_streams(trio):
+    """TCP goes on when its headers are rewritten, and by rates far above the throttle of another."""
+    policy(trio, "mark", protocol="tcp", set_dscp=46, set_priority=5)
+    policy(trio, "slow", protocol="tcp", destination_port=PORT, set_dscp=10, throttle=4 * MBIT, precedence=200)
+    with senders(trio, NAMES):
+        settle()
+        got = rates(trio)
+    counted = {one["name"].split("/")[1]: one for one in trio.call("qos-policy.show")}
+    assert counted["mark"]["frames"] > 100 and counted["slow"]["throttled"] > 0
+    assert 0.3 * MBIT < got["one"], got
+    assert min(got["two"], got["three"]) > 4 * MBIT, got
+
+
+def test_classes(trio):
+    """Shares of classes at a congested uplink, to which streams come by policies; then a strict one before all."""
+    trio.call("uplink.set", name="out", **{"max-rate": 8 * MBIT, "prio-tc": "1:1,2:2,3:3", "tc-tsa": "1:ets,2:ets,3:ets",
+                                           "tc-bw": "1:20,2:30,3:50"})
+    for priority, name in enumerate(NAMES, 1):
+        policy(trio, name, vport=name, set_priority=priority)
+    with senders(trio, NAMES):
+        settle()
+        got = rates(trio)
+        assert shares(got) == pytest.approx([0.2, 0.3, 0.5], rel=0.05), got
+        trio.call("uplink.set", name="out", **{"tc-tsa": "2:ets,3:ets", "tc-bw": "2:40,3:60"})
+        trio.set("one", **{"max-tx": 3 * MBIT})
+        settle()
+        got = rates(trio)
+        assert got["one"] == pytest.approx(3 * MBIT, rel=0.05), got
+        assert got["three"] / got["two"] == pytest.approx(1.5, rel=0.05), got
+
+
+def test_min_weight(trio):
+    """A stream that a policy gives 60 % of a congested uplink."""
+    trio.call("uplink.set", name="out", **{"max-rate": 8 * MBIT})
+    policy(trio, "storage", protocol="tcp", destination_port=PORT, min_weight=60)
+    with senders(trio, NAMES):
+        settle()
+        got = rates(trio)
+    assert shares(got) == pytest.approx([0.6, 0.2, 0.2], rel=0.05), got
