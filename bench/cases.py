@@ -51,6 +51,7 @@ WORKERS_BATCH = 256
 WORKERS_NAP_US = 20
 # What is asked of each frame from p0 to p1, by how many of it there are. Rules of `acl` do not match.
 POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 10000, 1000000), "meter": (0, 1, 100), "mirror": (0, 1)}
+ACL_PEER = 1000  # rules that OVS-DPDK gets, too
 ONLOOKER = "p2"  # whom the mirror shows what p1 gets
 CAPTURES = {"off": None, "no match": "tcp port 1", "all": ""}
 
@@ -70,6 +71,15 @@ def policy(case, n):
                         for port, direction in enumerate(("out", "in")) for i in range(n)}}
     if case == "mirror":
         return {"mirror": {"m": {"switch": "bench", "vport": "p1", "direction": "in", "to-vport": ONLOOKER}}}
-    return {"acl": {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7,
-                                "remote": f"10.{1 + i // 250}.{i % 250}.0/24", "protocol": "udp",
-                                "local-port": str(i)} for i in range(n)}}
+    return {"acl": {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7, **acl_match(i)}
+                    for i in range(n)}}
+
+
+def acl_match(i):
+    return {"remote": f"10.{1 + i // 250}.{i % 250}.0/24", "protocol": "udp", "local-port": str(i)}
+
+
+def acl_flows(n):
+    """The rules of `acl` as OpenFlow has them."""
+    return [f"priority={100 + i % 7},udp,dl_dst=02:00:00:00:00:02,nw_src={match['remote']},"
+            f"tp_dst={match['local-port']},actions=drop" for i, match in ((i, acl_match(i)) for i in range(n))]

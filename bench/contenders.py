@@ -244,6 +244,12 @@ class Ovs:
         self.add_ports(n)
         self.signal(signal.SIGSTOP)
 
+    def add_flows(self, flows):
+        """OpenFlow rules of br0, above NORMAL."""
+        self.signal(signal.SIGCONT)
+        run(["ovs-ofctl", "add-flows", f"unix:{self.folder}/br0.mgmt", "-"], input="\n".join(flows))
+        self.signal(signal.SIGSTOP)
+
     def ports(self, n, _kind="syn"):
         return [f"vio:{self.folder}/o{i}" for i in range(n)]
 

@@ -33,8 +33,9 @@ def write(path, text):
 
 def run(argv, timeout=60, **options):
     """Run to the end and return standard output; raises with what it said if it failed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=ENV,
-                          stdin=subprocess.DEVNULL, check=False, **options)
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=ENV, check=False, **options)
     if done.returncode != 0:
         raise BenchError(f"{' '.join(argv[:3])}: status {done.returncode}\n{done.stdout[-800:]}"
                          f"{done.stderr[-1200:]}")
