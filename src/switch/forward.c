@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "switch/mirror.h"
+#include "switch/see.h"
 #include "switch/switch.h"
 
 /* 01-80-C2-00-00-0x as mac_load gives it */
@@ -300,212 +301,13 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 		ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
 }
 
-/* --- taps --- */
-
-/* Who dropped frame i of the burst, if it was an extension. */
-static const char *dropped_by(const struct inspect *inspect, unsigned int i)
-{
-	return inspect->reason[i] == DROP_EXTENSION ? inspect->by[i]->name : NULL;
-}
-
-static void see_dropped(struct forwarder *fw, const struct port_config *port, const struct frame *f,
-			enum tap_way way, unsigned int slot, enum drop_reason reason,
-			const char *by)
-{
-	taps_show(port->tap, &(struct tap_sight){ .fw = fw,
-						  .frame = f,
-						  .queue = TAP_QUEUE_NONE,
-						  .way = (uint8_t)way,
-						  .drop = (uint8_t)reason,
-						  .by = by,
-						  .slot = (uint8_t)slot,
-						  .tagged = f->vid != port->pvid });
-}
-
-static unsigned int slot_of(const struct port_config *port, const struct endpoint *ep)
-{
-	unsigned int slot = 0;
-
-	while (slot < PORT_ENDPOINTS && port->endpoint[slot] != ep)
-		slot++;
-	return slot;
-}
-
-/* Those of the set that a port's taps may want. `tagged`: those whose tag is not where it is in memory; no filter is asked
- * about them yet. */
-static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames,
-			uint32_t tagged)
-{
-	uint32_t may = 0;
-
-	for_each_tap(tap, first)
-	{
-		const struct tap_filter *filter = tap->filter;
-		uint32_t ask = frames & ~tagged;
-
-		if ((tap->ways & TAP_BIT(way)) == 0)
-			continue;
-		if (filter == NULL)
-			return frames;
-		may |= frames & tagged;
-		if (filter == fw->asked.filter) {
-			/* Policies may have changed what is pinned. */
-			uint32_t known = ask & fw->asked.frames & ~fw->inspect.pinned;
-
-			may |= known & fw->asked.may;
-			ask &= ~known;
-		}
-		if (ask == 0)
-			continue;
-		ask = filter->may_see(filter, fw->inspect.burst->frame, ask);
-		may |= ask;
-	}
-	return may;
-}
-
-/* Asks a port's taps about the burst that comes from it. */
-static __attribute__((noinline)) uint32_t burst_to_see(struct forwarder *fw,
-						       const struct port_config *in)
-{
-	const struct burst *burst = fw->inspect.burst;
-	uint32_t all = ~0u >> (BURST_MAX - burst->n), tagged = 0, may;
-
-	for (unsigned int i = 0; i < burst->n; i++)
-		tagged |= (uint32_t)((burst->frame[i].flags & FRAME_TAGGED) != 0) << i;
-	may = may_see(fw, in->tap, TAP_OUT, all, tagged);
-	if ((in->tap->ways & TAP_BIT(TAP_OUT)) != 0)
-		fw->asked.filter = in->tap->filter;
-	fw->asked.frames = all & ~tagged;
-	fw->asked.may = may;
-	return may;
-}
-
-/* The same of a group that goes to a port. So that what is shown is what is delivered, they are pinned. */
-static __attribute__((noinline)) uint32_t group_to_see(struct forwarder *fw,
-						       const struct port_config *port,
-						       const struct frame *const *frame,
-						       unsigned int n)
-{
-	struct inspect *inspect = &fw->inspect;
-	uint32_t frames = 0, tagged = 0, may;
-
-	for (unsigned int i = 0; i < n; i++) {
-		uint32_t bit = 1u << (frame[i] - inspect->burst->frame);
-
-		frames |= bit;
-		if ((frame[i]->flags & FRAME_TAGGED) != 0 || frame[i]->vid != port->pvid)
-			tagged |= bit;
-	}
-	may = may_see(fw, port->tap, TAP_IN, frames, tagged);
-	for_each_frame(i, may) inspect_pin(inspect, i);
-	return may;
-}
-
-/* The set by the frames' places in a group. */
-static uint32_t by_place(const struct forwarder *fw, const struct frame *const *frame,
-			 unsigned int n, uint32_t set)
-{
-	uint32_t places = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		places |= (set >> (frame[i] - fw->inspect.burst->frame) & 1) << i;
-	return places;
-}
-
-/* The burst, at the port that it comes from; inspect->reason says what became of its frames. */
-static __attribute__((noinline)) void see_burst(struct forwarder *fw, const struct port_config *in,
-						const struct endpoint *ep)
-{
-	struct inspect *inspect = &fw->inspect;
-	struct tap_sight sight = {
-		.fw = fw, .queue = fw->queue, .way = TAP_OUT, .slot = (uint8_t)slot_of(in, ep)
-	};
-
-	for_each_frame(i, fw->to_see)
-	{
-		sight.frame = &inspect->burst->frame[i];
-		if (!tap_is_raw(sight.frame))
-			inspect_pin(inspect, i);
-		sight.drop = inspect->reason[i];
-		sight.by = dropped_by(inspect, i);
-		sight.tagged = (sight.frame->flags & FRAME_TAGGED) != 0;
-		taps_show(in->tap, &sight);
-	}
-}
-
-/* The reason that was counted since `before`. */
-static enum drop_reason drop_since(const struct endpoint_stats *stats, const uint64_t *before)
-{
-	for (unsigned int i = DROP_NONE + 1; i < DROP_N; i++)
-		if (stats->drop[i] != before[i])
-			return i;
-	return DROP_NONE;
-}
-
-#define TAPS_MAX 32 /* of a port that see one frame */
-
-/* Which of the port's taps want the frame. Control may change their list meanwhile, so they are remembered. */
-static unsigned int who_wants(const struct port_config *port, const struct tap_sight *sight,
-			      struct tap *who[TAPS_MAX])
-{
-	unsigned int n = 0;
-
-	for_each_tap(tap, port->tap)
-	{
-		if (n < TAPS_MAX && tap->wants(tap, sight))
-			who[n++] = tap;
-	}
-	return n;
-}
-
-static inline void push_group(struct forwarder *fw, struct endpoint *ep,
-			      const struct frame *const *frame, unsigned int n, uint16_t pvid,
-			      unsigned int flags)
+void switch_push(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
+		 unsigned int n, uint16_t pvid, unsigned int flags)
 {
 	if (unlikely((flags & FRAME_TSO) != 0))
 		push_cut(fw, ep, frame, n, pvid);
 	else
 		ep->ops->push(ep, frame, n, pvid, endpoint_stats_self(ep));
-}
-
-/* Pushes a group to a port with taps, which may want the frames at the places `to_see`. Whether a receiver takes a frame
- * only its counters tell, so one that is to be seen goes alone. */
-static __attribute__((noinline)) void push_seen(struct forwarder *fw,
-						const struct port_config *port, struct endpoint *ep,
-						const struct frame **frame, unsigned int n,
-						uint32_t to_see, unsigned int flags)
-{
-	struct endpoint_stats *stats = endpoint_stats_self(ep);
-	struct tap_sight sight = { .fw = fw, .way = TAP_IN, .slot = (uint8_t)slot_of(port, ep) };
-	uint64_t before[DROP_N];
-	unsigned int at = 0; /* the first that is not pushed yet */
-
-	for_each_frame(i, to_see)
-	{
-		struct tap *who[TAPS_MAX];
-		unsigned int n_who;
-
-		sight.frame = frame[i];
-		sight.tagged = frame[i]->vid != port->pvid;
-		sight.drop = TAP_DROP_UNKNOWN;
-		sight.queue = TAP_QUEUE_NONE;
-		n_who = who_wants(port, &sight, who);
-		if (n_who == 0)
-			continue;
-		if (at < i)
-			push_group(fw, ep, &frame[at], i - at, port->pvid, flags);
-		memcpy(before, stats->drop, sizeof(before));
-		stats->rx_queue = 0;
-		push_group(fw, ep, &frame[i], 1, port->pvid, flags);
-		at = i + 1;
-		sight.drop = (uint8_t)drop_since(stats, before);
-		if (sight.drop == DROP_NONE && !port->uplink)
-			sight.queue = (uint16_t)stats->rx_queue;
-		for (unsigned int k = 0; k < n_who; k++)
-			who[k]->show(who[k], &sight);
-	}
-	if (at < n)
-		push_group(fw, ep, &frame[at], n - at, port->pvid, flags);
 }
 
 void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame *const frame[],
@@ -522,7 +324,7 @@ void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame 
 	if (ep == NULL)
 		port->stats[worker_self].drop[DROP_DOWN] += n;
 	else
-		push_group(fw, ep, frame, n, 0, flags);
+		switch_push(fw, ep, frame, n, 0, flags);
 }
 
 /* A group as a set. Each of its frames is there once. */
@@ -556,8 +358,8 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 	{
 		stats->drop[inspect->reason[i]]++;
 		if (unlikely((to_see >> i & 1) != 0))
-			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, slot_of(port, ep),
-				    inspect->reason[i], dropped_by(inspect, i));
+			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, see_slot(port, ep),
+				    inspect->reason[i], see_dropped_by(inspect, i));
 	}
 	for (unsigned int i = 0; i < n; i++)
 		if ((dropped >> (frame[i] - inspect->burst->frame) & 1) == 0)
@@ -572,7 +374,7 @@ static __attribute__((noinline)) void deliver_nowhere(struct forwarder *fw,
 						      uint32_t to_see)
 {
 	port->stats[worker_self].drop[DROP_DOWN] += n;
-	for_each_frame(i, by_place(fw, frame, n, to_see))
+	for_each_frame(i, see_places(fw, frame, n, to_see))
 		see_dropped(fw, port, frame[i], TAP_IN, PORT_ENDPOINTS, DROP_DOWN, NULL);
 }
 
@@ -617,7 +419,7 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 	uint32_t to_see = 0;
 
 	if (unlikely(port->tap != NULL))
-		to_see = group_to_see(fw, port, frame, n);
+		to_see = see_ask_group(fw, port, frame, n);
 	if (unlikely(ep == NULL)) {
 		deliver_nowhere(fw, port, frame, n, to_see);
 		return;
@@ -628,16 +430,16 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 			return;
 	}
 	if (unlikely(to_see != 0))
-		to_see = by_place(fw, frame, n, to_see);
+		to_see = see_places(fw, frame, n, to_see);
 	if (unlikely(port->private_vlan))
 		into_pvid(fw, port, frame, n);
 	if (unlikely(port->priority_tag))
 		with_priority_tag(fw, port, frame, n);
 	fw->receiver = ep;
 	if (unlikely(to_see != 0))
-		push_seen(fw, port, ep, frame, n, to_see, flags);
+		see_push(fw, port, ep, frame, n, to_see, flags);
 	else
-		push_group(fw, ep, frame, n, port->pvid, flags);
+		switch_push(fw, ep, frame, n, port->pvid, flags);
 }
 
 /* The same as decide() where there are policies or taps, in three rounds: each looks at all frames. */
@@ -725,7 +527,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->asked.filter = NULL;
 	fw->to_see = 0;
 	if (unlikely(port->tap != NULL))
-		fw->to_see = burst_to_see(fw, port);
+		fw->to_see = see_ask_burst(fw, port);
 	if (likely(port->policy_out == NULL && fw->to_see == 0))
 		flags = decide(fw, s, port, burst, stats);
 	else
@@ -752,7 +554,7 @@ static void trace_end(struct forwarder *fw, const struct port_config *port, cons
 {
 	const struct endpoint *ep = running_endpoint(port);
 
-	end->slot = ep != NULL ? (uint8_t)slot_of(port, ep) : PORT_ENDPOINTS;
+	end->slot = ep != NULL ? (uint8_t)see_slot(port, ep) : PORT_ENDPOINTS;
 	end->reason = ep != NULL ? DROP_NONE : DROP_DOWN;
 	end->tagged = f->vid != port->pvid && !port->private_vlan;
 	if (ep != NULL && port->policy_in != NULL) {

@@ -135,6 +135,10 @@ struct forwarder *forwarder_new(void); /* free() it */
 void switch_forward(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
 		    struct endpoint *in, struct burst *burst);
 
+/* Pushes frames of a group to a receiver of it, large sends cut if it wants them so. `flags`: of all of them. */
+void switch_push(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
+		 unsigned int n, uint16_t pvid, unsigned int flags);
+
 /* Pushes to a port what a mirror has seen: past its policies, in the VLANs that the frames are in. */
 void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame *const frame[],
 			  unsigned int n, unsigned int flags);

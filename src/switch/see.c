@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "switch/see.h"
+
+/* Who dropped frame i of the burst, if it was an extension. */
+const char *see_dropped_by(const struct inspect *inspect, unsigned int i)
+{
+	return inspect->reason[i] == DROP_EXTENSION ? inspect->by[i]->name : NULL;
+}
+
+void see_dropped(struct forwarder *fw, const struct port_config *port, const struct frame *f,
+		 enum tap_way way, unsigned int slot, enum drop_reason reason, const char *by)
+{
+	taps_show(port->tap, &(struct tap_sight){ .fw = fw,
+						  .frame = f,
+						  .queue = TAP_QUEUE_NONE,
+						  .way = (uint8_t)way,
+						  .drop = (uint8_t)reason,
+						  .by = by,
+						  .slot = (uint8_t)slot,
+						  .tagged = f->vid != port->pvid });
+}
+
+unsigned int see_slot(const struct port_config *port, const struct endpoint *ep)
+{
+	unsigned int slot = 0;
+
+	while (slot < PORT_ENDPOINTS && port->endpoint[slot] != ep)
+		slot++;
+	return slot;
+}
+
+/* Those of the set that a port's taps may want. `tagged`: those whose tag is not where it is in memory; no filter is asked
+ * about them yet. */
+static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames,
+			uint32_t tagged)
+{
+	uint32_t may = 0;
+
+	for_each_tap(tap, first)
+	{
+		const struct tap_filter *filter = tap->filter;
+		uint32_t ask = frames & ~tagged;
+
+		if ((tap->ways & TAP_BIT(way)) == 0)
+			continue;
+		if (filter == NULL)
+			return frames;
+		may |= frames & tagged;
+		if (filter == fw->asked.filter) {
+			/* Policies may have changed what is pinned. */
+			uint32_t known = ask & fw->asked.frames & ~fw->inspect.pinned;
+
+			may |= known & fw->asked.may;
+			ask &= ~known;
+		}
+		if (ask == 0)
+			continue;
+		ask = filter->may_see(filter, fw->inspect.burst->frame, ask);
+		may |= ask;
+	}
+	return may;
+}
+
+/* Asks a port's taps about the burst that comes from it. */
+uint32_t see_ask_burst(struct forwarder *fw, const struct port_config *in)
+{
+	const struct burst *burst = fw->inspect.burst;
+	uint32_t all = ~0u >> (BURST_MAX - burst->n), tagged = 0, may;
+
+	for (unsigned int i = 0; i < burst->n; i++)
+		tagged |= (uint32_t)((burst->frame[i].flags & FRAME_TAGGED) != 0) << i;
+	may = may_see(fw, in->tap, TAP_OUT, all, tagged);
+	if ((in->tap->ways & TAP_BIT(TAP_OUT)) != 0)
+		fw->asked.filter = in->tap->filter;
+	fw->asked.frames = all & ~tagged;
+	fw->asked.may = may;
+	return may;
+}
+
+/* The same of a group that goes to a port. So that what is shown is what is delivered, they are pinned. */
+uint32_t see_ask_group(struct forwarder *fw, const struct port_config *port,
+		       const struct frame *const *frame, unsigned int n)
+{
+	struct inspect *inspect = &fw->inspect;
+	uint32_t frames = 0, tagged = 0, may;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t bit = 1u << (frame[i] - inspect->burst->frame);
+
+		frames |= bit;
+		if ((frame[i]->flags & FRAME_TAGGED) != 0 || frame[i]->vid != port->pvid)
+			tagged |= bit;
+	}
+	may = may_see(fw, port->tap, TAP_IN, frames, tagged);
+	for_each_frame(i, may) inspect_pin(inspect, i);
+	return may;
+}
+
+/* The set by the frames' places in a group. */
+uint32_t see_places(const struct forwarder *fw, const struct frame *const *frame, unsigned int n,
+		    uint32_t set)
+{
+	uint32_t places = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		places |= (set >> (frame[i] - fw->inspect.burst->frame) & 1) << i;
+	return places;
+}
+
+/* The burst, at the port that it comes from; inspect->reason says what became of its frames. */
+void see_burst(struct forwarder *fw, const struct port_config *in, const struct endpoint *ep)
+{
+	struct inspect *inspect = &fw->inspect;
+	struct tap_sight sight = {
+		.fw = fw, .queue = fw->queue, .way = TAP_OUT, .slot = (uint8_t)see_slot(in, ep)
+	};
+
+	for_each_frame(i, fw->to_see)
+	{
+		sight.frame = &inspect->burst->frame[i];
+		if (!tap_is_raw(sight.frame))
+			inspect_pin(inspect, i);
+		sight.drop = inspect->reason[i];
+		sight.by = see_dropped_by(inspect, i);
+		sight.tagged = (sight.frame->flags & FRAME_TAGGED) != 0;
+		taps_show(in->tap, &sight);
+	}
+}
+
+/* The reason that was counted since `before`. */
+static enum drop_reason drop_since(const struct endpoint_stats *stats, const uint64_t *before)
+{
+	for (unsigned int i = DROP_NONE + 1; i < DROP_N; i++)
+		if (stats->drop[i] != before[i])
+			return i;
+	return DROP_NONE;
+}
+
+#define TAPS_MAX 32 /* of a port that see one frame */
+
+/* Which of the port's taps want the frame. Control may change their list meanwhile, so they are remembered. */
+static unsigned int who_wants(const struct port_config *port, const struct tap_sight *sight,
+			      struct tap *who[TAPS_MAX])
+{
+	unsigned int n = 0;
+
+	for_each_tap(tap, port->tap)
+	{
+		if (n < TAPS_MAX && tap->wants(tap, sight))
+			who[n++] = tap;
+	}
+	return n;
+}
+
+/* Pushes a group to a port with taps, which may want the frames at the places `to_see`. Whether a receiver takes a frame
+ * only its counters tell, so one that is to be seen goes alone. */
+void see_push(struct forwarder *fw, const struct port_config *port, struct endpoint *ep,
+	      const struct frame **frame, unsigned int n, uint32_t to_see, unsigned int flags)
+{
+	struct endpoint_stats *stats = endpoint_stats_self(ep);
+	struct tap_sight sight = { .fw = fw, .way = TAP_IN, .slot = (uint8_t)see_slot(port, ep) };
+	uint64_t before[DROP_N];
+	unsigned int at = 0; /* the first that is not pushed yet */
+
+	for_each_frame(i, to_see)
+	{
+		struct tap *who[TAPS_MAX];
+		unsigned int n_who;
+
+		sight.frame = frame[i];
+		sight.tagged = frame[i]->vid != port->pvid;
+		sight.drop = TAP_DROP_UNKNOWN;
+		sight.queue = TAP_QUEUE_NONE;
+		n_who = who_wants(port, &sight, who);
+		if (n_who == 0)
+			continue;
+		if (at < i)
+			switch_push(fw, ep, &frame[at], i - at, port->pvid, flags);
+		memcpy(before, stats->drop, sizeof(before));
+		stats->rx_queue = 0;
+		switch_push(fw, ep, &frame[i], 1, port->pvid, flags);
+		at = i + 1;
+		sight.drop = (uint8_t)drop_since(stats, before);
+		if (sight.drop == DROP_NONE && !port->uplink)
+			sight.queue = (uint16_t)stats->rx_queue;
+		for (unsigned int k = 0; k < n_who; k++)
+			who[k]->show(who[k], &sight);
+	}
+	if (at < n)
+		switch_push(fw, ep, &frame[at], n - at, port->pvid, flags);
+}
