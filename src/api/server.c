@@ -32,7 +32,7 @@
 
 #define MAX_CLIENTS     64
 #define OUT_SOFT        (1 << 20) /* bytes */
-#define IN_SOFT         (2 * SOFTIOV_MAX_LINE)
+#define IN_SOFT         ((size_t)2 * SOFTIOV_MAX_LINE)
 #define READ_SIZE       16384 /* bytes a turn and client */
 #define REQUESTS_A_TURN 32    /* for each client */
 #define EVENTS_A_POLL   32
@@ -213,7 +213,7 @@ static void check_unfinished(const struct api_server *server, struct client *cli
 		       SOFTIOV_MAX_LINE);
 	else if (unfinished(server, client) > IN_SOFT)
 		refuse(&why, -EMSGSIZE, NULL, NULL,
-		       "the requests that you have begun on several connections are more than %d "
+		       "the requests that you have begun on several connections are more than %zu "
 		       "bytes; send them one after the other",
 		       IN_SOFT);
 	if (why.code)

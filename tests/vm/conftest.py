@@ -38,6 +38,17 @@ def trio(lab, bare_stage):
     return bare_stage
 
 
+@pytest.fixture(scope="module")
+def duo(bare_stage):
+    """Guests on a VF and on a synthetic adapter: "vf" and "synthetic"."""
+    bare_stage.add_vport("vf", mac="02:00:00:00:00:01")
+    bare_stage.add_vport("synthetic", iov=False, synthetic=True, mac="02:00:00:00:00:02")
+    for name in ("vf", "synthetic"):
+        bare_stage.boot(name, mem=512)
+    bare_stage.ready()
+    return bare_stage
+
+
 @pytest.fixture(autouse=True)
 def no_complaints(request):
     """After each test on a stage: no guest's kernel complained, and the daemon runs."""

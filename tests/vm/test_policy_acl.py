@@ -31,13 +31,8 @@ for port in sys.argv[2:]:
 
 
 @pytest.fixture(scope="module")
-def stage(bare_stage):
-    bare_stage.add_vport("vf", mac="02:00:00:00:00:01")
-    bare_stage.add_vport("synthetic", iov=False, synthetic=True, mac="02:00:00:00:00:02")
-    for name in GUESTS:
-        bare_stage.boot(name, mem=512)
-    bare_stage.ready()
-    return bare_stage
+def stage(duo):
+    return duo
 
 
 @pytest.fixture(params=GUESTS)

@@ -16,13 +16,8 @@ PORT = 5001
 
 
 @pytest.fixture(scope="module")
-def stage(bare_stage):
-    bare_stage.add_vport("vf", mac="02:00:00:00:00:01")
-    bare_stage.add_vport("synthetic", iov=False, synthetic=True, mac="02:00:00:00:00:02")
-    for name in GUESTS:
-        bare_stage.boot(name, mem=512)
-    bare_stage.ready()
-    return bare_stage
+def stage(duo):
+    return duo
 
 
 @pytest.mark.parametrize("name", GUESTS)
