@@ -534,16 +534,16 @@ static const struct field apply_params[] = {
 #define SHOW(noun) \
 	{ "show", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_OBJECTS, .help = "show one " noun ", or all" }
 
-#define STORED_VERBS(noun) \
-	{ "add", NULL, NAME_REQUIRED, TAKES_ADD, GIVES_NOTHING, true, .help = "add a " noun }, \
-	{ "set", NULL, NAME_REQUIRED, TAKES_SET, GIVES_NOTHING, true, .help = "change fields of a " noun }, \
-	{ "del", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_NOTHING, true, .help = "remove a " noun }, \
+#define STORED_VERBS(a, noun) \
+	{ "add", NULL, NAME_REQUIRED, TAKES_ADD, GIVES_NOTHING, true, .help = "add " a " " noun }, \
+	{ "set", NULL, NAME_REQUIRED, TAKES_SET, GIVES_NOTHING, true, .help = "change fields of " a " " noun }, \
+	{ "del", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_NOTHING, true, .help = "remove " a " " noun }, \
 	SHOW(noun)
 
-static const struct verb switch_verbs[] = { STORED_VERBS("switch"), END };
+static const struct verb switch_verbs[] = { STORED_VERBS("a", "switch"), END };
 
 static const struct verb vport_verbs[] = {
-	STORED_VERBS("vport"),
+	STORED_VERBS("a", "vport"),
 	{ "qemu-args", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = guest_params,
 	  .help = "print the QEMU arguments that attach a VM" },
 	{ "libvirt-xml", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_TEXT, .params = guest_params,
@@ -551,16 +551,16 @@ static const struct verb vport_verbs[] = {
 	END
 };
 
-static const struct verb acl_verbs[] = { STORED_VERBS("rule"), END };
-static const struct verb qos_policy_verbs[] = { STORED_VERBS("policy"), END };
+static const struct verb acl_verbs[] = { STORED_VERBS("a", "rule"), END };
+static const struct verb qos_policy_verbs[] = { STORED_VERBS("a", "policy"), END };
 static const struct verb meter_verbs[] = {
 	{ "show", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_OBJECTS, .help = "show one meter, those of a vport, or all" },
 	{ "reset", NULL, NAME_OPTIONAL, TAKES_PARAMS, GIVES_NOTHING, .help = "begin to count anew: one meter, those of a vport, or all" },
 	END
 };
-static const struct verb uplink_verbs[] = { STORED_VERBS("uplink"), END };
-static const struct verb mirror_verbs[] = { STORED_VERBS("mirror"), END };
-static const struct verb extension_verbs[] = { STORED_VERBS("extension"), END };
+static const struct verb uplink_verbs[] = { STORED_VERBS("an", "uplink"), END };
+static const struct verb mirror_verbs[] = { STORED_VERBS("a", "mirror"), END };
+static const struct verb extension_verbs[] = { STORED_VERBS("an", "extension"), END };
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
 

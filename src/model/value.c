@@ -633,7 +633,8 @@ const char *value_allowed(const struct field *field, char *buf, size_t size)
 			 field->words[1] ? "-0=0" : "");
 		break;
 	case TYPE_REF:
-		text_put(buf, size, "the name of a %s", field->ref);
+		text_put(buf, size, "the name of %s %s",
+			 strchr("aeiou", field->ref[0]) != NULL ? "an" : "a", field->ref);
 		break;
 	default:
 		text_put(buf, size, "%s", types[field->type].help);
