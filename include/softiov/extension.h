@@ -22,7 +22,7 @@
 #define SOFTIOV_HEADER_SIZE 320
 #define SOFTIOV_COUNTERS    16
 
-/* What a program returns. Everything else is SOFTIOV_DROP, and so is a division by 0. */
+/* What a program returns. Everything else is SOFTIOV_DROP. */
 #define SOFTIOV_DROP 0
 #define SOFTIOV_PASS 1
 /* To the extension's `to-vport` or `to-uplink`, instead of to whom it is for. At ingress only. */

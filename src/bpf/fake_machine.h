@@ -19,7 +19,14 @@ struct machine {
 	const char *wrong;
 };
 
-/* NULL, or what the program did wrong. It has been accepted. */
+/* NULL, or what the program did wrong. It has been accepted; what it returns is in reg[0]. */
 const char *machine_run(struct machine *m, const struct bpf_ins *ins);
+
+/* A program at random, of which some are accepted, and how many instructions it has; the same ones each time.
+ * `computed`: a pointer in it is computed. */
+#define MACHINE_INS 40
+unsigned int machine_make(struct bpf_ins ins[MACHINE_INS], bool *computed);
+/* An argument at random. */
+void machine_fill(struct machine *m);
 
 #endif

@@ -8,6 +8,7 @@
 #include <rte_mbuf.h>
 #include <stdlib.h>
 
+#include "bpf/native.h"
 #include "bpf/quick.h"
 #include "bpf/where.h"
 #include "frame/flow.h"
@@ -46,7 +47,7 @@ static bool wanders(const struct bpf_program *classic)
 }
 
 /* libpcap's classic program as DPDK's. */
-static struct rte_bpf *load(const struct bpf_program *classic)
+static struct rte_bpf *load(const struct bpf_program *classic, bool *native)
 {
 	struct rte_bpf_prm *prm = rte_bpf_convert(classic);
 	struct rte_bpf *program;
@@ -54,6 +55,7 @@ static struct rte_bpf *load(const struct bpf_program *classic)
 	if (prm == NULL)
 		return NULL;
 	mend_indirect_loads(prm);
+	*native = native_is_right((const struct bpf_ins *)prm->ins, prm->nb_ins);
 	program = rte_bpf_load(prm);
 	rte_free(prm);
 	return program;
@@ -67,6 +69,7 @@ static uint32_t may_see(const struct tap_filter *filter, const struct frame *fra
 static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *err)
 {
 	struct rte_bpf_jit jit;
+	bool native = false;
 
 	f->tap = (struct tap_filter){ .sees = sees, .may_see = may_see };
 	f->quick = quick_new(classic);
@@ -77,12 +80,12 @@ static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *er
 		*classic = (struct bpf_program){ 0 };
 		return 0;
 	}
-	f->program = load(classic);
+	f->program = load(classic, &native);
 	if (f->program == NULL)
 		return err_set(
 			err, -EINVAL,
 			"goes by something else than the frame's bytes, which cannot be done here");
-	if (rte_bpf_get_jit(f->program, &jit) == 0)
+	if (native && rte_bpf_get_jit(f->program, &jit) == 0)
 		f->native = jit.func;
 	return 0;
 }

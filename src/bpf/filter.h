@@ -11,7 +11,7 @@
 struct bpf_filter {
 	struct tap_filter tap;
 	struct rte_bpf *program;
-	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor */
+	uint64_t (*native)(void *mbuf); /* NULL: no compiler for this processor, or native.h */
 	struct bpf_program classic;     /* instead, where bf_insns is not NULL: see wanders() */
 	struct quick *quick;
 };

@@ -59,6 +59,10 @@ static void test_matches(void **state)
 		{ "udp[8:4] = 0x2a2b2c2d", true, false },
 		{ "vlan and udp[8] = 42", false, true },
 		{ "arp or (udp and ip[8] < 65)", true, false },
+		{ "udp[8] & 2 != 0", true, false },
+		{ "udp[8] & 4 != 0", false, false },
+		{ "ether[0] & 1 = 0 and udp[8] & 0x2a = 0x2a", true, false },
+		{ "udp[8:2] & 0x2000 != 0", true, false },
 	};
 
 	for (unsigned int i = 42; i < sizeof(udp); i++)

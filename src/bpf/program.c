@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/native.h"
 #include "bpf/verify.h"
 
 struct program {
 	struct rte_bpf *bpf;
-	uint64_t (*native)(void *frame); /* NULL: no compiler for this processor */
+	uint64_t (*native)(void *frame); /* NULL: no compiler for this processor, or native.h */
 	unsigned int n;
 };
 
@@ -99,7 +100,7 @@ static int compile(struct program *program, const struct bpf_ins *ins, struct er
 	if (program->bpf == NULL)
 		return err_set(err, rte_errno == ENOMEM ? -ENOMEM : -EINVAL,
 			       "librte_bpf refuses it: %s", in_one_line(&words));
-	if (rte_bpf_get_jit(program->bpf, &jit) == 0)
+	if (native_is_right(ins, program->n) && rte_bpf_get_jit(program->bpf, &jit) == 0)
 		program->native = jit.func;
 	return 0;
 }

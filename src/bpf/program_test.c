@@ -16,6 +16,7 @@
 #include "base/bits.h"
 #include "bpf/code.h"
 #include "bpf/elffile.h"
+#include "bpf/fake_machine.h"
 #include "bpf/program.h"
 
 static const struct bpf_ins pass[] = {
@@ -315,24 +316,41 @@ static void test_runs(void **state)
 	program_free(program);
 }
 
-/* By 0 it says SOFTIOV_DROP. */
-static void test_division(void **state)
+/* Native code does what the verifier thinks that it does. */
+static void test_random(void **state)
 {
-	static const struct bpf_ins divides[] = {
-		{ CODE_LDX | CODE_MEM | CODE_W, 2, 1, offsetof(struct softiov_frame, size), 0 },
-		{ CODE_ALU64 | CODE_MOV, 0, 0, 0, 1000 },
-		{ CODE_ALU64 | CODE_DIV | CODE_X, 0, 2, 0, 0 },
-		{ CODE_JMP | CODE_EXIT, 0, 0, 0, 0 },
-	};
-	struct softiov_frame frame = { .size = 1000 };
-	struct program *program;
-	struct err err = { 0 };
+	static const struct verify_argument argument = { MACHINE_SIZE, MACHINE_WRITE_FROM,
+							 MACHINE_SIZE, "the argument" };
+	static struct machine m;
+	unsigned int n_run = 0;
 
-	assert_int_equal(load(divides, sizeof(divides), &program, &err), 0);
-	assert_int_equal(program_run(program, &frame), SOFTIOV_PASS);
-	frame.size = 0;
-	assert_int_equal(program_run(program, &frame), SOFTIOV_DROP);
-	program_free(program);
+	_Static_assert(MACHINE_SIZE == sizeof(struct softiov_frame) &&
+			       MACHINE_WRITE_FROM == offsetof(struct softiov_frame, count),
+		       "the machine's argument is a frame");
+	for (unsigned int round = 0; round < 30000; round++) {
+		struct bpf_ins ins[MACHINE_INS];
+		struct program *program;
+		struct err err;
+		bool computed;
+		unsigned int n = machine_make(ins, &computed);
+
+		if (verify_program(ins, n, &argument, &err) < 0 ||
+		    load(ins, n * sizeof(*ins), &program, &err) < 0)
+			continue;
+		n_run++;
+		for (unsigned int i = 0; i < 8; i++) {
+			struct softiov_frame frame;
+
+			machine_fill(&m);
+			memcpy(&frame, m.argument, sizeof(frame));
+			assert_null(machine_run(&m, ins));
+			if (program_run(program, &frame) != m.reg[0] ||
+			    memcmp(&frame, m.argument, sizeof(frame)) != 0)
+				fail_msg("round %u: it does something else", round);
+		}
+		program_free(program);
+	}
+	assert_true(n_run > 500);
 }
 
 static void test_refused(void **state)
@@ -395,7 +413,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damaged), cmocka_unit_test(test_any_bytes),
-		cmocka_unit_test(test_runs),    cmocka_unit_test(test_division),
+		cmocka_unit_test(test_runs),    cmocka_unit_test(test_random),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_no_file),
 	};
 

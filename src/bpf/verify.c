@@ -160,7 +160,7 @@ static struct value shift_signed(struct value a, struct value by, unsigned int b
 	return bits == 64 && is_constant(&by) ? number(a.min >> n, a.max >> n) : any;
 }
 
-/* Both are unsigned. By 0 librte_bpf ends the program. */
+/* Both are unsigned. */
 static struct value divide(struct value a, struct value b)
 {
 	return a.min >= 0 && b.min > 0 ? number(a.min / b.max, a.max / b.min) : any;
@@ -286,10 +286,25 @@ static int swap_bytes(struct check *c, const struct bpf_ins *ins)
 
 	if (ret < 0)
 		return ret;
+	/* librte_bpf leaves the upper bits (22.11.11, bpf_exec.c). */
+	if (!CODE_IS_X(ins->code))
+		return refuse(c, "it makes a little-endian number of r%u; use a mask", ins->dst);
 	if (ins->imm != 16 && ins->imm != 32 && ins->imm != 64)
 		return refuse(c, "there are no numbers of %d bits", ins->imm);
 	return write_register(c, ins->dst,
 			      ins->imm == 64 ? any : number(0, (int64_t)((1ull << ins->imm) - 1)));
+}
+
+static bool may_be_0(const struct value *v, bool wide)
+{
+	struct value low = wide ? *v : low32(*v);
+
+	return v->kind == NUMBER && low.min <= 0 && low.max >= 0;
+}
+
+static bool is_shift(unsigned int op)
+{
+	return op == CODE_LSH || op == CODE_RSH || op == CODE_ARSH;
 }
 
 static int arithmetic(struct check *c, const struct bpf_ins *ins)
@@ -310,8 +325,11 @@ static int arithmetic(struct check *c, const struct bpf_ins *ins)
 	}
 	if (ret < 0)
 		return ret;
-	if (!from_register && !unary && ins->imm == 0 && (op == CODE_DIV || op == CODE_MOD))
-		return refuse(c, "it divides by 0");
+	if ((op == CODE_DIV || op == CODE_MOD) && may_be_0(&b, wide))
+		return refuse(c, "it may divide by 0");
+	/* DPDK 22.11.11 makes other instructions of it (bpf_jit_x86.c, emit_shift_imm). */
+	if (!from_register && is_shift(op) && (ins->imm < 0 || ins->imm >= (int32_t)bits))
+		return refuse(c, "it shifts %u bits by %d", bits, ins->imm);
 	if (op == CODE_MOV && wide)
 		return write_register(c, ins->dst, b);
 	if (op == CODE_MOV)

@@ -78,7 +78,20 @@ static const struct {
 	{ "the frame pointer moved", "can only be read", { OP_K(CODE_ADD, 10, -8), RETURN(1) } },
 	{ "an operation that there is not", "no such operation", { OP_K(CODE_MOV, 0, 1), { 0xe7, 0, 0, 0, 1 }, EXIT } },
 	{ "a comparison that there is not", "no such comparison", { OP_K(CODE_MOV, 0, 1), { 0xe5, 0, 0, 0, 1 }, EXIT } },
-	{ "divides by 0", "divides by 0", { OP_K(CODE_MOV, 0, 1), OP_K(CODE_DIV, 0, 0), EXIT } },
+	{ "divides by 0", "may divide by 0", { OP_K(CODE_MOV, 0, 1), OP_K(CODE_DIV, 0, 0), EXIT } },
+	{ "may divide by 0", "may divide by 0", { LOAD(CODE_B, 2, 1, 0), OP_K(CODE_MOV, 0, 9), OP(CODE_DIV, 0, 2), EXIT } },
+	{ "may divide by 0 in 32 bits", "may divide by 0", { LOAD(CODE_B, 2, 1, 0), OP_K(CODE_ADD, 2, 1), OP_K(CODE_LSH, 2, 32),
+	  OP_K(CODE_MOV, 0, 9), OP32(CODE_MOD, 0, 2), EXIT } },
+	{ "divides if it can", NULL, { LOAD(CODE_B, 2, 1, 0), OP_K(CODE_MOV, 0, 9), JUMP_K(CODE_JEQ, 2, 0, 1), OP(CODE_DIV, 0, 2),
+	  EXIT } },
+	{ "swaps", NULL, { LOAD(CODE_DW, 2, 1, 0), { 0xdc, 2, 0, 0, 16 }, { 0xdc, 2, 0, 0, 32 }, { 0xdc, 2, 0, 0, 64 }, RETURN(1) } },
+	{ "swaps to little-endian", "use a mask", { LOAD(CODE_DW, 2, 1, 0), { 0xd4, 2, 0, 0, 16 }, RETURN(1) } },
+	{ "swaps 24 bits", "no numbers of 24 bits", { LOAD(CODE_DW, 2, 1, 0), { 0xdc, 2, 0, 0, 24 }, RETURN(1) } },
+	{ "swaps a pointer", "swaps the bytes of a pointer", { { 0xdc, 1, 0, 0, 16 }, RETURN(1) } },
+	{ "shifts too far", "shifts 64 bits by 64", { OP_K(CODE_MOV, 0, 1), OP_K(CODE_LSH, 0, 64), EXIT } },
+	{ "shifts back", "shifts 64 bits by -1", { OP_K(CODE_MOV, 0, 1), OP_K(CODE_RSH, 0, -1), EXIT } },
+	{ "shifts half a number too far", "shifts 32 bits by 32", { OP_K(CODE_MOV, 0, 1), OP32_K(CODE_ARSH, 0, 32), EXIT } },
+	{ "shifts far", NULL, { OP_K(CODE_MOV, 0, 1), OP_K(CODE_LSH, 0, 63), OP32_K(CODE_RSH, 0, 31), EXIT } },
 	{ "its stack", NULL, { STORE_K(CODE_DW, 10, -8, 5), LOAD(CODE_DW, 0, 10, -8), EXIT } },
 	{ "its stack in parts", NULL, { STORE_K(CODE_W, 10, -8, 5), STORE_K(CODE_H, 10, -4, 5), STORE_K(CODE_H, 10, -2, 5),
 	  LOAD(CODE_DW, 0, 10, -8), LOAD(CODE_B, 0, 10, -3), EXIT } },
@@ -225,92 +238,26 @@ static void test_ways(void **state)
 	assert_int_equal(verify_program(ins, 23, &argument, &err), 0);
 }
 
-/* --- random programs: one that is accepted does nothing that it must not --- */
-
-static uint64_t seed = 1;
-
-static uint32_t dice(uint32_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(seed >> 33) % n;
-}
-
-/* r1 is the argument, r6 a pointer that is computed, r2 to r5 are numbers: else few programs would be accepted. */
-static struct bpf_ins random_ins(unsigned int left)
-{
-	static const uint8_t ops[] = { CODE_ADD, CODE_SUB, CODE_MUL, CODE_DIV, CODE_OR,
-				       CODE_AND, CODE_LSH, CODE_RSH, CODE_NEG, CODE_MOD,
-				       CODE_XOR, CODE_MOV, CODE_ARSH };
-	static const uint8_t jumps[] = { CODE_JEQ, CODE_JGT,  CODE_JGE,  CODE_JSET,
-					 CODE_JNE, CODE_JSGT, CODE_JSGE, CODE_JLT,
-					 CODE_JLE, CODE_JSLT, CODE_JSLE };
-	static const int32_t numbers[] = { 0,   1,   2,   3,   7,  15, 60,        63,
-					   127, 255, 256, 511, -1, -8, INT32_MAX, INT32_MIN };
-	uint8_t number = (uint8_t)(2 + dice(4)), other = (uint8_t)(2 + dice(4));
-	uint8_t x = dice(2) != 0 ? CODE_X : 0, size = (uint8_t)(dice(4) << 3);
-	int32_t k = numbers[dice(ARRAY_SIZE(numbers))];
-	int16_t off = (int16_t)(dice(SIZE + 8) - 4);
-
-	switch (dice(10)) {
-	case 0:
-		return (struct bpf_ins){ CODE_LDX | CODE_MEM | size, number, 1, off, 0 };
-	case 1:
-		return (struct bpf_ins){ CODE_LDX | CODE_MEM | size, number, 6, off, 0 };
-	case 2:
-		return (struct bpf_ins){ CODE_LDX | CODE_MEM | size, number, 10, (int16_t)-dice(24),
-					 0 };
-	case 3:
-		return (struct bpf_ins){ CODE_STX | CODE_MEM | size, 10, number, (int16_t)-dice(24),
-					 0 };
-	case 4:
-		return (struct bpf_ins){ CODE_STX | CODE_MEM | size, dice(2) != 0 ? 1 : 6, number,
-					 off, 0 };
-	case 5:
-		return (struct bpf_ins){ (uint8_t)(CODE_ALU64 | CODE_X |
-						   (dice(3) == 0 ? CODE_SUB : CODE_ADD)),
-					 6, number, 0, 0 };
-	case 6:
-		return (struct bpf_ins)OP(CODE_MOV, 6, 1);
-	case 7:
-		return (struct bpf_ins){ (uint8_t)(CODE_JMP | jumps[dice(ARRAY_SIZE(jumps))] | x),
-					 number, x != 0 ? other : 0,
-					 (int16_t)dice(left < 5 ? left : 5), k };
-	default:
-		return (struct bpf_ins){ (uint8_t)((dice(3) == 0 ? CODE_ALU : CODE_ALU64) |
-						   ops[dice(ARRAY_SIZE(ops))] | x),
-					 number, x != 0 ? other : 0, 0, k };
-	}
-}
-
+/* One that is accepted does nothing that it must not. */
 static void test_random(void **state)
 {
 	static struct machine m;
 	unsigned int n_accepted = 0, n_computed = 0;
 
 	for (unsigned int round = 0; round < 150000; round++) {
-		struct bpf_ins ins[24] = { OP_K(CODE_MOV, 0, 1),  LOAD(CODE_B, 2, 1, 0),
-					   LOAD(CODE_H, 3, 1, 8), LOAD(CODE_DW, 4, 1, 16),
-					   OP_K(CODE_MOV, 5, 9),  OP(CODE_MOV, 6, 1) };
-		unsigned int n = 7 + dice(16);
+		struct bpf_ins ins[MACHINE_INS];
 		struct err err;
-		bool computed = false;
+		bool computed;
+		unsigned int n = machine_make(ins, &computed);
 
-		for (unsigned int i = 6; i < n; i++) {
-			ins[i] = random_ins(n - i);
-			computed |= ins[i].dst == 6 && CODE_OP(ins[i].code) != CODE_MOV;
-		}
-		ins[n] = (struct bpf_ins)EXIT;
-		if (verify_program(ins, n + 1, &argument, &err) < 0)
+		if (verify_program(ins, n, &argument, &err) < 0)
 			continue;
 		n_accepted++;
 		n_computed += computed;
 		for (unsigned int i = 0; i < 8; i++) {
 			const char *wrong;
 
-			for (unsigned int at = 0; at < SIZE; at++)
-				m.argument[at] = dice(2) != 0   ? (uint8_t)dice(256)
-						 : dice(2) != 0 ? 0xff
-								: 0;
+			machine_fill(&m);
 			wrong = machine_run(&m, ins);
 			if (wrong != NULL)
 				fail_msg("round %u: %s", round, wrong);
