@@ -61,9 +61,8 @@ static struct rte_bpf *load(const struct bpf_program *classic, bool *native)
 	return program;
 }
 
-static bool sees(const struct tap_filter *filter, const struct tap_sight *sight);
-static uint32_t may_see(const struct tap_filter *filter, const struct frame *frame,
-			uint32_t frames);
+static bool sees(const struct tap_filter *tap, const struct tap_sight *sight);
+static uint32_t may_see(const struct tap_filter *tap, const struct frame *frame, uint32_t frames);
 
 /* Takes the program over. */
 static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *err)

@@ -3,8 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
+#include <pcap/pcap.h>
 #include <rte_eal.h>
 
 #include "base/bits.h"
@@ -104,6 +106,71 @@ static void test_computed_offsets(void **state)
 	}
 }
 
+/* Frames at random, and what libpcap's own interpreter says of them. */
+static void test_as_libpcap(void **state)
+{
+	static const char *const expressions[] = {
+		"tcp[tcpflags] & (tcp-syn|tcp-ack) = tcp-syn",
+		"tcp[13] & 2 != 0",
+		"ip[0] & 0xf != 5",
+		"(ip[0] & 0xf) * 4 > 20 and ip[6:2] & 0x1fff = 0",
+		"ip[6] & 0x20 != 0 or ip[6:2] & 0x3fff = 0",
+		"tcp[12] >> 4 > 5",
+		"tcp[12:1] << 3 & 0x380 = 0x280",
+		"ip[2:2] / 7 = 5 or ip[8] % 3 = 1",
+		"ip[2:2] - ip[8] > 100",
+		"udp[4:2] / ip[9] > 1",
+		"ether[14] ^ ether[20] = 7 or ether[5] | 0x10 = 0x13",
+		"ether[0:4] & 0x80000001 = 0x80000001",
+		"ip[12:4] & 0xff00ff00 = 0x0a000000",
+		"port 53 or portrange 1-3",
+		"net 10.0.0.0/30 and not icmp",
+		"ip6 and ip6[6] = 17",
+		"vlan 5 and ip[9] = 17",
+		"vlan and tcp port 80",
+		"less 60 or greater 150",
+		"ether multicast and not ether broadcast",
+		"icmp[icmptype] = icmp-echo",
+		"-ip[8] + 255 < 100",
+		"len - ip[2:2] = 14",
+	};
+	static const uint8_t types[][2] = { { 8, 0 },       { 8, 0 },    { 8, 0 },
+					    { 0x86, 0xdd }, { 0x81, 0 }, { 8, 6 } };
+	static const uint8_t protos[] = { 6, 17, 1, 58 };
+	unsigned int seed = 1;
+	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 262144);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(expressions); i++) {
+		struct bpf_program classic;
+		struct bpf_filter *filter;
+		struct err err = { 0 };
+
+		if (bpf_filter_new(&filter, expressions[i], &err) < 0)
+			fail_msg("%s: %s", expressions[i], err.text);
+		assert_int_equal(
+			pcap_compile(pcap, &classic, expressions[i], 1, PCAP_NETMASK_UNKNOWN), 0);
+		for (unsigned int round = 0; round < 3000; round++) {
+			unsigned int size = 60 + (unsigned int)rand_r(&seed) % 140;
+			unsigned int cut = 14 + (unsigned int)rand_r(&seed) % (size - 14);
+			uint8_t frame[200];
+			struct seg more = { frame + cut, size - cut };
+			bool match;
+
+			for (unsigned int k = 0; k < size; k++)
+				frame[k] = (uint8_t)(rand_r(&seed) % (round % 2 != 0 ? 256 : 4));
+			memcpy(frame + 12, types[rand_r(&seed) % ARRAY_SIZE(types)], 2);
+			frame[14] = rand_r(&seed) % 3 != 0 ? 0x45 : (uint8_t)rand_r(&seed);
+			frame[23] = protos[rand_r(&seed) % ARRAY_SIZE(protos)];
+			match = bpf_filter_match(filter, frame, cut, &more, size > cut);
+			if (match != (bpf_filter(classic.bf_insns, frame, size, size) != 0))
+				fail_msg("%s: round %u", expressions[i], round);
+		}
+		pcap_freecode(&classic);
+		bpf_filter_free(filter);
+	}
+	pcap_close(pcap);
+}
+
 /* More pieces than are looked at, and longer than an mbuf says: no more than no match. */
 static void test_odd_frames(void **state)
 {
@@ -201,9 +268,9 @@ static int stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_matches),      cmocka_unit_test(test_computed_offsets),
-		cmocka_unit_test(test_odd_frames),   cmocka_unit_test(test_carets),
-		cmocka_unit_test(test_not_by_bytes),
+		cmocka_unit_test(test_matches),    cmocka_unit_test(test_computed_offsets),
+		cmocka_unit_test(test_as_libpcap), cmocka_unit_test(test_odd_frames),
+		cmocka_unit_test(test_carets),     cmocka_unit_test(test_not_by_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
