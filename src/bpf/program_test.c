@@ -65,7 +65,7 @@ struct file {
 	char strings[64];
 	Elf64_Rel relocation;
 	Elf64_Sym symbol[2];
-	struct bpf_ins code[64];
+	struct bpf_ins code[320];
 };
 
 /* Names and where they begin in `strings`. */
@@ -353,6 +353,31 @@ static void test_random(void **state)
 	assert_true(n_run > 500);
 }
 
+/* Over as many instructions as have their sizes in one byte, and more. */
+static void test_jumps(void **state)
+{
+	for (int16_t n = 1; n < 300; n += n < 60 ? 1 : 20) {
+		struct bpf_ins ins[320] = {
+			{ CODE_ALU64 | CODE_MOV, 0, 0, 0, 0 },
+			{ CODE_LDX | CODE_MEM | CODE_W, 2, 1, offsetof(struct softiov_frame, size),
+			  0 },
+			{ CODE_JMP | CODE_JNE, 2, 0, n, 7 },
+		};
+		struct program *program;
+		struct err err = { 0 };
+
+		for (int16_t i = 0; i < n; i++)
+			ins[3 + i] = (struct bpf_ins){ CODE_ALU64 | CODE_ADD, 0, 0, 0, 1 };
+		ins[3 + n] = (struct bpf_ins){ CODE_JMP | CODE_EXIT, 0, 0, 0, 0 };
+		if (load(ins, (4 + (size_t)n) * sizeof(ins[0]), &program, &err) < 0)
+			fail_msg("%d: %s", n, err.text);
+		assert_true(program_is_native(program));
+		assert_int_equal(program_run(program, &(struct softiov_frame){ .size = 7 }), n);
+		assert_int_equal(program_run(program, &(struct softiov_frame){ .size = 8 }), 0);
+		program_free(program);
+	}
+}
+
 static void test_refused(void **state)
 {
 	struct program *program;
@@ -414,7 +439,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damaged), cmocka_unit_test(test_any_bytes),
 		cmocka_unit_test(test_runs),    cmocka_unit_test(test_random),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_jumps),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_no_file),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
