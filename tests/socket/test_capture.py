@@ -141,6 +141,16 @@ def test_filter_and_snaplen(ends, tmp_path):
     assert all(row[1:] == ("60", str(14 + 28 + 1000), "1008") for row in frames)
 
 
+def test_filter_by_bits(pair, tmp_path):
+    """Of which DPDK's compiler makes code that ends a worker."""
+    capture = Capture(pair.daemon, "all", "filter", "tcp[tcpflags] & (tcp-syn|tcp-ack) = tcp-syn and tcp[13] & 2 != 0",
+                      path=tmp_path / "f.pcapng")
+    for flags in (0x02, 0x12, 0x10, 0x11):
+        send(pair.near, pair.far, tcp(1111, 2222, flags))
+    capture.stop()
+    assert capture.frames("frame.interface_name", "tcp.flags.ack") == [(pair.near_name, "0"), (pair.far_name, "0")]
+
+
 def test_one_port_and_kinds_of_ports(world, tmp_path):  # noqa: F811
     ends = world.ends["vf-to-uplink"]
     captures = {words: Capture(ends.daemon, *words, path=tmp_path / f"{i}.pcapng") for i, words in enumerate([
