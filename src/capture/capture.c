@@ -169,7 +169,7 @@ static void wait_for(struct capture *capture, bool room)
 	if (ends && !room)
 		return;
 	if (ends_in == 0)
-		give_up(capture, "its reader did not read");
+		give_up(capture, CAPTURE_UNREAD);
 	(void)poll(fds, ends ? 1 : 2, ends ? ends_in : room ? -1 : IDLE_MS);
 	if ((fds[0].revents & (POLLERR | POLLHUP)) != 0)
 		give_up(capture, "its reader has gone");

@@ -24,6 +24,7 @@
 
 #define CAPTURE_SNAPLEN_MAX FRAME_SIZE_MAX
 #define CAPTURE_PORTS_MAX   4096
+#define CAPTURE_UNREAD      "its reader did not read the rest"
 
 struct capture;
 

@@ -302,7 +302,7 @@ static void test_trickling_reader(void **state)
 	}
 	capture_state(capture, &s);
 	assert_true(s.ended);
-	assert_string_equal(s.reason, "its reader did not read");
+	assert_string_equal(s.reason, CAPTURE_UNREAD);
 	close_capture();
 }
 

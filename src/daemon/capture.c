@@ -24,7 +24,7 @@ struct rt_capture {
 	bool attached;              /* ports have its taps */
 	bool full;                  /* there was no room for a port: it was said */
 	struct capture_state state; /* at its end */
-	char reason[128];           /* why somebody ended it; empty: nobody did */
+	char reason[192];           /* why somebody ended it; empty: nobody did */
 };
 
 /* --- ports --- */
@@ -123,17 +123,20 @@ static void forget_oldest(struct runtime *rt)
 /* The thread is done, or there is none. */
 static void put_away(struct runtime *rt, struct rt_capture *c)
 {
-	const char *reason;
+	char reason[sizeof(c->reason)];
 
 	detach(rt, c);
 	capture_state(c->capture, &c->state);
 	capture_free(c->capture);
 	c->capture = NULL;
-	if (c->reason[0] == '\0')
+	text_put(reason, sizeof(reason), "%s", c->reason);
+	if (reason[0] == '\0')
 		text_put(c->reason, sizeof(c->reason), "%s", c->state.reason);
-	reason = c->reason;
+	else if (strcmp(c->state.reason, CAPTURE_UNREAD) == 0)
+		text_put(c->reason, sizeof(c->reason), "%s; " CAPTURE_UNREAD, reason);
 	events_add(rt->events, "removed", "capture", c->name, "ended: %s; %llu frames, %llu lost",
-		   reason, (unsigned long long)c->state.frames, (unsigned long long)c->state.lost);
+		   c->reason, (unsigned long long)c->state.frames,
+		   (unsigned long long)c->state.lost);
 	forget_oldest(rt);
 }
 

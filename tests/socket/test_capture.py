@@ -12,7 +12,7 @@ import pytest
 
 from capture import IN, OUT, Capture, running, softiov, tshark
 from packets import tcp, udp
-from softiov import RpcError
+from softiov import Rpc
 from test_policy import PATHS, WIRE_MTU, world  # noqa: F401: a fixture
 from vfio_user import wait_until
 from wire import thread_in
@@ -365,6 +365,22 @@ def test_reader_that_stops_reading(pair):
         check_ended(pair.daemon, capture.name, "its reader has gone")
 
 
+def test_stopped_while_nobody_reads(pair):
+    """Its reader has some seconds for the rest; then its place is free, and it is said."""
+    rpc = Rpc(pair.daemon.api_path)
+    name = rpc.call("capture.start", {"vport": pair.near_name})["name"]
+    try:
+        for _ in range(2000):
+            send(pair.near, pair.far, LARGE, 16)
+            if pair.daemon.show("capture", name)["lost"]:
+                break
+        pair.daemon.call("capture.stop", name=name)
+        assert wait_until(lambda: name not in running(pair.daemon), 30)
+        check_ended(pair.daemon, name, "stopped; its reader did not read the rest")
+    finally:
+        rpc.close()
+
+
 def test_daemon_stops(tmp_path):
     from softiov import Daemon
     with Daemon(tmp_path / "d") as daemon:
@@ -443,7 +459,6 @@ def test_names_of_hosts(world):  # noqa: F811
 
 def test_stream_in_the_api(pair):
     """The answer, and then the file on the same connection; it is nobody's who has subscribed to events."""
-    from softiov import Rpc
     rpc = Rpc(pair.daemon.api_path)
     assert rpc.call("capture.start", {"vport": pair.near_name})["name"] in running(pair.daemon)
     while len(rpc.rest) < 12:
