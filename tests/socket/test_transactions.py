@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Changes that are refused half way, and changes under a client: who is connected stays connected."""
 
+import concurrent.futures
 import os
 import struct
 import threading
@@ -88,6 +89,31 @@ def test_a_refused_change_of_rules(daemon, nic, what, change):
     assert counted(daemon) == (5, 5, 5)
     assert_served(nic)
     assert wait_until(lambda: counted(daemon) == (6, 6, 6))
+
+
+def test_rules_are_replaced_at_once(daemon, nic):
+    """One rule goes and another one comes in a change that makes room on its way: at no time there is none."""
+    daemon.call("acl.add", name="a/0", direction="out", action="deny")
+    frame, n, done = mac("02:00:00:00:00:02") + nic.mac + b"\x08\0" + bytes(46), 0, threading.Event()
+
+    def changes():
+        try:
+            for i in range(1, 7):
+                new = objects(daemon)
+                new["acl"] = {f"a/{i}": {"direction": "out", "action": "deny"}}
+                new["vport"]["c"]["model"] = "x540" if i % 2 else "82599"
+                apply(daemon, new)
+        finally:
+            done.set()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as changer:
+        changed = changer.submit(changes)
+        while not done.is_set():
+            nic.send(frame)
+            n += 1
+        changed.result()
+    assert wait_until(lambda: daemon.show("vport", "a")["drop-reasons"].get("acl", 0) == n)
+    assert daemon.show("vport", "a")["drops"] == n
 
 
 def test_owner_of_a_vport_in_use(daemon, nic):
