@@ -277,7 +277,6 @@ void qos_policies_follow(struct runtime *rt)
 
 static void policy_free(struct rt_qos *q)
 {
-	LIST_REMOVE(q, next);
 	json_decref(q->config);
 	free(q->state);
 	free(q);
@@ -292,15 +291,21 @@ void qos_policies_tidy(struct runtime *rt)
 		for (q = LIST_FIRST(&sw->qos); q != NULL; q = next) {
 			next = LIST_NEXT(q, next);
 			q->asks = false;
-			if (q->removed)
-				policy_free(q);
+			if (!q->removed)
+				continue;
+			LIST_REMOVE(q, next);
+			policy_free(q);
 		}
 }
 
 void qos_policies_free(struct rt_switch *sw)
 {
-	while (LIST_FIRST(&sw->qos) != NULL)
-		policy_free(LIST_FIRST(&sw->qos));
+	struct rt_qos *q;
+
+	while ((q = LIST_FIRST(&sw->qos)) != NULL) {
+		LIST_REMOVE(q, next);
+		policy_free(q);
+	}
 }
 
 /* --- status --- */

@@ -152,7 +152,7 @@ static const struct qos_rule *find(const struct qos *qos, const struct frame *f,
 		const struct qos_rule *rule = &qos->rule[i];
 
 		if ((rule->priority == QOS_ANY || rule->priority == f->tci >> 13) &&
-		    (!rule->of_ip || ip_matches(rule, flow)))
+		    (!rule->of_ip || (flow != NULL && ip_matches(rule, flow))))
 			return rule;
 	}
 	return NULL;

@@ -42,7 +42,7 @@ struct share *share_new(uint64_t rate, const struct share_classes *classes, unsi
 
 struct share_member *share_set(struct share *s, unsigned int idx, uint64_t part)
 {
-	struct share_member *m = &s->member[idx * s->n_classes];
+	struct share_member *m = &s->member[(size_t)idx * s->n_classes];
 
 	for (unsigned int c = 0; c < s->n_classes; c++)
 		m[c].in.part = part;
@@ -109,8 +109,8 @@ static bool join(struct share_part *p, struct share_clock *clock)
 	return true;
 }
 
-/* True: it is not active any more. */
-static bool leave(struct share_part *p, struct share_clock *clock)
+/* True: it is not active any more. `empty`: it has no frames left, else its next ones are another's turn. */
+static bool leave(struct share_part *p, struct share_clock *clock, bool empty)
 {
 	uint64_t left;
 	int64_t ahead;
@@ -122,6 +122,8 @@ static bool leave(struct share_part *p, struct share_clock *clock)
 	if (ahead < 0 && left > 0)
 		atomic_fetch_add_explicit(&clock->now, (uint64_t)-ahead * p->part / left,
 					  memory_order_relaxed);
+	if (ahead > 0 && empty)
+		start_anew(p, clock);
 	return true;
 }
 
@@ -168,12 +170,12 @@ static void class_join(struct share *s, struct share_class *class)
 		join(&class->in, &s->clock);
 }
 
-static void class_leave(struct share *s, struct share_class *class)
+static void class_leave(struct share *s, struct share_class *class, bool empty)
 {
 	if (class->strict)
 		atomic_fetch_sub_explicit(&class->in.n_active, 1, memory_order_relaxed);
 	else
-		leave(&class->in, &s->clock);
+		leave(&class->in, &s->clock, empty);
 }
 
 static void member_join(struct share_member *m, unsigned int c)
@@ -184,12 +186,12 @@ static void member_join(struct share_member *m, unsigned int c)
 		class_join(s, &s->class[c]);
 }
 
-static void member_leave(struct share_member *m, unsigned int c)
+static void member_leave(struct share_member *m, unsigned int c, bool empty)
 {
 	struct share *s = m->share;
 
-	if (leave(&m[c].in, &s->class[c].clock) && has_classes(s))
-		class_leave(s, &s->class[c]);
+	if (leave(&m[c].in, &s->class[c].clock, empty) && has_classes(s))
+		class_leave(s, &s->class[c], empty);
 }
 
 static void member_charge(struct share_member *m, unsigned int c, uint64_t bytes, bool full)
@@ -245,11 +247,15 @@ void share_leave(struct share_member *m, struct share_queue *q)
 	if (q->active != m->share->epoch)
 		return;
 	q->active = 0;
-	member_leave(m, q->in_class);
+	member_leave(m, q->in_class, true);
 }
 
 static void become_active(struct share_member *m, struct share_queue *q, unsigned int c)
 {
+	if (q->active == m->share->epoch && q->in_class == c)
+		return;
+	if (q->active == m->share->epoch)
+		member_leave(m, q->in_class, false);
 	q->active = m->share->epoch;
 	q->in_class = (uint8_t)c;
 	member_join(m, c);
@@ -276,16 +282,10 @@ void share_sent(struct share_member *m, struct share_queue *q, const struct shar
 	for (unsigned int c = 0; c < s->n_classes; c++) {
 		if (bytes[c] == 0 || c == last)
 			continue;
-		if (q->active != s->epoch || q->in_class != c) {
-			share_leave(m, q);
-			become_active(m, q, c);
-		}
+		become_active(m, q, c);
 		member_charge(m, c, bytes[c], full);
 	}
-	if (q->active != s->epoch || q->in_class != last) {
-		share_leave(m, q);
-		become_active(m, q, last);
-	}
+	become_active(m, q, last);
 	if (bytes[last] > 0)
 		member_charge(m, last, bytes[last], full);
 }

@@ -10,8 +10,7 @@
  *     and the link's clock by n / (parts of all active ones). It may send while its reading is not ahead.
  *     So what members are behind and ahead adds up to nothing: there is always one that may send, nobody waits for one
  *     that does not want to, and who wants gets what others leave, in proportion to the parts.
- *  2. Who comes to be active starts from the link's clock: nothing is saved up. Only what it was ahead by when it left,
- *     a moment ago, it is still ahead by.
+ *  2. Who comes to be active starts from the link's clock: nothing is saved up.
  *  3. Who has no more frames leaves what it was behind to the others.
  *  4. A bucket that is full means that nobody sends, whatever the readings are. Then nobody is refused: so errors of
  *     the readings, which workers move without a lock, end by themselves.
@@ -22,7 +21,7 @@
  * members that are active in it. Strict classes come first, the highest number before the others (802.1Q, 8.6.8.1);
  * those with parts divide what strict ones leave (802.1Q, 8.6.8.3). Whose frames are next is known only when they are taken
  * from their queue, so a queue is taken to be of the class of its last frame, and what else it had is charged to the
- * classes that it was of. One that had no frames lately may show them, but one only while strict
+ * classes that it was of; what it was ahead by there, it still is when it comes back. One that had no frames lately may show them, but one only while strict
  * classes have some.
  *
  * Control builds one for all members and replaces it as a whole; it may be freed after the workers' next quiescent
