@@ -117,6 +117,7 @@ enum object_flags {
 	OBJECT_API_ONLY = 1 << 0,  /* no word of the command line (`config`, `schema`) */
 	OBJECT_STORED = 1 << 1,    /* configuration: has add, set and del, is stored */
 	OBJECT_SINGLETON = 1 << 2, /* one, without name (`host`) */
+	OBJECT_ANYWAY = 1 << 3,    /* it runs even if an object that it refers to does not */
 };
 
 struct json_t;

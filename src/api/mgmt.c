@@ -74,6 +74,8 @@ static bool find_waiting(const struct mgmt *mgmt, const struct object_type *type
 	const char *name = json_string_value(json_object_get(obj, type->fields->name));
 	const char *slash = strchr(name, '/');
 
+	if (type->flags & OBJECT_ANYWAY)
+		return false;
 	if (type->owner && slash) {
 		char owner[256];
 

@@ -4,7 +4,8 @@
  * A program stays until the transaction that takes it away has settled and no worker runs it: undoing a change must not need
  * its file again. A change that leaves file, section and hook as they are keeps the program and its counters.
  *
- * A file that is gone when the daemon starts must not keep it from starting. Its extension is there without a program then:
+ * A file or a port that is gone when the daemon starts must not keep others from being judged. A program goes on without its
+ * target, and what it sends there is dropped. Without its file an extension is there without a program then:
  * it drops what it should see, or lets it pass, as `on-failure` says, and is tried again. */
 #include <assert.h>
 #include <errno.h>
@@ -109,9 +110,7 @@ static int check_port(struct runtime *rt, const json_t *config, const char *fiel
 	if (!obj_has(config, field))
 		return 0;
 	port = runtime_port(rt, kind, obj_str(config, field));
-	if (port == NULL)
-		return refuse(why, -ENOENT, field, obj_str(config, field), "it does not run");
-	if (strcmp(port->sw->name, obj_str(config, "switch")) != 0)
+	if (port != NULL && strcmp(port->sw->name, obj_str(config, "switch")) != 0)
 		return refuse(why, -EINVAL, field, obj_str(config, field),
 			      "it is on the switch '%s', and the extension on '%s'", port->sw->name,
 			      obj_str(config, "switch"));
@@ -257,13 +256,14 @@ static int by_order(const void *a, const void *b)
 	return strcmp(obj_name(one), obj_name(two));
 }
 
-static uint16_t target(struct runtime *rt, const json_t *config, const char *field,
-		       enum port_kind kind)
+/* Where frames from `from` may be sent; nowhere while that port does not run. */
+static uint16_t target(struct runtime *rt, const struct rt_port *from, const json_t *config,
+		       const char *field, enum port_kind kind)
 {
 	const struct rt_port *port =
 		obj_has(config, field) ? runtime_port(rt, kind, obj_str(config, field)) : NULL;
 
-	return port != NULL ? (uint16_t)port->idx : EXTENSION_NOWHERE;
+	return port != NULL && port->sw == from->sw ? (uint16_t)port->idx : EXTENSION_NOWHERE;
 }
 
 void extensions_of(struct runtime *rt, const struct rt_port *port,
@@ -287,9 +287,9 @@ void extensions_of(struct runtime *rt, const struct rt_port *port,
 		for (unsigned int i = 0; i < n; i++) {
 			list[hook].at[i].extension = found[i]->extension;
 			list[hook].at[i].to[EXTENSION_TO_VPORT] =
-				target(rt, found[i]->config, "to-vport", PORT_OF_VPORT);
+				target(rt, port, found[i]->config, "to-vport", PORT_OF_VPORT);
 			list[hook].at[i].to[EXTENSION_TO_UPLINK] =
-				target(rt, found[i]->config, "to-uplink", PORT_OF_UPLINK);
+				target(rt, port, found[i]->config, "to-uplink", PORT_OF_UPLINK);
 		}
 	}
 }
@@ -301,7 +301,7 @@ void extensions_follow(struct runtime *rt)
 	struct rt_switch *sw;
 
 	LIST_FOREACH(port, &rt->ports, next) {
-		if (port->removed || !port->sw->extended)
+		if (port->removed || !port->sw->extended || LIST_EMPTY(&rt->extensions))
 			continue;
 		while (policy_update(rt, port, port->config, &why) < 0) {
 			log_err("extension", "'%s': waiting for memory to take over its extensions",

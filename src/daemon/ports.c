@@ -105,6 +105,7 @@ void port_open(struct rt_port *port)
 	port->sw->divide = true;
 	port->sw->port[port->idx].used = true;
 	port->sw->changed = true;
+	port->sw->extended = true; /* some extension may send frames there */
 }
 
 void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)

@@ -652,7 +652,7 @@ static const struct object_type softiov_types[] = {
 	  .text = "A mirror shows what ports send and are sent to a vport, to an uplink, or to a collector behind an uplink. "
 	  "Several may have one destination. Mirrored frames pass no policies and are not mirrored again; a destination "
 	  "that is too slow loses them, and no one waits for it." },
-	{ "extension", "extensions", OBJECT_STORED, NULL, extension_fields, extension_verbs,
+	{ "extension", "extensions", OBJECT_STORED | OBJECT_ANYWAY, NULL, extension_fields, extension_verbs,
 	  .help = "a program of others that decides about frames",
 	  .text = "An extension runs an eBPF program for each frame at a hook of a switch's ports. The program lets it pass, drops it or "
 	  "sends it elsewhere, and counts. It is verified before: it ends in time, and reads the frame's headers and nothing else. "

@@ -6,6 +6,7 @@ Their verdicts are tested over all paths by test_policy.py.
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -13,8 +14,9 @@ from capture import Capture, softiov
 from extension import EXAMPLE, Program, build, program
 from packets import icmp, tcp, udp
 from softiov import Daemon, RpcError
-from test_policy import NO_PORT_7, PATHS, TO_VPORT, Case, Sent, In, extension, world  # noqa: F401: a fixture
+from test_policy import NO_PORT_7, NO_PORT_8, PATHS, TO_UPLINK, TO_VPORT, Case, Sent, In, extension, world  # noqa: F401: a fixture
 from vfio_user import wait_until
+from wire import Wires
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
@@ -256,3 +258,29 @@ def test_restart(tmp_path, on_failure):
     with Daemon(tmp_path / "d") as daemon:
         daemon.call("extension.del", name="x")
         assert "extension" not in daemon.call("trace.vport", name="a", frame="udp 10.0.0.1:1 > 10.0.0.2:9 to b")
+
+
+def test_target_that_does_not_run(tmp_path):
+    """An uplink whose device has gone keeps no extension from what it has to stop, and gets its frames when it is back."""
+    frame = "udp 10.0.0.1:1 > 10.0.0.2:{} to b"
+    with Wires() as wires:
+        wire = wires.add("w9", b"\2\0\0\0\0\x99", 1500)
+        with Daemon(tmp_path / "d", netns=wires.netns) as daemon:
+            daemon.call("switch.add", name="lan")
+            for name in "ab":
+                daemon.call("vport.add", name=name, switch="lan", iov=False)
+            daemon.call("uplink.add", name="up", switch="lan", device=wire.device)
+            for name, program in (("redirects", TO_UPLINK), ("stops", NO_PORT_8)):
+                daemon.call("extension.add", name=name, switch="lan", hook="ingress", file=program.path, **{"to-uplink": "up"})
+        subprocess.run(["ip", "-n", wires.netns, "link", "set", wire.device, "name", "away"], check=True)
+        with Daemon(tmp_path / "d", netns=wires.netns) as daemon:
+            assert "problem" in daemon.show("uplink", "up")
+            assert "problem" not in daemon.show("extension", "stops")
+            for port, name in ((7, "redirects"), (8, "stops")):
+                assert f"  extension {name} drops it\n" in daemon.call("trace.vport", name="a", frame=frame.format(port))
+            subprocess.run(["ip", "-n", wires.netns, "link", "set", "away", "name", wire.device], check=True)
+            subprocess.run(["ip", "-n", wires.netns, "link", "set", wire.device, "up"], check=True)
+            daemon.call("vport.set", name="b", mtu=1400)
+            assert wait_until(lambda: "problem" not in daemon.show("uplink", "up"), 30)
+            told = daemon.call("trace.vport", name="a", frame=frame.format(7))
+            assert "  extension redirects redirects it\n" in told and "to uplink up:\n" in told
