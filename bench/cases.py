@@ -53,7 +53,10 @@ WORKERS_NAP_US = 20
 POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 10000, 1000000), "meter": (0, 1, 100), "mirror": (0, 1)}
 ACL_PEER = 1000  # rules that OVS-DPDK gets, too
 ONLOOKER = "p2"  # whom the mirror shows what p1 gets
-CAPTURES = {"off": None, "no match": "tcp port 1", "all": ""}
+# Name, filter, flows: a filter for another protocol, one for other ports of the same.
+CAPTURES = {"off": (None, 1), "no match": ("tcp port 1", 1), "off, 1000 flows": (None, 1000),
+            "no match, 1000 flows": ("udp port 1", 1000), "all": ("", 1)}
+CAPTURES_OVER = {"no match": "off", "no match, 1000 flows": "off, 1000 flows", "all": "off"}
 
 QOS_VPORTS = 64
 QOS_LIMITS = {"max-tx": "1000gbit"}

@@ -12,6 +12,7 @@
 #include "bpf/quick.h"
 #include "bpf/where.h"
 #include "frame/flow.h"
+#include "switch/policy.h"
 
 #define PIECES_MAX 64
 #define FLAT_SIZE  2048 /* that the interpreter sees */
@@ -196,5 +197,19 @@ static bool sees(const struct tap_filter *tap, const struct tap_sight *sight)
 
 static uint32_t may_see(const struct tap_filter *tap, const struct frame *frame, uint32_t frames)
 {
-	return quick_may_pass(container_of(tap, struct bpf_filter, tap)->quick, frame, frames);
+	const struct bpf_filter *filter = container_of(tap, struct bpf_filter, tap);
+	uint32_t may = 0;
+
+	for_each_frame(i, frames)
+	{
+		const struct frame *f = &frame[i];
+
+		if (likely(quick_refuses(filter->quick, f)))
+			continue;
+		if (bpf_filter_match(filter, f->va, f->seg_size, f->more, f->n_segs - 1u))
+			may |= BIT(i);
+		else
+			quick_learn(filter->quick, f);
+	}
+	return may;
 }

@@ -4,31 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frame/queue.h"
-
-#define WINDOW  64 /* bytes of a frame that are looked at */
-#define BLOCK   16
-#define REFUSED 4 /* kinds of frames that are remembered */
-
-typedef uint64_t block __attribute__((vector_size(BLOCK), aligned(1), may_alias));
-
-/* Frames whose bytes are `value` where `mask` has ones do not pass. */
-struct refused {
-	uint8_t mask[WINDOW], value[WINDOW];
-	uint32_t n_blocks; /* that the mask reaches into; 0: nothing is remembered */
-};
-
-/* A worker's. */
-struct memory {
-	struct refused refused[REFUSED];
-	unsigned int oldest;
-} __attribute__((aligned(CACHE_LINE)));
-
-struct quick {
-	struct memory of[STATS_SLOTS];
-	struct bpf_insn insn[];
-};
-
 struct quick *quick_new(const struct bpf_program *classic)
 {
 	size_t size = classic->bf_len * sizeof(classic->bf_insns[0]);
@@ -52,7 +27,7 @@ void quick_free(struct quick *quick)
 
 /* A frame's first bytes, and where the program has looked, as bits. */
 struct window {
-	uint8_t bytes[WINDOW];
+	uint8_t bytes[QUICK_WINDOW];
 	uint32_t size;
 	uint64_t looked;
 };
@@ -62,11 +37,10 @@ static bool look(struct window *w, uint64_t at, uint32_t size, uint32_t *value)
 {
 	if (at + size > w->size)
 		return false;
-	*value = 0;
-	for (uint32_t i = 0; i < size; i++) {
-		*value = *value << 8 | w->bytes[at + i];
-		w->looked |= 1ull << (at + i);
-	}
+	w->looked |= ((1ull << size) - 1) << at;
+	*value = size == 4   ? load_be32(w->bytes + at)
+		 : size == 2 ? load_be16(w->bytes + at)
+			     : w->bytes[at];
 	return true;
 }
 
@@ -154,7 +128,7 @@ static bool holds(const struct bpf_insn *insn, uint32_t x, uint32_t a)
 	}
 }
 
-/* Whether the program certainly refuses the frame. libpcap made it: it is well formed and goes only forward. */
+/* Whether it is certain by the window alone that the program refuses the frame. */
 static bool refuses(const struct bpf_insn *insn, struct window *w)
 {
 	uint32_t a = 0, x = 0, mem[BPF_MEMWORDS] = { 0 };
@@ -199,64 +173,30 @@ static bool refuses(const struct bpf_insn *insn, struct window *w)
 
 /* --- frames --- */
 
-static inline bool is_refused(const struct refused *r, const struct frame *f)
+static void remember(struct quick_memory *memory, const struct window *w)
 {
-	block differ = { 0 };
+	struct quick_kind *kind = &memory->kind[memory->oldest];
 
-	if (r->n_blocks == 0 || f->seg_size < r->n_blocks * BLOCK)
-		return false;
-	for (uint32_t i = 0; i < r->n_blocks; i++)
-		differ |= (*(const block *)(f->va + (size_t)i * BLOCK) ^
-			   *(const block *)(r->value + (size_t)i * BLOCK)) &
-			  *(const block *)(r->mask + (size_t)i * BLOCK);
-	return (differ[0] | differ[1]) == 0;
-}
+	memory->oldest = (memory->oldest + 1) % QUICK_KINDS;
+	memset(kind->mask, 0, sizeof(kind->mask));
+	memcpy(kind->value, w->bytes, sizeof(kind->value));
+	kind->n_blocks = 0;
+	for (uint64_t left = w->looked; left != 0; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
 
-static void remember(struct memory *memory, const struct window *w)
-{
-	struct refused *r = &memory->refused[memory->oldest];
-
-	memory->oldest = (memory->oldest + 1) % REFUSED;
-	memset(r, 0, sizeof(*r));
-	for (uint32_t i = 0; i < WINDOW; i++)
-		if ((w->looked >> i & 1) != 0) {
-			r->mask[i] = 0xff;
-			r->value[i] = w->bytes[i];
-			r->n_blocks = i / BLOCK + 1;
-		}
-}
-
-/* Asks the program. What is remembered are the bytes that it saw, whatever the sender does to them meanwhile. */
-static __attribute__((noinline)) bool refuse(struct quick *quick, struct memory *memory,
-					     const struct frame *f)
-{
-	struct window w = { .size = f->seg_size < WINDOW ? f->seg_size : WINDOW };
-
-	memcpy(w.bytes, f->va, w.size);
-	if (!refuses(quick->insn, &w))
-		return false;
-	remember(memory, &w);
-	return true;
-}
-
-uint32_t quick_may_pass(struct quick *quick, const struct frame *frame, uint32_t frames)
-{
-	struct memory *memory = &quick->of[worker_self];
-	const struct refused *last = &memory->refused[0];
-	uint32_t may = 0;
-
-	for (uint32_t left = frames; left != 0; left &= left - 1) {
-		unsigned int i = (unsigned int)__builtin_ctz(left), k = 0;
-		const struct frame *f = &frame[i];
-
-		if (likely(is_refused(last, f)))
-			continue;
-		while (k < REFUSED && !is_refused(&memory->refused[k], f))
-			k++;
-		if (k < REFUSED)
-			last = &memory->refused[k];
-		else if (!refuse(quick, memory, f))
-			may |= BIT(i);
+		kind->mask[i] = 0xff;
+		kind->n_blocks = i / QUICK_BLOCK + 1;
 	}
-	return may;
+}
+
+void quick_learn(struct quick *quick, const struct frame *f)
+{
+	struct quick_memory *memory = &quick->of[worker_self];
+	struct window w = { .size = f->seg_size < QUICK_WINDOW ? f->seg_size : QUICK_WINDOW };
+
+	if (memory->n_unknown++ % QUICK_LEARNER != 0)
+		return;
+	memcpy(w.bytes, f->va, w.size);
+	if (refuses(quick->insn, &w))
+		remember(memory, &w);
 }

@@ -175,7 +175,6 @@ static void test_pin(void **state)
 			}
 }
 
-/* Offloads write where their checksums are, or behind all that is judged, or nobody can say what the frame is. */
 /* A plain frame is pinned in two steps; what is not pinned may still change. */
 static void test_pin_plain(void **state)
 {
@@ -210,6 +209,7 @@ static void test_pin_plain(void **state)
 	}
 }
 
+/* Offloads write where their checksums are, or behind all that is judged, or nobody can say what the frame is. */
 static void test_offloads(void **state)
 {
 	static const struct {

@@ -167,7 +167,7 @@ static const struct field vport_fields[] = {
 	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
 		  "allow in 20 ms" },
 	{ "max-connections", TYPE_UINT, 0, 16, 4194304, .def = "65536", .unit = "connections",
-	  .help = "room for connections that stateful rules remember; a change forgets them" },
+	  .help = "room for connections that stateful rules remember, 100 to 200 bytes each; a change forgets them" },
 	{ "verify-checksums", TYPE_BOOL, 0, .def = "off",
 	  .help = "the VF checks the checksums of every frame that the VM receives, as the controller does, "
 		  "and reports bad ones; off: it says what is known without" },

@@ -294,7 +294,7 @@ static inline enum lookup lookup_of(const struct flow *flow)
 	return BY_MAC;
 }
 
-/* The usual frame: untagged IPv4 without options or fragments, with a whole TCP header if it were TCP. Which rule is for
+/* The usual frame: IPv4, with no tag in its bytes, without options or fragments, with a whole TCP header if it were TCP. Which rule is for
  * it follows from these bytes alone. */
 static inline bool memo_key(const struct frame *f, struct acl_memo *key)
 {

@@ -2,6 +2,7 @@
 #include "switch/conn.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,14 @@ static_assert(sizeof(struct bucket) == CACHE_LINE && sizeof(struct conn_key) == 
 
 /* --- control --- */
 
+void conns_free(struct conns *c)
+{
+	if (c == NULL)
+		return;
+	munmap(c->bucket, c->size);
+	free(c);
+}
+
 struct conns *conns_new(unsigned int n)
 {
 	struct conns *c = calloc(1, sizeof(*c));
@@ -73,19 +82,16 @@ struct conns *conns_new(unsigned int n)
 		free(c);
 		return NULL;
 	}
-	/* Connections lie all over it: with small pages each look costs a walk through page tables. */
-	(void)madvise(memory, c->size, MADV_HUGEPAGE);
 	c->bucket = memory;
+	/* Connections lie all over it: with small pages each look costs a walk through page tables. And a worker must not
+	 * wait for pages, which take long to be cleared if they are large. (EINVAL: Linux before 5.14.) */
+	(void)madvise(memory, c->size, MADV_HUGEPAGE);
+	if (madvise(memory, c->size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL) {
+		conns_free(c);
+		return NULL;
+	}
 	c->conn = (struct conn *)(c->bucket + c->n_buckets);
 	return c;
-}
-
-void conns_free(struct conns *c)
-{
-	if (c == NULL)
-		return;
-	munmap(c->bucket, c->size);
-	free(c);
 }
 
 /* --- the life of a connection --- */

@@ -15,10 +15,6 @@
 #define MAC_RESERVED      0x00000000c28001ull
 #define MAC_RESERVED_MASK 0xf0ffffffffffull
 
-#define TCI_PRIORITY_1 0x2000
-#define VID_OF_PRIORITY_TAG \
-	0xfff /* no port is in it, so none takes the tag away: 802.1Q, 9.6 reserves it */
-
 /* Pieces that the large sends of a burst may become for all ports, where they go to several: as many as a burst of
  * other frames does in a switch of 256 ports. Each port may have to cut them, so what one can bear (GSO_PIECES_MAX), so
  * often, would stop a worker for long. */

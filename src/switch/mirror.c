@@ -179,8 +179,9 @@ static uint16_t leaves_in(const struct mirror_config *c, const struct tap_sight 
 	if (c->tunnel != MIRROR_PLAIN)
 		return 0;
 	if (c->to_port < s->n_ports && s->port[c->to_port].uplink)
-		return f->vid != s->port[c->to_port].pvid || f->ethertype == ETH_TYPE_VLAN ? f->vid
-											   : 0;
+		return sight->vid != s->port[c->to_port].pvid || f->ethertype == ETH_TYPE_VLAN
+			       ? sight->vid
+			       : 0;
 	return sight->tagged ? f->tci & 0xfff : 0;
 }
 

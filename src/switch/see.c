@@ -7,6 +7,12 @@ const char *see_dropped_by(const struct inspect *inspect, unsigned int i)
 	return inspect->reason[i] == DROP_EXTENSION ? inspect->by[i]->name : NULL;
 }
 
+/* Of a frame that is about to go to the port. */
+static bool has_tag(const struct port_config *port, const struct frame *f)
+{
+	return f->vid != port->pvid || (port->priority_tag && f->tci >= TCI_PRIORITY_1);
+}
+
 void see_dropped(struct forwarder *fw, const struct port_config *port, const struct frame *f,
 		 enum tap_way way, unsigned int slot, enum drop_reason reason, const char *by)
 {
@@ -17,7 +23,8 @@ void see_dropped(struct forwarder *fw, const struct port_config *port, const str
 						  .drop = (uint8_t)reason,
 						  .by = by,
 						  .slot = (uint8_t)slot,
-						  .tagged = f->vid != port->pvid });
+						  .tagged = has_tag(port, f),
+						  .vid = f->vid });
 }
 
 unsigned int see_slot(const struct port_config *port, const struct endpoint *ep)
@@ -29,52 +36,61 @@ unsigned int see_slot(const struct port_config *port, const struct endpoint *ep)
 	return slot;
 }
 
-/* Those of the set that a port's taps may want. `tagged`: those whose tag is not where it is in memory; no filter is asked
- * about them yet. */
+/* Those of the set that a port's taps may want. `other`: those that are shown otherwise than they are in memory; no filter
+ * is asked about them yet. */
 static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames,
-			uint32_t tagged)
+			uint32_t other)
 {
 	uint32_t may = 0;
 
 	for_each_tap(tap, first)
 	{
 		const struct tap_filter *filter = tap->filter;
-		uint32_t ask = frames & ~tagged;
+		uint32_t ask = frames & ~other, known = 0;
 
 		if ((tap->ways & TAP_BIT(way)) == 0)
 			continue;
 		if (filter == NULL)
 			return frames;
-		may |= frames & tagged;
-		if (filter == fw->asked.filter) {
-			/* Policies may have changed what is pinned. */
-			uint32_t known = ask & fw->asked.frames & ~fw->inspect.pinned;
-
-			may |= known & fw->asked.may;
-			ask &= ~known;
-		}
-		if (ask == 0)
-			continue;
-		ask = filter->may_see(filter, fw->inspect.burst->frame, ask);
-		may |= ask;
+		/* Policies may have changed what is pinned. */
+		if (filter == fw->asked.filter)
+			known = ask & fw->asked.frames & ~fw->inspect.pinned;
+		may |= (frames & other) | (known & fw->asked.may);
+		ask &= ~known;
+		if (ask != 0)
+			may |= filter->may_see(filter, fw->inspect.burst->frame, ask);
 	}
 	return may;
+}
+
+/* Whether it has a tag in its bytes: what is made of the tag is not known yet. */
+static bool has_tag_inside(const struct frame *f)
+{
+	return f->seg_size < FRAME_SIZE_MIN || load_be16(f->va + ETH_ADDRS_SIZE) == ETH_TYPE_VLAN;
 }
 
 /* Asks a port's taps about the burst that comes from it. */
 uint32_t see_ask_burst(struct forwarder *fw, const struct port_config *in)
 {
 	const struct burst *burst = fw->inspect.burst;
-	uint32_t all = ~0u >> (BURST_MAX - burst->n), tagged = 0, may;
+	uint32_t all = ~0u >> (BURST_MAX - burst->n), other = 0;
+	const struct tap_filter *filter = in->tap->filter;
 
-	for (unsigned int i = 0; i < burst->n; i++)
-		tagged |= (uint32_t)((burst->frame[i].flags & FRAME_TAGGED) != 0) << i;
-	may = may_see(fw, in->tap, TAP_OUT, all, tagged);
-	if ((in->tap->ways & TAP_BIT(TAP_OUT)) != 0)
-		fw->asked.filter = in->tap->filter;
-	fw->asked.frames = all & ~tagged;
-	fw->asked.may = may;
-	return may;
+	/* Marks are seen, and are not there yet. */
+	if (in->policy_out != NULL && in->policy_out->qos != NULL)
+		return all;
+	for (unsigned int i = 0; i < burst->n; i++) {
+		const struct frame *f = &burst->frame[i];
+
+		other |= (uint32_t)((f->flags & FRAME_TAGGED) != 0 || has_tag_inside(f)) << i;
+	}
+	/* Most ports have one: its answer is remembered for the other end. */
+	if (filter != NULL && (in->tap->ways & TAP_BIT(TAP_OUT)) != 0) {
+		fw->asked.frames = all & ~other;
+		fw->asked.may = filter->may_see(filter, fw->inspect.burst->frame, fw->asked.frames);
+		fw->asked.filter = filter;
+	}
+	return may_see(fw, in->tap, TAP_OUT, all, other);
 }
 
 /* The same of a group that goes to a port. So that what is shown is what is delivered, they are pinned. */
@@ -82,16 +98,16 @@ uint32_t see_ask_group(struct forwarder *fw, const struct port_config *port,
 		       const struct frame *const *frame, unsigned int n)
 {
 	struct inspect *inspect = &fw->inspect;
-	uint32_t frames = 0, tagged = 0, may;
+	uint32_t frames = 0, other = 0, may;
 
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t bit = 1u << (frame[i] - inspect->burst->frame);
 
 		frames |= bit;
-		if ((frame[i]->flags & FRAME_TAGGED) != 0 || frame[i]->vid != port->pvid)
-			tagged |= bit;
+		if ((frame[i]->flags & FRAME_TAGGED) != 0 || has_tag(port, frame[i]))
+			other |= bit;
 	}
-	may = may_see(fw, port->tap, TAP_IN, frames, tagged);
+	may = may_see(fw, port->tap, TAP_IN, frames, other);
 	for_each_frame(i, may) inspect_pin(inspect, i);
 	return may;
 }
@@ -123,6 +139,7 @@ void see_burst(struct forwarder *fw, const struct port_config *in, const struct 
 		sight.drop = inspect->reason[i];
 		sight.by = see_dropped_by(inspect, i);
 		sight.tagged = (sight.frame->flags & FRAME_TAGGED) != 0;
+		sight.vid = sight.frame->vid;
 		taps_show(in->tap, &sight);
 	}
 }
@@ -169,6 +186,7 @@ void see_push(struct forwarder *fw, const struct port_config *port, struct endpo
 
 		sight.frame = frame[i];
 		sight.tagged = frame[i]->vid != port->pvid;
+		sight.vid = frame[i]->vid == VID_OF_PRIORITY_TAG ? port->pvid : frame[i]->vid;
 		sight.drop = TAP_DROP_UNKNOWN;
 		sight.queue = TAP_QUEUE_NONE;
 		n_who = who_wants(port, &sight, who);

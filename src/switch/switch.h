@@ -46,6 +46,11 @@ enum port_endpoint {
 	PORT_UPLINK = 0
 };
 
+#define TCI_PRIORITY_1 0x2000
+/* Of a frame that has a tag for its priority alone. No port is in it, so none takes the tag away: 802.1Q, 9.6 reserves
+ * it. */
+#define VID_OF_PRIORITY_TAG 0xfff
+
 struct port_config {
 	bool used;
 	bool uplink;
@@ -108,7 +113,7 @@ struct forwarder {
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	const struct switch_snapshot *snapshot;
 	uint32_t to_see; /* of the burst, at its port: what taps may want */
-	/* What a filter said of it there: of `frames` it may want `may`. */
+	/* What the filter of the first tap said of it there: of `frames` it may want `may`. */
 	struct {
 		const struct tap_filter *filter;
 		uint32_t frames, may;

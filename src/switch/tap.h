@@ -4,8 +4,8 @@
  * A frame is seen at the port that it comes from, and at each port that it goes to, once each, when it is known what
  * became of it there. A port that nobody looks at has no tap and pays nothing for it.
  *
- * What is seen is what was decided on: headers are pinned (frame/flow.h) before a tap is asked. Frames that no filter
- * may want cost no more than to find that out.
+ * What is seen is what was decided on: headers are pinned (frame/flow.h) before a tap is asked whether it wants a frame.
+ * Before that, filters say which frames they may want, and the others cost no more than that.
  */
 #ifndef SOFTIOV_SWITCH_TAP_H
 #define SOFTIOV_SWITCH_TAP_H
@@ -34,6 +34,7 @@ struct tap_sight {
 	uint8_t drop;   /* enum drop_reason; DROP_NONE: it went on */
 	uint8_t slot;   /* of port_config.endpoint[]; PORT_ENDPOINTS: none */
 	bool tagged;    /* it has its tag at this port */
+	uint16_t vid;   /* VLAN that it is in there */
 	const char *by; /* with DROP_EXTENSION: which; for as long as the frame is seen */
 };
 

@@ -151,6 +151,32 @@ def test_filter_by_bits(pair, tmp_path):
     assert capture.frames("frame.interface_name", "tcp.flags.ack") == [(pair.near_name, "0"), (pair.far_name, "0")]
 
 
+def test_filters_see_what_is_shown(pair, tmp_path):
+    """Not what the VM had in its memory: marks that it got, and a tag of its priority in the vport's VLAN."""
+    marked = Capture(pair.daemon, "vport", pair.near_name, "filter", "ip[1] & 0xfc = 0xb8", path=tmp_path / "mark.pcapng")
+    policy = f"{pair.path}/mark"
+    pair.daemon.call("qos-policy.add", name=policy, vport=pair.near_name, protocol="udp", set_dscp=46)
+    try:
+        send(pair.near, pair.far, PLAIN)
+    finally:
+        pair.daemon.call("qos-policy.del", name=policy)
+    send(pair.near, pair.far, PLAIN)
+    marked.stop()
+    assert len(marked.frames("frame.interface_name")) == 1
+    pair.daemon.call("vport.set", name=pair.near_name, vlan=10)
+    pair.daemon.call("vport.set", name=pair.far_name, vlan=10)
+    try:
+        tagged = Capture(pair.daemon, "vport", pair.near_name, "filter", "vlan 10", path=tmp_path / "tag.pcapng")
+        packet = PLAIN(pair.far.mac, pair.near.mac)
+        pair.near.send_bytes(packet[:12] + bytes.fromhex("81006000") + packet[12:])
+        assert len(pair.far.receive(1)) == 1
+        tagged.stop()
+        assert tagged.frames("vlan.id") == [("10",)]
+    finally:
+        for name in (pair.near_name, pair.far_name):
+            pair.daemon.call("vport.set", name=name, vlan=0)
+
+
 def test_one_port_and_kinds_of_ports(world, tmp_path):  # noqa: F811
     ends = world.ends["vf-to-uplink"]
     captures = {words: Capture(ends.daemon, *words, path=tmp_path / f"{i}.pcapng") for i, words in enumerate([

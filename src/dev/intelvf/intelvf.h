@@ -276,8 +276,8 @@ struct intelvf {
 	uint32_t itr_held;                    /* bits: a message waits for that */
 	const struct rx_spread *spread;       /* NULL: all to queue 0, and no look into headers */
 	struct rx_spread spread_room[2];
-	uint32_t
-		last_queues; /* bits: those that a burst was last spread over; a guess of the next one's */
+	/* Bits: those that a burst was last spread over; a guess of the next one's. Not in the tables' line. */
+	uint32_t last_queues __attribute__((aligned(CACHE_LINE)));
 	struct log_limit limit[INTELVF_TRACES], limit_mbox, limit_relay;
 	struct intelvf_rxq rxq[INTELVF_QUEUES_MAX];
 	struct intelvf_txq txq[INTELVF_QUEUES_MAX];

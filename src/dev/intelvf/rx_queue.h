@@ -595,14 +595,6 @@ push_simple(struct rx_burst *b, const struct frame *const frame[], const struct 
 	return i;
 }
 
-/* The same of pinned ones. */
-static inline unsigned int push_pinned(struct rx_burst *b, const struct frame *const frame[],
-				       const struct rss_result *rss, unsigned int n,
-				       struct rx_sums *sums)
-{
-	return push_simple(b, frame, rss, n, sums, 2);
-}
-
 /* Any frame. */
 static inline void push_one(struct rx_burst *b, const struct frame *f, const struct rss_result *r,
 			    struct rx_sums *sums, struct endpoint_stats *stats)
@@ -679,7 +671,7 @@ static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
 		if (likely(simple && frame[i]->n_segs == 1))
 			i += push_simple(b, frame + i, r, n - i, &sums, 1);
 		else if (unlikely(simple && frame[i]->n_segs == 2))
-			i += push_pinned(b, frame + i, r, n - i, &sums);
+			i += push_simple(b, frame + i, r, n - i, &sums, 2); /* pinned */
 		if (i < n) {
 			push_one(b, frame[i], rss != NULL ? &rss[i] : NULL, &sums, stats);
 			i++;
