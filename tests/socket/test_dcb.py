@@ -168,6 +168,23 @@ def test_refused(world, uplink, policy):
     assert world.daemon.show("qos-policy", "lan/storage")["min-weight"] == 0
 
 
+def test_one_change(world, policy):
+    """What is changed at once is judged as a whole: minima may be exchanged, and a refusal leaves all as it was."""
+    call = world.daemon.call
+    policy("a", filter="smb", min_weight=70)
+    policy("b", filter="nfs", min_weight=30)
+    objects = call("config.export")["objects"]
+    for a, b, line in ((30, 70, None), (71, 30, "would add up to 101 %")):
+        for name, weight in (("a", a), ("b", b)):
+            objects["qos-policy"][f"lan/{name}"]["min-weight"] = weight
+        if line is None:
+            call("config.apply", objects=objects)
+        else:
+            with pytest.raises(RpcError, match=line):
+                call("config.apply", objects=objects)
+        assert [world.daemon.show("qos-policy", f"lan/{name}")["min-weight"] for name in "ab"] == [30, 70]
+
+
 def test_seven_minima(world, policy):
     """Eight classes, of which one is for the rest."""
     for i in range(7):

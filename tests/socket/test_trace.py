@@ -66,6 +66,28 @@ def test_as_it_happens(world, case, path):  # noqa: F811
         ends.undo(case, before)
 
 
+def test_classification(world):  # noqa: F811
+    """Which policy is for a frame, and which class it goes by."""
+    ends = world.ends["vf-to-uplink"]
+    call, near, far = ends.daemon.call, ends.near_name, ends.far_name
+    call("qos-policy.add", name=f"{ends.path}/voice", protocol="udp", **{"set-dscp": 46, "set-priority": 5})
+    call("qos-policy.add", name=f"{ends.path}/rest", filter="others", throttle="1mbit")
+    call("uplink.set", name=far, **{"prio-tc": "5:3", "priority-tag": True})
+    try:
+        voice, rest = (call("trace.vport", name=near, frame=f"{kind} 10.0.0.1:1 > 10.0.0.2:80 to ff:ff:ff:ff:ff:ff")
+                       for kind in ("udp", "tcp"))
+        assert f"  qos-policy {ends.path}/voice is for it: DSCP 46 priority 5\n" in voice
+        assert "  => delivered, tagged with no VLAN and priority 5, in traffic class 3\n" in voice
+        assert f"  qos-policy {ends.path}/rest is for it: throttle\n" in rest
+        assert "  => delivered, untagged, in traffic class 0\n" in rest
+        call("qos-policy.del", name=f"{ends.path}/rest")
+        assert "  qos-policies: none is for it\n" in call("trace.vport", name=near, frame="tcp 10.0.0.1:1 > 10.0.0.2:80 to ff:ff:ff:ff:ff:ff")
+    finally:
+        for policy in call("qos-policy.show"):
+            call("qos-policy.del", name=policy["name"])
+        call("uplink.set", name=far, **{"prio-tc": "all:0", "priority-tag": False})
+
+
 def test_rules(world):  # noqa: F811
     """Which rule decides, and which one meters."""
     ends = world.ends["vf-to-synthetic"]
