@@ -314,6 +314,75 @@ static void test_obscure(void **arg)
 	free(qos);
 }
 
+static uint32_t random_state = 1;
+
+static uint32_t next_random(void) /* xorshift: Marsaglia, 2003 */
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
+}
+
+/* Noise that begins as IPv4 or IPv6, perhaps behind a tag. Returns its size. */
+static uint32_t put_noise(bool tagged, bool v6)
+{
+	uint32_t size = 18 + next_random() % (SIZE - 18 + 1), at = tagged ? 16 : 12;
+
+	for (unsigned int i = 0; i < SIZE; i++)
+		bytes[i] = (uint8_t)next_random();
+	store_be16(bytes + 12, ETH_TYPE_VLAN);
+	store_be16(bytes + at, v6 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
+	if (next_random() % 8 != 0)
+		bytes[at + 2] =
+			v6 ? 0x60
+			   : (uint8_t)(0x40 | (next_random() % 4 == 0 ? next_random() % 16 : 5));
+	if (next_random() % 2 != 0)
+		memset(bytes + at + 2 + (v6 ? 4 : 6), 0, 2);
+	return size;
+}
+
+/* Whatever comes: a mark writes the field, and the header's checksum, and nothing else anywhere. */
+static void test_noise(void **arg)
+{
+	struct qos_rule rule = plain(0);
+	unsigned int n_passed = 0;
+	struct qos *qos;
+
+	rule.set_dscp = 46;
+	rule.set_priority = 3;
+	qos = qos_new(&rule, 1);
+	assert_non_null(qos);
+	for (unsigned int turn = 0; turn < 200000; turn++) {
+		bool tagged = next_random() % 4 == 0, v6 = next_random() % 2 == 0;
+		uint32_t size = put_noise(tagged, v6), at = tagged ? 18 : 14;
+		struct frame *f = &burst.frame[0];
+		uint8_t was[SIZE], is[SIZE];
+
+		memcpy(was, bytes, SIZE);
+		*f = (struct frame){ .va = bytes, .seg_size = size, .size = size, .n_segs = 1 };
+		burst.n = 1;
+		inspect_start(&inspect, &burst);
+		if (!frame_parse(f))
+			continue;
+		if (qos_out(&inspect, qos, 1) == 0) {
+			assert_int_equal(inspect.reason[0], DROP_OBSCURE);
+			continue;
+		}
+		assert_memory_equal(bytes, was, SIZE);
+		assert_int_equal(f->tci >> 13, 3);
+		frame_read(f, 0, is, size);
+		assert_int_equal(inspect.flow[0].tos >> 2, 46);
+		for (uint32_t i = 0; i < size; i++)
+			if (is[i] != was[i] &&
+			    !(i == at + 1 || (v6 ? i == at : i == at + 10 || i == at + 11)))
+				fail_msg("turn %u: byte %u", turn, i);
+		n_passed++;
+	}
+	assert_true(n_passed > 10000);
+	free(qos);
+}
+
 /* One bucket for all that the policy is for; a look (switch_trace) takes nothing from it. */
 static void test_throttle(void **arg)
 {
@@ -351,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_conditions), cmocka_unit_test(test_order),
 		cmocka_unit_test(test_dscp),       cmocka_unit_test(test_priority),
 		cmocka_unit_test(test_obscure),    cmocka_unit_test(test_throttle),
+		cmocka_unit_test(test_noise),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
