@@ -458,6 +458,7 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 			look_ahead_packed(p, &ahead, n - i);
 		else if (ahead.at == ahead.n)
 			look_ahead(p, &ahead, n - i);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): spread filled n of them */
 		if (likely(frame[i]->n_segs != 2))
 			i += push_simple(p, &ahead, frame + i, n - i, packed, 1);
 		else
