@@ -518,7 +518,7 @@ static __attribute__((noinline)) uint32_t filter_stateful(struct inspect *inspec
 	for_each_frame(i, asked) conn_fetch(acl->conns, &ask[i]);
 	for_each_frame(i, hit)
 	{
-		const struct acl_rule *first = &list->rule[found->id[i] - 1], *rule = first;
+		const struct acl_rule *first = &list->rule[found->id[i] - 1], *rule = NULL;
 		const bool may = (asked >> i & 1) != 0;
 		const uint8_t tcp = may ? inspect->flow[i].tcp : 0;
 
