@@ -20,7 +20,7 @@ static void try(const struct bpf_ins *ins, unsigned int n)
 		return;
 	for (unsigned int i = 0; i < sizeof(fill); i++) {
 		memset(m.argument, fill[i], sizeof(m.argument));
-		for (unsigned int k = 0; k < i * 100; k++)
+		for (size_t k = 0; k < (size_t)i * 100; k++)
 			m.argument[k * 7 % sizeof(m.argument)] = (uint8_t)(k * 31);
 		FUZZ_CHECK(machine_run(&m, ins) == NULL);
 	}
