@@ -195,18 +195,24 @@ static bool sees(const struct tap_filter *tap, const struct tap_sight *sight)
 	return bpf_filter_match(filter, head, size, f->more, f->n_segs - 1u);
 }
 
+/* Whether frame_parse will find a tag in it, or none could be told. */
+static bool has_tag_inside(const struct frame *f)
+{
+	return f->seg_size < FRAME_SIZE_MIN || load_be16(f->va + ETH_ADDRS_SIZE) == ETH_TYPE_VLAN;
+}
+
 static uint32_t may_see(const struct tap_filter *tap, const struct frame *frame, uint32_t frames)
 {
 	const struct bpf_filter *filter = container_of(tap, struct bpf_filter, tap);
 	uint32_t may = 0;
 
+	frames = quick_unknown(filter->quick, frame, frames);
 	for_each_frame(i, frames)
 	{
 		const struct frame *f = &frame[i];
 
-		if (likely(quick_refuses(filter->quick, f)))
-			continue;
-		if (bpf_filter_match(filter, f->va, f->seg_size, f->more, f->n_segs - 1u))
+		if ((f->flags & FRAME_TAGGED) != 0 || has_tag_inside(f) ||
+		    bpf_filter_match(filter, f->va, f->seg_size, f->more, f->n_segs - 1u))
 			may |= BIT(i);
 		else
 			quick_learn(filter->quick, f);

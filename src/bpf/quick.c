@@ -173,6 +173,66 @@ static bool refuses(const struct bpf_insn *insn, struct window *w)
 
 /* --- frames --- */
 
+typedef uint64_t block __attribute__((vector_size(QUICK_BLOCK), aligned(1), may_alias));
+
+static inline bool is_of(const struct quick_kind *kind, const struct frame *f, uint32_t n_blocks)
+{
+	block differ = { 0 };
+
+	if (f->seg_size < n_blocks * QUICK_BLOCK || (f->flags & FRAME_TAGGED) != 0)
+		return false;
+	for (size_t at = 0; at < n_blocks * (size_t)QUICK_BLOCK; at += QUICK_BLOCK)
+		differ |= (*(const block *)(f->va + at) ^ *(const block *)(kind->value + at)) &
+			  *(const block *)(kind->mask + at);
+	return (differ[0] | differ[1]) == 0;
+}
+
+/* With the number of blocks known, so that mask and value stay in registers. The set has a frame. */
+static inline __attribute__((always_inline)) uint32_t
+not_of(const struct quick_kind *kind, const struct frame *frame, uint32_t frames, uint32_t n_blocks)
+{
+	unsigned int end = 32u - (unsigned int)__builtin_clz(frames);
+	uint32_t others = 0;
+
+	/* Most sets are whole bursts: so all up to the last one. */
+	for (unsigned int i = 0; i < end; i++)
+		others |= (uint32_t)!is_of(kind, &frame[i], n_blocks) << i;
+	return others & frames;
+}
+
+static uint32_t without_kind(const struct quick_kind *kind, const struct frame *frame,
+			     uint32_t frames)
+{
+	switch (kind->n_blocks) {
+	case 0:
+		return frames;
+	case 1:
+		return not_of(kind, frame, frames, 1);
+	case 2:
+		return not_of(kind, frame, frames, 2);
+	default:
+		return not_of(kind, frame, frames, kind->n_blocks);
+	}
+}
+
+uint32_t quick_unknown(struct quick *quick, const struct frame *frame, uint32_t frames)
+{
+	struct quick_memory *memory = &quick->of[worker_self];
+	uint32_t left = without_kind(&memory->kind[memory->last], frame, frames), before = left;
+
+	/* Where nothing that it learns is of use the others are not, either. */
+	for (unsigned int k = 0; left != 0 && k < QUICK_KINDS; k++) {
+		if (k == memory->last || memory->interval == QUICK_LEARN_SELDOM)
+			continue;
+		left = without_kind(&memory->kind[k], frame, left);
+		if (left == 0)
+			memory->last = k;
+	}
+	if (before != frames || left != before)
+		memory->used = true;
+	return left;
+}
+
 static void remember(struct quick_memory *memory, const struct window *w)
 {
 	struct quick_kind *kind = &memory->kind[memory->oldest];
@@ -193,10 +253,17 @@ void quick_learn(struct quick *quick, const struct frame *f)
 {
 	struct quick_memory *memory = &quick->of[worker_self];
 	struct window w = { .size = f->seg_size < QUICK_WINDOW ? f->seg_size : QUICK_WINDOW };
+	uint32_t type;
 
-	if (memory->n_unknown++ % QUICK_LEARNER != 0)
+	if (memory->n_unknown++ < memory->interval)
 		return;
+	memory->interval = memory->used || memory->interval == 0   ? QUICK_LEARN_OFTEN
+			   : memory->interval < QUICK_LEARN_SELDOM ? memory->interval * 2
+								   : QUICK_LEARN_SELDOM;
+	memory->n_unknown = 0;
+	memory->used = false;
 	memcpy(w.bytes, f->va, w.size);
-	if (refuses(quick->insn, &w))
+	/* Its type, so that no kind has a tag. */
+	if (look(&w, ETH_ADDRS_SIZE, 2, &type) && type != ETH_TYPE_VLAN && refuses(quick->insn, &w))
 		remember(memory, &w);
 }

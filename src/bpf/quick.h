@@ -13,12 +13,14 @@
 
 #include "frame/queue.h"
 
-#define QUICK_WINDOW  64 /* bytes of a frame that are looked at */
-#define QUICK_BLOCK   16
-#define QUICK_KINDS   4  /* of frames that are remembered */
-#define QUICK_LEARNER 16 /* of so many frames that it does not know, it learns from one */
+#define QUICK_WINDOW 64 /* bytes of a frame that are looked at */
+#define QUICK_BLOCK  16
+#define QUICK_KINDS  4 /* of frames that are remembered */
+/* Of so many frames that it does not know, it learns from one; of more and more while what it learns is of no use. */
+#define QUICK_LEARN_OFTEN  16
+#define QUICK_LEARN_SELDOM 1024
 
-/* Frames whose bytes are `value` where `mask` has ones are refused. */
+/* Untagged frames whose bytes are `value` where `mask` has ones are refused. */
 struct quick_kind {
 	uint8_t mask[QUICK_WINDOW], value[QUICK_WINDOW];
 	uint32_t n_blocks; /* that the mask reaches into; 0: nothing is remembered */
@@ -28,7 +30,10 @@ struct quick_kind {
 struct quick_memory {
 	struct quick_kind kind[QUICK_KINDS];
 	unsigned int last; /* that a frame was of */
-	unsigned int oldest, n_unknown;
+	unsigned int oldest;
+	unsigned int n_unknown,
+		interval; /* frames since it learned; 0: it never did; until it does */
+	bool used;        /* what it learned last */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct quick {
@@ -40,36 +45,12 @@ struct quick {
 struct quick *quick_new(const struct bpf_program *classic);
 void quick_free(struct quick *quick); /* accepts NULL */
 
-/* The program refuses f, which quick_refuses did not know. What is remembered are the bytes that were seen, whatever the
- * sender does to them meanwhile. */
+/* Of the set of frame[], as they lie in memory, those that are not known to be refused. A worker. Frames with a tag in
+ * their bytes, or beside them, are among them. */
+uint32_t quick_unknown(struct quick *quick, const struct frame *frame, uint32_t frames);
+
+/* The program refuses f, an untagged frame, which was not known. What is remembered are the bytes that were seen, whatever
+ * the sender does to them meanwhile. */
 void quick_learn(struct quick *quick, const struct frame *f);
-
-static inline bool quick_is_of(const struct quick_kind *kind, const struct frame *f)
-{
-	typedef uint64_t block __attribute__((vector_size(QUICK_BLOCK), aligned(1), may_alias));
-	block differ = { 0 };
-
-	if (kind->n_blocks == 0 || f->seg_size < kind->n_blocks * QUICK_BLOCK)
-		return false;
-	for (size_t at = 0; at < kind->n_blocks * (size_t)QUICK_BLOCK; at += QUICK_BLOCK)
-		differ |= (*(const block *)(f->va + at) ^ *(const block *)(kind->value + at)) &
-			  *(const block *)(kind->mask + at);
-	return (differ[0] | differ[1]) == 0;
-}
-
-/* A worker. Whether it is known that the program refuses f, as it lies in memory. */
-static inline bool quick_refuses(struct quick *quick, const struct frame *f)
-{
-	struct quick_memory *memory = &quick->of[worker_self];
-
-	if (likely(quick_is_of(&memory->kind[memory->last], f)))
-		return true;
-	for (unsigned int k = 0; k < QUICK_KINDS; k++)
-		if (k != memory->last && quick_is_of(&memory->kind[k], f)) {
-			memory->last = k;
-			return true;
-		}
-	return false;
-}
 
 #endif

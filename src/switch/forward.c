@@ -323,19 +323,6 @@ void switch_push_mirrored(struct forwarder *fw, uint16_t to, const struct frame 
 		switch_push(fw, ep, frame, n, 0, flags);
 }
 
-/* A group as a set. Each of its frames is there once. */
-static inline uint32_t frames_of(const struct burst *burst, const struct frame *const *frame,
-				 unsigned int n)
-{
-	uint32_t frames = 0;
-
-	if (n == burst->n)
-		return n == BURST_MAX ? ~0u : (1u << n) - 1;
-	for (unsigned int i = 0; i < n; i++)
-		frames |= 1u << (frame[i] - burst->frame);
-	return frames;
-}
-
 /* Takes those frames out of the group that the port's policies do not let in. Returns how many are left. */
 static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 						       const struct port_config *port,
@@ -415,7 +402,7 @@ static inline void deliver(struct forwarder *fw, const struct port_config *port,
 	uint32_t to_see = 0;
 
 	if (unlikely(port->tap != NULL))
-		to_see = see_ask_group(fw, port, frame, n);
+		to_see = see_ask_group(fw, port, frame, n, flags);
 	if (unlikely(ep == NULL)) {
 		deliver_nowhere(fw, port, frame, n, to_see);
 		return;

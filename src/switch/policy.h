@@ -130,6 +130,19 @@ static inline uint32_t inspect_drop(struct inspect *inspect, uint32_t frames, un
 	     left_ != 0 && ((i = (uint32_t)__builtin_ctz(left_)), true); left_ &= left_ - 1)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
+/* A group as a set. Each of its frames is there once. */
+static inline uint32_t frames_of(const struct burst *burst, const struct frame *const *frame,
+				 unsigned int n)
+{
+	uint32_t frames = 0;
+
+	if (n == burst->n)
+		return n == BURST_MAX ? ~0u : (1u << n) - 1;
+	for (unsigned int i = 0; i < n; i++)
+		frames |= 1u << (frame[i] - burst->frame);
+	return frames;
+}
+
 /* The stages that frames pass when they leave their sender's port, and when they enter a receiver's. */
 uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, uint32_t frames);
 uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, uint32_t frames);

@@ -36,17 +36,15 @@ unsigned int see_slot(const struct port_config *port, const struct endpoint *ep)
 	return slot;
 }
 
-/* Those of the set that a port's taps may want. `other`: those that are shown otherwise than they are in memory; no filter
- * is asked about them yet. */
-static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames,
-			uint32_t other)
+/* Those of the set that a port's taps may want. */
+static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way way, uint32_t frames)
 {
 	uint32_t may = 0;
 
 	for_each_tap(tap, first)
 	{
 		const struct tap_filter *filter = tap->filter;
-		uint32_t ask = frames & ~other, known = 0;
+		uint32_t ask = frames, known = 0;
 
 		if ((tap->ways & TAP_BIT(way)) == 0)
 			continue;
@@ -54,8 +52,8 @@ static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way wa
 			return frames;
 		/* Policies may have changed what is pinned. */
 		if (filter == fw->asked.filter)
-			known = ask & fw->asked.frames & ~fw->inspect.pinned;
-		may |= (frames & other) | (known & fw->asked.may);
+			known = ask & ~fw->inspect.pinned;
+		may |= known & fw->asked.may;
 		ask &= ~known;
 		if (ask != 0)
 			may |= filter->may_see(filter, fw->inspect.burst->frame, ask);
@@ -63,51 +61,48 @@ static uint32_t may_see(struct forwarder *fw, struct tap *first, enum tap_way wa
 	return may;
 }
 
-/* Whether it has a tag in its bytes: what is made of the tag is not known yet. */
-static bool has_tag_inside(const struct frame *f)
-{
-	return f->seg_size < FRAME_SIZE_MIN || load_be16(f->va + ETH_ADDRS_SIZE) == ETH_TYPE_VLAN;
-}
-
 /* Asks a port's taps about the burst that comes from it. */
 uint32_t see_ask_burst(struct forwarder *fw, const struct port_config *in)
 {
 	const struct burst *burst = fw->inspect.burst;
-	uint32_t all = ~0u >> (BURST_MAX - burst->n), other = 0;
+	uint32_t all = ~0u >> (BURST_MAX - burst->n);
 	const struct tap_filter *filter = in->tap->filter;
 
 	/* Marks are seen, and are not there yet. */
 	if (in->policy_out != NULL && in->policy_out->qos != NULL)
 		return all;
-	for (unsigned int i = 0; i < burst->n; i++) {
-		const struct frame *f = &burst->frame[i];
-
-		other |= (uint32_t)((f->flags & FRAME_TAGGED) != 0 || has_tag_inside(f)) << i;
-	}
-	/* Most ports have one: its answer is remembered for the other end. */
+	/* Most ports have one tap: its answer is remembered for the other end. */
 	if (filter != NULL && (in->tap->ways & TAP_BIT(TAP_OUT)) != 0) {
-		fw->asked.frames = all & ~other;
-		fw->asked.may = filter->may_see(filter, fw->inspect.burst->frame, fw->asked.frames);
+		fw->asked.may = filter->may_see(filter, burst->frame, all);
 		fw->asked.filter = filter;
 	}
-	return may_see(fw, in->tap, TAP_OUT, all, other);
+	return may_see(fw, in->tap, TAP_OUT, all);
+}
+
+/* Those of a group that have a tag at the port. */
+static uint32_t get_tags(const struct forwarder *fw, const struct port_config *port,
+			 const struct frame *const *frame, unsigned int n, unsigned int flags)
+{
+	uint32_t tagged = 0;
+
+	/* All that have none are in the VLAN of the port that they come from. */
+	if ((flags & FRAME_TAGGED) == 0 && !port->priority_tag && frame[0]->vid == port->pvid)
+		return 0;
+	for (unsigned int i = 0; i < n; i++)
+		tagged |= (uint32_t)has_tag(port, frame[i])
+			  << (frame[i] - fw->inspect.burst->frame);
+	return tagged;
 }
 
 /* The same of a group that goes to a port. So that what is shown is what is delivered, they are pinned. */
 uint32_t see_ask_group(struct forwarder *fw, const struct port_config *port,
-		       const struct frame *const *frame, unsigned int n)
+		       const struct frame *const *frame, unsigned int n, unsigned int flags)
 {
 	struct inspect *inspect = &fw->inspect;
-	uint32_t frames = 0, other = 0, may;
+	uint32_t tagged = get_tags(fw, port, frame, n, flags), may;
 
-	for (unsigned int i = 0; i < n; i++) {
-		uint32_t bit = 1u << (frame[i] - inspect->burst->frame);
-
-		frames |= bit;
-		if ((frame[i]->flags & FRAME_TAGGED) != 0 || has_tag(port, frame[i]))
-			other |= bit;
-	}
-	may = may_see(fw, port->tap, TAP_IN, frames, other);
+	may = tagged |
+	      may_see(fw, port->tap, TAP_IN, frames_of(inspect->burst, frame, n) & ~tagged);
 	for_each_frame(i, may) inspect_pin(inspect, i);
 	return may;
 }

@@ -11,9 +11,9 @@ uint32_t see_ask_burst(struct forwarder *fw, const struct port_config *in);
 /* Shows those (fw->to_see), with what became of them: inspect->reason. */
 void see_burst(struct forwarder *fw, const struct port_config *in, const struct endpoint *ep);
 
-/* At a port that a group goes to: the frames that its taps may want. They are pinned. */
+/* At a port that a group goes to: the frames that its taps may want. They are pinned. `flags`: of all of the burst. */
 uint32_t see_ask_group(struct forwarder *fw, const struct port_config *port,
-		       const struct frame *const *frame, unsigned int n);
+		       const struct frame *const *frame, unsigned int n, unsigned int flags);
 /* The set by the frames' places in the group. */
 uint32_t see_places(const struct forwarder *fw, const struct frame *const *frame, unsigned int n,
 		    uint32_t set);

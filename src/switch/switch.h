@@ -113,10 +113,10 @@ struct forwarder {
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	const struct switch_snapshot *snapshot;
 	uint32_t to_see; /* of the burst, at its port: what taps may want */
-	/* What the filter of the first tap said of it there: of `frames` it may want `may`. */
+	/* What the filter of the first tap said of it there: it may want `may`. */
 	struct {
 		const struct tap_filter *filter;
-		uint32_t frames, may;
+		uint32_t may;
 	} asked;
 	struct mirror_batch *mirrors; /* to be pushed when the burst has been delivered */
 	unsigned int n_groups;

@@ -42,8 +42,9 @@ struct tap_sight {
 struct tap_filter {
 	/* Whether it wants this one. Any thread. */
 	bool (*sees)(const struct tap_filter *filter, const struct tap_sight *sight);
-	/* Those of the set of frame[] that it may want; a worker. They are as their sender has them in memory, and have no tag
-	 * beside them. They are not pinned: a VM that changes a frame while it sends it can hide it from filters. */
+	/* Those of the set of frame[] that it may want; a worker. They are as their sender has them in memory. Those with
+	 * tags, beside them or inside, are among them, since what is made of a tag is not known yet. They are not pinned: a
+	 * VM that changes a frame while it sends it can hide it from filters. */
 	uint32_t (*may_see)(const struct tap_filter *filter, const struct frame *frame,
 			    uint32_t frames);
 };
