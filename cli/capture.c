@@ -124,7 +124,7 @@ static bool turn(struct capture *c)
 		stop(c, "stopped by its user");
 	}
 	/* A pipe that nobody reads any more. */
-	if (fds[2].revents & (POLLERR | POLLNVAL))
+	if (fds[2].revents & (POLLERR | POLLHUP | POLLNVAL))
 		return end_here(c, EPIPE);
 	if (!fds[0].revents)
 		return true;

@@ -58,6 +58,7 @@
 #define CODE_H          0x08
 #define CODE_B          0x10
 #define CODE_DW         0x18
+#define CODE_IND        0x40 /* of packets, as classic programs do */
 #define CODE_MEM        0x60
 #define CODE_LOAD_IMM64 0x18 /* LD | IMM | DW, two instructions long */
 

@@ -182,6 +182,7 @@ int elf_read(const char *path, uint8_t **file, size_t *size, struct err *err)
 	ret = *file == NULL ? -ENOMEM : read_all(fd, *file, *size);
 	if (ret < 0) {
 		free(*file);
+		*file = NULL;
 		err_set(err, ret, "cannot be read: %s", strerror(-ret));
 	}
 out:

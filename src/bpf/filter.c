@@ -48,16 +48,19 @@ static bool wanders(const struct bpf_program *classic)
 }
 
 /* libpcap's classic program as DPDK's. */
-static struct rte_bpf *load(const struct bpf_program *classic, bool *native)
+static struct rte_bpf *load(const struct bpf_program *classic, uint64_t (**native)(void *mbuf))
 {
 	struct rte_bpf_prm *prm = rte_bpf_convert(classic);
 	struct rte_bpf *program;
+	struct rte_bpf_jit jit;
 
 	if (prm == NULL)
 		return NULL;
 	mend_indirect_loads(prm);
-	*native = native_is_right((const struct bpf_ins *)prm->ins, prm->nb_ins);
 	program = rte_bpf_load(prm);
+	if (program != NULL && rte_bpf_get_jit(program, &jit) == 0 && jit.func != NULL &&
+	    native_is_right((const struct bpf_ins *)prm->ins, prm->nb_ins, jit.sz))
+		*native = jit.func;
 	rte_free(prm);
 	return program;
 }
@@ -68,9 +71,6 @@ static uint32_t may_see(const struct tap_filter *tap, const struct frame *frame,
 /* Takes the program over. */
 static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *err)
 {
-	struct rte_bpf_jit jit;
-	bool native = false;
-
 	f->tap = (struct tap_filter){ .sees = sees, .may_see = may_see };
 	f->quick = quick_new(classic);
 	if (f->quick == NULL)
@@ -80,13 +80,11 @@ static int use(struct bpf_filter *f, struct bpf_program *classic, struct err *er
 		*classic = (struct bpf_program){ 0 };
 		return 0;
 	}
-	f->program = load(classic, &native);
+	f->program = load(classic, &f->native);
 	if (f->program == NULL)
 		return err_set(
 			err, -EINVAL,
 			"goes by something else than the frame's bytes, which cannot be done here");
-	if (native && rte_bpf_get_jit(f->program, &jit) == 0)
-		f->native = jit.func;
 	return 0;
 }
 
@@ -156,6 +154,8 @@ bool bpf_filter_match(const struct bpf_filter *filter, const uint8_t *head, uint
 
 	if (unlikely(filter->classic.bf_insns != NULL))
 		return match_classic(filter, head, size, more, n_more);
+	if (size > UINT16_MAX)
+		size = UINT16_MAX;
 	piece(&mbuf[0], head, size);
 	mbuf[0].pkt_len = size;
 	for (unsigned int i = 0; i < n_more && n < PIECES_MAX; i++) {

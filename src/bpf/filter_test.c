@@ -106,6 +106,51 @@ static void test_computed_offsets(void **state)
 	}
 }
 
+/* Common ones are compiled, and DPDK's compiler is right with them (native.h). */
+static void test_native(void **state)
+{
+	static const char *const expressions[] = {
+		"tcp port 1",
+		"udp dst port 80 and host 10.0.0.1",
+		"vlan 5 and udp port 80",
+		"host 1.2.3.4 or host 2.3.4.5 or net 9.0.0.0/8 and port 99",
+		"ip[2:2] - ip[8] > 100",
+		"ip[2:2] / 7 = 5 or ip[8] % 3 = 1",
+		"ip6 and ip6[6] = 17",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(expressions); i++) {
+		struct bpf_filter *filter;
+		struct err err = { 0 };
+
+		assert_int_equal(bpf_filter_new(&filter, expressions[i], &err), 0);
+#if defined(__x86_64__)
+		if (filter->native == NULL)
+			fail_msg("%s is not compiled", expressions[i]);
+#endif
+		bpf_filter_free(filter);
+	}
+}
+
+/* One buffer of more than 64 KiB, as virtio-net takes them. */
+static void test_long_head(void **state)
+{
+	static uint8_t frame[200000];
+	static const uint32_t sizes[] = { 65535, 65536, 65537, 131072, sizeof(frame) };
+	struct bpf_filter *filter;
+	struct err err = { 0 };
+
+	memcpy(frame, udp, sizeof(udp));
+	assert_int_equal(bpf_filter_new(&filter, "udp port 80", &err), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const struct seg more = { frame, 100 };
+
+		assert_true(bpf_filter_match(filter, frame, sizes[i], NULL, 0));
+		assert_true(bpf_filter_match(filter, frame, sizes[i], &more, 1));
+	}
+	bpf_filter_free(filter);
+}
+
 /* Frames at random, and what libpcap's own interpreter says of them. */
 static void test_as_libpcap(void **state)
 {
@@ -269,6 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matches),    cmocka_unit_test(test_computed_offsets),
+		cmocka_unit_test(test_native),     cmocka_unit_test(test_long_head),
 		cmocka_unit_test(test_as_libpcap), cmocka_unit_test(test_odd_frames),
 		cmocka_unit_test(test_carets),     cmocka_unit_test(test_not_by_bytes),
 	};

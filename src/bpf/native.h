@@ -4,10 +4,11 @@
 #define SOFTIOV_BPF_NATIVE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "bpf/elffile.h"
 
-/* Whether all of it becomes what it says. */
-bool native_is_right(const struct bpf_ins *ins, unsigned int n);
+/* Whether all of it became what it says, in `size` bytes of x86-64. Of a verified program. */
+bool native_is_right(const struct bpf_ins *ins, unsigned int n, size_t size);
 
 #endif

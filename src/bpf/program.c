@@ -100,7 +100,8 @@ static int compile(struct program *program, const struct bpf_ins *ins, struct er
 	if (program->bpf == NULL)
 		return err_set(err, rte_errno == ENOMEM ? -ENOMEM : -EINVAL,
 			       "librte_bpf refuses it: %s", in_one_line(&words));
-	if (native_is_right(ins, program->n) && rte_bpf_get_jit(program->bpf, &jit) == 0)
+	if (rte_bpf_get_jit(program->bpf, &jit) == 0 && jit.func != NULL &&
+	    native_is_right(ins, program->n, jit.sz))
 		program->native = jit.func;
 	return 0;
 }

@@ -244,6 +244,12 @@ void qos_policies_divide(const struct rt_switch *sw, struct share_classes *class
 	LIST_FOREACH(q, &sw->qos, next) {
 		uint64_t weight = q->removed ? 0 : obj_uint(q->config, "min-weight");
 
+		/* Some may not have been there when `agree` was asked: they waited for their vport. */
+		if (weight > left || classes->n == SHARE_CLASSES) {
+			log_warn("qos-policy", "'%s': no room for its min-weight: it has none",
+				 obj_name(q->config));
+			weight = 0;
+		}
 		q->traffic_class = weight > 0 ? (uint8_t)classes->n++ : 0;
 		if (weight > 0)
 			classes->part[q->traffic_class] = weight * SHARE_WHOLE / 100;

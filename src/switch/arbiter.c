@@ -84,7 +84,6 @@ void share_count(struct inspect *inspect, const struct port_policy *uplink, uint
 		else if ((inspect->classified >> i & 1) != 0)
 			c = inspect->traffic_class[i];
 		inspect->uplink.bytes[c] += frame_wire_size(f);
-		inspect->uplink.last = c;
 	}
 }
 

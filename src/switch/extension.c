@@ -64,7 +64,8 @@ static void describe(struct inspect *inspect, unsigned int i, bool uplink, struc
 	to->protocol = flow->proto;
 	to->uplink = uplink;
 	to->l3 = (uint8_t)flow->l3;
-	to->l4 = (uint8_t)flow->l4;
+	/* Behind extension headers it may lie where no header is known to be. */
+	to->l4 = flow->l4 < size ? (uint8_t)flow->l4 : 0;
 	memcpy(to->header, f->header, FRAME_SIZE_MIN);
 	memcpy(to->header + FRAME_SIZE_MIN, flow->header + FRAME_SIZE_MIN, size - FRAME_SIZE_MIN);
 	/* What is behind the frame before is 0 already. */

@@ -265,9 +265,9 @@ void share_sent(struct share_member *m, struct share_queue *q, const struct shar
 		uint64_t now_ns)
 {
 	struct share *s = m->share;
-	unsigned int last = load->last < s->n_classes ? load->last : 0;
 	bool full = bucket_is_full(&s->gate, now_ns);
 	uint64_t bytes[SHARE_CLASSES] = { 0 }, sum = 0;
+	unsigned int most = 0;
 
 	/* Classes that have just come, or gone, may not be this division's. */
 	for (unsigned int c = 0; c < SHARE_CLASSES; c++) {
@@ -278,14 +278,10 @@ void share_sent(struct share_member *m, struct share_queue *q, const struct shar
 		share_leave(m, q);
 		return;
 	}
+	for (unsigned int c = 1; c < s->n_classes; c++)
+		if (bytes[c] > bytes[most])
+			most = c;
 	bucket_take(&s->gate, sum, now_ns);
-	for (unsigned int c = 0; c < s->n_classes; c++) {
-		if (bytes[c] == 0 || c == last)
-			continue;
-		become_active(m, q, c);
-		member_charge(m, c, bytes[c], full);
-	}
-	become_active(m, q, last);
-	if (bytes[last] > 0)
-		member_charge(m, last, bytes[last], full);
+	become_active(m, q, most);
+	member_charge(m, most, sum, full);
 }

@@ -20,9 +20,10 @@
  * A link may have classes of traffic. Then they divide it in the same way, and each class is divided between the
  * members that are active in it. Strict classes come first, the highest number before the others (802.1Q, 8.6.8.1);
  * those with parts divide what strict ones leave (802.1Q, 8.6.8.3). Whose frames are next is known only when they are taken
- * from their queue, so a queue is taken to be of the class of its last frame, and what else it had is charged to the
- * classes that it was of; what it was ahead by there, it still is when it comes back. One that had no frames lately may show them, but one only while strict
- * classes have some.
+ * from their queue, so a queue is taken to be of the class that most bytes of its last burst were of, and all of a burst is
+ * charged there: a few frames of a better class at its end get a burst no better turn, and no other member is charged for
+ * it. What it was ahead by in another class, it still is when it comes back. One that had no frames lately may show them,
+ * but one only while strict classes have some.
  *
  * Control builds one for all members and replaces it as a whole; it may be freed after the workers' next quiescent
  * point.
@@ -96,7 +97,6 @@ struct share_queue {
 /* What a queue sent to the link. */
 struct share_load {
 	uint64_t bytes[SHARE_CLASSES];
-	uint8_t last; /* the class of the last of these */
 };
 
 /* Bytes that the queue of member m, its row's first, may send now; 0 or less: none. */

@@ -25,6 +25,7 @@ struct sender {
 	uint64_t due;
 	uint64_t sent;
 	uint8_t in_class[2]; /* of its frames, by turns, a burst each */
+	uint8_t lies_about;  /* a class that a few bytes of each burst are of; 0: none */
 	unsigned int bursts;
 };
 
@@ -57,10 +58,10 @@ static void divide(unsigned int n, const unsigned int weight[], uint64_t now)
 
 static void send_of(struct sender *s, uint64_t bytes, uint64_t now)
 {
-	uint8_t c = s->in_class[s->bursts++ % 2];
-	struct share_load load = { .last = c };
+	struct share_load load = { { 0 } };
 
-	load.bytes[c] = bytes;
+	load.bytes[s->in_class[s->bursts++ % 2]] = bytes;
+	load.bytes[s->lies_about] += s->lies_about != 0 && bytes > 64 ? 64 : 0;
 	share_sent(s->member, &s->queue, &load, now);
 	s->sent += bytes;
 }
@@ -275,6 +276,30 @@ static void test_mixed(void **state)
 	assert_int_equal(atomic_load(&share->clock.active), 0);
 }
 
+/* Some bytes of a better class in each burst bring the others no better turn, and cost nobody his part. */
+static void test_pretended(void **state)
+{
+	const struct share_classes ets = { 2, 0, { PERCENT(60), PERCENT(40) } };
+	const struct share_classes strict = { 2, 2, { SHARE_WHOLE, 1 } };
+	uint64_t now = 5 * S;
+
+	/* Two in class 0, of which one pretends, and an honest one in class 1. */
+	divide_classes(&ets, 3, (unsigned int[]){ 1, 1, 1 }, now);
+	sender[0].lies_about = 1;
+	memset(sender[2].in_class, 1, sizeof(sender[2].in_class));
+	run(3, &now, S);
+	run(3, &now, S);
+	assert_near(sender[0].sent, ALL * 0.3, 0.03);
+	assert_near(sender[1].sent, ALL * 0.3, 0.03);
+	assert_near(sender[2].sent, ALL * 0.4, 0.03);
+	divide_classes(&strict, 2, (unsigned int[]){ 1, 1 }, now);
+	sender[0].lies_about = 1;
+	run(2, &now, S);
+	run(2, &now, S);
+	assert_near(sender[0].sent, ALL * 0.5, 0.03);
+	assert_near(sender[1].sent, ALL * 0.5, 0.03);
+}
+
 /* Two queues of one member have its part together. */
 static void test_queues_of_one(void **state)
 {
@@ -375,10 +400,15 @@ static void test_workers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parts),          cmocka_unit_test(test_queues_of_one),
-		cmocka_unit_test(test_leaves),         cmocka_unit_test(test_absent),
-		cmocka_unit_test(test_workers),        cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_strict_starves), cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_queues_of_one),
+		cmocka_unit_test(test_leaves),
+		cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_workers),
+		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_strict_starves),
+		cmocka_unit_test(test_mixed),
+		cmocka_unit_test_teardown(test_pretended, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);
