@@ -22,6 +22,8 @@ static uint8_t udp[14 + 28 + 200] = {
 static uint8_t tagged[sizeof(udp) + 4];
 /* clang-format on */
 
+static const uint8_t tag[] = { 0x81, 0, 0, 5 };
+
 static bool passes(const char *expression, const uint8_t *frame, uint32_t size, uint32_t cut)
 {
 	const struct seg more[] = { { frame + cut, (size - cut) / 2 },
@@ -70,7 +72,7 @@ static void test_matches(void **state)
 	for (unsigned int i = 42; i < sizeof(udp); i++)
 		udp[i] = (uint8_t)i;
 	memcpy(tagged, udp, 12);
-	memcpy(tagged + 12, "\x81\x00\x00\x05", 4);
+	memcpy(tagged + 12, tag, sizeof(tag));
 	memcpy(tagged + 16, udp + 12, sizeof(udp) - 12);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
 		for (unsigned int cut = 60; cut < sizeof(udp); cut += 45) {

@@ -326,7 +326,7 @@ static bool stays(const struct bpf_ins *ins, unsigned int n, int32_t stack, size
 	struct layout l = { .stack = stack, .exit = INT32_MAX };
 	int32_t before;
 
-	l.start = malloc(n * sizeof(*l.start));
+	l.start = malloc((n + 1ul) * sizeof(*l.start));
 	if (l.start == NULL)
 		return false;
 	for (unsigned int i = 0; i < n; i++)
