@@ -14,6 +14,7 @@
 #include <rte_eal.h>
 
 #include "base/bits.h"
+#include "base/test_folder.h"
 #include "bpf/code.h"
 #include "bpf/elffile.h"
 #include "bpf/fake_machine.h"
@@ -278,7 +279,7 @@ static void test_any_bytes(void **state)
 
 /* --- files --- */
 
-static char path[] = "/tmp/program_test.XXXXXX";
+static char folder[TEST_FOLDER_SIZE], path[TEST_FOLDER_SIZE + 16];
 
 static void write_file(const void *bytes, size_t size)
 {
@@ -441,7 +442,7 @@ static void test_no_file(void **state)
 	struct err err = { 0 };
 
 	assert_int_equal(program_load(&program, "/nonexistent/x.o", "ingress", &err), -ENOENT);
-	assert_int_equal(program_load(&program, "/tmp", "ingress", &err), -EINVAL);
+	assert_int_equal(program_load(&program, folder, "ingress", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "no regular file"));
 	assert_int_equal(program_load(&program, "/dev/zero", "ingress", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "no regular file"));
@@ -465,13 +466,15 @@ static int start(void **state)
 	char *argv[] = { "program_test", "--no-huge",      "-m64",          "--no-shconf",
 			 "--no-pci",     "--no-telemetry", "--log-level=4", NULL };
 
-	close(mkstemp(path));
+	if (!test_folder_make(folder))
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/program.o", folder);
 	return rte_eal_init(ARRAY_SIZE(argv) - 1, argv) < 0 ? -1 : 0;
 }
 
 static int stop(void **state)
 {
-	unlink(path);
+	test_folder_remove(folder);
 	return rte_eal_cleanup();
 }
 

@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "bpf/program.h"
@@ -296,18 +295,13 @@ void extensions_of(struct runtime *rt, const struct rt_port *port,
 
 void extensions_follow(struct runtime *rt)
 {
-	struct refusal why = REFUSAL_INIT;
 	struct rt_port *port;
 	struct rt_switch *sw;
 
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->removed || !port->sw->extended || LIST_EMPTY(&rt->extensions))
 			continue;
-		while (policy_update(rt, port, port->config, &why) < 0) {
-			log_err("extension", "'%s': waiting for memory to take over its extensions",
-				port->name);
-			sleep(1);
-		}
+		policy_follow(rt, port);
 	}
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->extended = false;

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/addresses.h"
 #include "model/object.h"
@@ -73,6 +75,16 @@ int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config
 	p->policy_in = policy_has_in(policy) ? policy : NULL;
 	port->sw->changed = true;
 	return 0;
+}
+
+void policy_follow(struct runtime *rt, struct rt_port *port)
+{
+	struct refusal why = REFUSAL_INIT;
+
+	while (policy_update(rt, port, port->config, &why) < 0) {
+		log_err("policy", "'%s': waiting for memory to take over a change", port->name);
+		sleep(1);
+	}
 }
 
 bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplink_shares *shares)

@@ -6,7 +6,6 @@
  * count there. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -260,7 +259,6 @@ void qos_policies_divide(const struct rt_switch *sw, struct share_classes *class
 
 void qos_policies_follow(struct runtime *rt)
 {
-	struct refusal why = REFUSAL_INIT;
 	struct share_classes classes;
 	struct rt_switch *sw;
 	struct rt_port *port;
@@ -271,11 +269,7 @@ void qos_policies_follow(struct runtime *rt)
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->removed || port->kind != PORT_OF_VPORT || !port->sw->qos_changed)
 			continue;
-		while (policy_update(rt, port, port->config, &why) < 0) {
-			log_err("qos-policy", "'%s': waiting for memory to take over its policies",
-				port->name);
-			sleep(1);
-		}
+		policy_follow(rt, port);
 	}
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->qos_changed = false;

@@ -206,6 +206,8 @@ void port_vlans(struct rt_port *port, const json_t *config);
 /* policy.c: what the port enforces. 0, or a negative errno with `why`, and nothing has changed. */
 int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config,
 		  struct refusal *why);
+/* The same when the change it goes by can no longer be refused: waits for memory. */
+void policy_follow(struct runtime *rt, struct rt_port *port);
 /* What goes to the uplink is counted for its vports' shares, or no more (NULL). False without memory. */
 bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplink_shares *shares);
 /* Takes it away, to be freed with the next publishing. */

@@ -79,7 +79,6 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 static inline void inspect_pin_quick(struct inspect *inspect, unsigned int i)
 {
 	struct frame *f = &inspect->burst->frame[i];
-
 	struct seg *more = &inspect->seg[inspect->n_segs];
 
 	if ((inspect->pinned >> i & 1) != 0)

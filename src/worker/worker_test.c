@@ -747,22 +747,42 @@ static void test_waits_asleep(void **state)
 	assert_int_equal(errors(), 0);
 }
 
-/* Queues that share a bucket take turns; how exactly goes by when the worker has a processor. */
+static bool share_evenly(uint64_t pulled[N_TXQ])
+{
+	uint64_t sum = 0;
+
+	for (unsigned int q = 0; q < N_TXQ; q++) {
+		pulled[q] = devices[2].source[q].pulled - pulled[q];
+		sum += pulled[q];
+	}
+	for (unsigned int q = 0; q < N_TXQ; q++)
+		if (pulled[q] * N_TXQ <= sum * 3 / 4 || pulled[q] * N_TXQ >= sum * 5 / 4)
+			return false;
+	return true;
+}
+
+/* Queues that share a bucket take turns. A worker that has to wait for a processor finds the bucket full each time, and
+ * all its queues due: so the best of several looks. */
 static void test_shared_bucket(void **state)
 {
 	struct workers *workers = start(1, 5000);
+	bool even = false;
 
 	memset(&arbiter, 0, sizeof(arbiter));
 	bucket_set(&arbiter.tx, 4000000, 0, clock_ns());
 	assert_int_equal(workers_add(workers, &devices[2].ep, &sw, 0), 0);
 	workers_limit(workers, &devices[2].ep, &arbiter);
 	supply_all(2, -1);
-	assert_true(reaches(&devices[1].received, 3000));
-	workers_stop(workers);
-	for (unsigned int q = 0; q < N_TXQ; q++) {
-		assert_true(devices[2].source[q].pulled * N_TXQ > devices[1].received / 2);
-		assert_true(devices[2].source[q].pulled * N_TXQ < devices[1].received * 2);
+	for (unsigned int look = 0; look < 4 && !even; look++) {
+		uint64_t pulled[N_TXQ];
+
+		for (unsigned int q = 0; q < N_TXQ; q++)
+			pulled[q] = devices[2].source[q].pulled;
+		assert_true(reaches(&devices[1].received, devices[1].received + 3000));
+		even = share_evenly(pulled);
 	}
+	workers_stop(workers);
+	assert_true(even);
 	assert_int_equal(errors(), 0);
 }
 

@@ -665,7 +665,6 @@ static inline void rx_run(struct rx_burst *b, const struct frame *const frame[],
 
 	for (unsigned int i = 0; i < n;) {
 		const struct rss_result *r = rss != NULL ? rss + i : NULL;
-
 		bool simple = b->plain && (frame[i]->flags & FRAME_WORK) == 0;
 
 		if (likely(simple && frame[i]->n_segs == 1))

@@ -459,7 +459,6 @@ push_frames(struct rx_pass *p, const struct frame *const frame[], unsigned int n
 		else if (ahead.at == ahead.n)
 			look_ahead(p, &ahead, n - i);
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): spread filled n of them */
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): spread filled n of them */
 		if (likely(frame[i]->n_segs != 2))
 			i += push_simple(p, &ahead, frame + i, n - i, packed, 1);
 		else
