@@ -219,7 +219,8 @@ static void vf_drop(struct runtime *rt, struct rt_port *port)
 {
 	if (port->vf == NULL)
 		return;
-	own_mac_alone(port, port->config);
+	if (port->live != NULL)
+		own_mac_alone(port, port->live);
 	endpoint_leave(rt, port, PORT_VF);
 	vfdev_free(port->vf);
 	port->vf = NULL;
@@ -255,6 +256,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 	free(port->stats);
 	free(port->arbiter);
 	json_decref(port->config);
+	json_decref(port->live);
 	free(port);
 }
 
@@ -345,19 +347,7 @@ static void policy_of(const struct rt_port *port, const json_t *config, struct v
 	memcpy(policy->vlans, p->vlans, sizeof(policy->vlans));
 }
 
-/* As many frames at once as in a second. A change begins with a full bucket. */
-static void storm_limit(struct rt_port *port, const json_t *config)
-{
-	struct port_config *p = &port->sw->port[port->idx];
-	uint64_t limit = obj_uint(config, "storm-limit");
-
-	if (p->storm == NULL || obj_changed(port->config, config, "storm-limit"))
-		bucket_set(&port->storm, limit * STORM_COST * 8, limit > 0 ? STORM_BURST(limit) : 0,
-			   clock_ns() - 1000000000);
-	p->storm = limit > 0 ? &port->storm : NULL;
-}
-
-/* What the switch itself enforces. The addresses follow from the guest's when a VF is there. */
+/* What the switch itself enforces. */
 static void vport_rules(struct rt_port *port, const json_t *config)
 {
 	struct port_config *p = &port->sw->port[port->idx];
@@ -365,11 +355,7 @@ static void vport_rules(struct rt_port *port, const json_t *config)
 	p->spoofing = obj_bool(config, "mac-spoofing");
 	p->learns = p->spoofing;
 	p->unknown_unicast = p->spoofing || obj_bool(config, "trust");
-	fdb_set_port_limit(port->sw->sw.learned, (uint16_t)port->idx,
-			   (uint32_t)obj_uint(config, "mac-limit"));
-	storm_limit(port, config);
-	if (p->n_macs == 0 || obj_changed(port->config, config, "mac"))
-		own_mac_alone(port, config);
+	p->storm = obj_uint(config, "storm-limit") > 0 ? &port->storm : NULL;
 	port_vlans(port, config);
 }
 
@@ -529,8 +515,6 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	ret = qos_check(rt, port, config, why);
 	if (ret == 0)
 		ret = policy_update(rt, port, config, why);
-	if (ret == 0)
-		qos_update(rt, port, NULL, config);
 	if (ret == 0 && obj_bool(config, "iov"))
 		ret = vf_take(rt, port, config, why);
 	if (ret == 0 && obj_bool(config, "synthetic"))
@@ -595,20 +579,8 @@ static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t
 	return ret;
 }
 
-static void vf_set_doorbell(struct runtime *rt, struct rt_port *port, const json_t *config)
-{
-	bool follows = vfdev_set_trap(port->vf, obj_is(config, "doorbell", "trap"));
-
-	if (!follows && obj_changed(port->config, config, "doorbell"))
-		events_add(rt->events, "warning", "vport", port->name,
-			   "doorbell %s has effect when its VM is attached anew",
-			   obj_str(config, "doorbell"));
-}
-
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
-	struct vf_policy policy;
-	bool new_pins;
 	int ret = qos_check(rt, port, config, why);
 
 	if (ret == 0)
@@ -617,23 +589,10 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 		ret = policy_update(rt, port, config, why);
 	if (ret < 0)
 		return ret;
-	qos_update(rt, port, port->config, config);
 	if (!obj_bool(config, "iov"))
 		port->vf_reason[0] = '\0';
 	vport_rules(port, config);
-	if (port->vf != NULL) {
-		policy_of(port, config, &policy);
-		vfdev_set_policy(port->vf, &policy);
-		vf_set_doorbell(rt, port, config);
-	}
-	if (port->syn != NULL) {
-		vhost_set_link(port->syn, link_wanted(config));
-		vhost_set_max_frame(port->syn, max_frame(config));
-	}
-	new_pins = obj_changed(port->config, config, "pins");
 	port_config_set(port, config);
-	if (new_pins)
-		port_pins(rt, port);
 	return 0;
 }
 
@@ -705,7 +664,6 @@ int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
 
 int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
-	bool new_pins = obj_changed(port->config, config, "pins");
 	int ret = qos_check_uplink(rt, port, config, why);
 
 	if (ret == 0)
@@ -714,7 +672,66 @@ int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, s
 		return ret;
 	port_vlans(port, config);
 	port_config_set(port, config);
-	if (new_pins)
-		port_pins(rt, port);
 	return 0;
+}
+
+/* --- following --- */
+
+/* As many frames at once as in a second. A change begins with a full bucket. */
+static void storm_limit(struct rt_port *port)
+{
+	uint64_t limit = obj_uint(port->config, "storm-limit");
+
+	if (obj_changed(port->live, port->config, "storm-limit"))
+		bucket_set(&port->storm, limit * STORM_COST * 8, limit > 0 ? STORM_BURST(limit) : 0,
+			   clock_ns() - 1000000000);
+}
+
+static void vf_follow(struct runtime *rt, struct rt_port *port)
+{
+	const json_t *config = port->config;
+	struct vf_policy policy;
+
+	policy_of(port, config, &policy);
+	vfdev_set_policy(port->vf, &policy);
+	if (!vfdev_set_trap(port->vf, obj_is(config, "doorbell", "trap")) &&
+	    obj_changed(port->live, config, "doorbell"))
+		events_add(rt->events, "warning", "vport", port->name,
+			   "doorbell %s has effect when its VM is attached anew",
+			   obj_str(config, "doorbell"));
+}
+
+/* The addresses follow from the guest's when a VF is there. */
+static void vport_follow(struct runtime *rt, struct rt_port *port)
+{
+	const json_t *config = port->config;
+
+	qos_update(rt, port);
+	storm_limit(port);
+	fdb_set_port_limit(port->sw->sw.learned, (uint16_t)port->idx,
+			   (uint32_t)obj_uint(config, "mac-limit"));
+	if (obj_changed(port->live, config, "mac"))
+		own_mac_alone(port, config);
+	if (port->vf != NULL)
+		vf_follow(rt, port);
+	if (port->syn != NULL) {
+		vhost_set_link(port->syn, link_wanted(config));
+		vhost_set_max_frame(port->syn, max_frame(config));
+	}
+}
+
+void ports_follow(struct runtime *rt, struct rt_switch *sw)
+{
+	struct rt_port *port;
+
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (port->sw != sw || port->removed || port->live == port->config)
+			continue;
+		if (port->kind == PORT_OF_VPORT)
+			vport_follow(rt, port);
+		if (port->live != NULL && obj_changed(port->live, port->config, "pins"))
+			port_pins(rt, port);
+		json_decref(port->live);
+		port->live = json_incref(port->config);
+	}
 }

@@ -196,8 +196,9 @@ static void join_all(struct runtime *rt, const struct rt_port *port)
 	}
 }
 
-void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config)
+void qos_update(struct runtime *rt, struct rt_port *port)
 {
+	const json_t *was = port->live, *config = port->config;
 	uint64_t burst = obj_uint(config, "burst"), now_ns = clock_ns();
 	bool new_burst = obj_changed(was, config, "burst");
 

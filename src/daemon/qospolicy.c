@@ -167,10 +167,6 @@ int qos_policy_change(struct runtime *rt, const json_t *old_obj, const json_t *n
 			q = add(sw, new_obj);
 		if (q == NULL)
 			return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
-		if (obj_uint(new_obj, "throttle") != q->throttle)
-			bucket_set(&q->state->throttle, obj_uint(new_obj, "throttle"), 0,
-				   clock_ns());
-		q->throttle = obj_uint(new_obj, "throttle");
 		q->asks |= rt->started && (q->removed || old_obj == NULL ||
 					   obj_changed(old_obj, new_obj, "min-weight"));
 		json_incref((json_t *)new_obj);
@@ -257,15 +253,32 @@ void qos_policies_divide(const struct rt_switch *sw, struct share_classes *class
 	classes->part[0] = left > 0 ? left * SHARE_WHOLE / 100 : 1;
 }
 
+static void throttles_follow(struct rt_switch *sw)
+{
+	struct rt_qos *q;
+
+	LIST_FOREACH(q, &sw->qos, next) {
+		uint64_t throttle = obj_uint(q->config, "throttle");
+
+		if (throttle == q->throttle)
+			continue;
+		bucket_set(&q->state->throttle, throttle, 0, clock_ns());
+		q->throttle = throttle;
+	}
+}
+
 void qos_policies_follow(struct runtime *rt)
 {
 	struct share_classes classes;
 	struct rt_switch *sw;
 	struct rt_port *port;
 
-	LIST_FOREACH(sw, &rt->switches, next)
-		if (sw->qos_changed)
-			qos_policies_divide(sw, &classes);
+	LIST_FOREACH(sw, &rt->switches, next) {
+		if (!sw->qos_changed)
+			continue;
+		throttles_follow(sw);
+		qos_policies_divide(sw, &classes);
+	}
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->removed || port->kind != PORT_OF_VPORT || !port->sw->qos_changed)
 			continue;

@@ -33,16 +33,24 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 	return NULL;
 }
 
-static void switch_config(struct runtime *rt, struct rt_switch *sw, const json_t *config)
+static void switch_config(struct rt_switch *sw, const json_t *config)
 {
 	json_incref((json_t *)config);
 	json_decref(sw->config);
 	sw->config = (json_t *)config;
 	sw->name = obj_name(config);
 	sw->divide = true;
-	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(config, "fdb-limit"));
+}
+
+static void switch_follow(struct runtime *rt, struct rt_switch *sw)
+{
+	if (sw->live == sw->config)
+		return;
+	json_decref(sw->live);
+	sw->live = json_incref(sw->config);
+	fdb_set_limit(sw->sw.learned, (uint32_t)obj_uint(sw->config, "fdb-limit"));
 	vfu_lock(rt->vfu);
-	sw->controller.any_filters = obj_is(config, "filters", "any");
+	sw->controller.any_filters = obj_is(sw->config, "filters", "any");
 	vfu_unlock(rt->vfu);
 }
 
@@ -63,7 +71,8 @@ static int switch_add(struct runtime *rt, const json_t *config, struct refusal *
 		free(sw);
 		return ret;
 	}
-	switch_config(rt, sw, config);
+	switch_config(sw, config);
+	switch_follow(rt, sw);
 	LIST_INSERT_HEAD(&rt->switches, sw, next);
 	return 0;
 }
@@ -86,7 +95,7 @@ static int switch_set(struct runtime *rt, struct rt_switch *sw, const json_t *co
 		ret = qos_check_switch(rt, sw, config, why);
 	if (ret < 0)
 		return ret;
-	switch_config(rt, sw, config);
+	switch_config(sw, config);
 	sw->changed = true;
 	return 0;
 }
@@ -100,6 +109,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	qos_policies_free(sw);
 	free(sw->share);
 	json_decref(sw->config);
+	json_decref(sw->live);
 	free(sw);
 }
 
@@ -129,6 +139,8 @@ static void publish(struct runtime *rt, struct rt_switch *sw)
 
 void runtime_publish(struct runtime *rt, struct rt_switch *sw)
 {
+	switch_follow(rt, sw);
+	ports_follow(rt, sw);
 	acls_build(rt, sw);
 	memcpy(sw->published, sw->port, sizeof(sw->published));
 	publish(rt, sw);

@@ -3,7 +3,8 @@
  *
  * It implements src/api/backend.h: management tells it each change of an object, it makes switches,
  * ports, VFs, synthetics and uplinks follow, and fills in status. Changes are collected in the
- * switches' port tables and published once, when a transaction settles.
+ * switches' port tables and published once, when a transaction settles. What is no part of those, but set in
+ * what is there already (rates, what a VF may do, a link's state), follows at the same time (`live`).
  *
  * What is to be removed (switches, ports, a vport's VF or synthetic) is kept until the transaction has
  * settled, since a transaction can still be undone and a VM's connection would not survive that. It
@@ -42,7 +43,7 @@ struct rt_qos {
 	LIST_ENTRY(rt_qos) next;
 	json_t *config;
 	struct qos_state *state;
-	uint64_t throttle; /* that state has */
+	uint64_t throttle; /* that workers go by */
 	uint8_t traffic_class;
 	bool asks;    /* for another minimum, in this transaction */
 	bool removed; /* to be freed when the transaction has settled */
@@ -52,7 +53,8 @@ LIST_HEAD(rt_qos_list, rt_qos);
 struct rt_switch {
 	LIST_ENTRY(rt_switch) next;
 	const char *name; /* in config */
-	json_t *config;
+	json_t *config;   /* as it is to be */
+	json_t *live;     /* as workers and devices have it; NULL: not yet */
 	struct vswitch sw;
 	struct port_config port[SWITCH_PORTS_MAX];      /* as it is to be */
 	struct port_config published[SWITCH_PORTS_MAX]; /* as workers have it */
@@ -82,7 +84,8 @@ struct rt_port {
 	LIST_ENTRY(rt_port) next;
 	enum port_kind kind;
 	const char *name; /* in config */
-	json_t *config;
+	json_t *config;   /* as it is to be */
+	json_t *live;     /* as workers and devices have it; NULL: not yet */
 	struct rt_switch *sw;
 	unsigned int idx; /* in sw->port[] */
 	bool removed;     /* to be freed when the transaction settles */
@@ -182,6 +185,8 @@ void port_open(struct rt_port *port);
 /* Takes it out of the table; port_free frees it after publishing. */
 void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
+/* What was there before the change becomes as the configuration says. The switch is to be published then. */
+void ports_follow(struct runtime *rt, struct rt_switch *sw);
 /* Frees VFs and synthetics that their vports do not want any more. */
 void vports_drop_unwanted(struct runtime *rt);
 /* VFs of this model (NULL: of any) that vports on the switch hold, but for those that go when the transaction
@@ -273,8 +278,8 @@ int qos_agree(struct runtime *rt, struct refusal *why);
 void qos_settled(struct runtime *rt);
 /* Divides uplinks' links anew where something has changed: a switch's `divide`, or a link's speed. */
 void qos_follow(struct runtime *rt);
-/* A vport's rates, which were checked; `was`: those that hold now, or NULL. */
-void qos_update(struct runtime *rt, struct rt_port *port, const json_t *was, const json_t *config);
+/* A vport's rates, which were checked, are to hold from now on. */
+void qos_update(struct runtime *rt, struct rt_port *port);
 /* The endpoint, whose queues workers serve from now on, follows them. */
 void qos_join(struct runtime *rt, const struct rt_port *port, const struct endpoint *ep);
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from frames import BROADCAST, ethernet, mac
-from ixgbevf import OP_SET_MAC, Ixgbevf
+from ixgbevf import OP_SET_MAC, VFMAILBOX, Ixgbevf
 from softiov import RpcError
 from vfio_user import wait_until
 
@@ -89,6 +89,50 @@ def test_a_refused_change_of_rules(daemon, nic, what, change):
     assert counted(daemon) == (5, 5, 5)
     assert_served(nic)
     assert wait_until(lambda: counted(daemon) == (6, 6, 6))
+
+
+VPORT = [("rates", lambda new: (new["vport"]["b"].update({"max-rx": 10**9}), new["qos-policy"]["lan/q"].update(throttle=10**9))),
+         ("no trust", lambda new: new["vport"]["a"].update(trust=False)),
+         ("another address", lambda new: new["vport"]["a"].update(mac="02:00:00:00:00:0a")),
+         ("no link", lambda new: new["vport"]["a"].update(link="down"))]
+
+
+@pytest.mark.parametrize("what, change", VPORT, ids=[what for what, _ in VPORT])
+def test_a_refused_change_of_a_vport(daemon, nic, what, change):
+    """Rates are still overdrawn, and a trusted guest has its address and hears nothing. What comes last is a mirror whose
+    filter is none."""
+    daemon.call("vport.set", name="a", trust=True)
+    daemon.call("vport.set", name="b", burst=1, **{"max-rx": 1000})
+    daemon.call("qos-policy.add", name="lan/q", vport="c", filter="others", throttle=1000)
+    changed = mac("02:00:00:00:00:99")
+    assert nic.request(OP_SET_MAC, *struct.unpack("<2I", changed + b"\0\0"))
+    assert wait_until(lambda: daemon.show("vport", "a")["guest-mac"] == "02:00:00:00:00:99")
+
+    def drops():
+        return [daemon.show("vport", name)["drop-reasons"].get(reason, 0) for name, reason in (("b", "policed"), ("c", "throttled"))]
+
+    with Ixgbevf(daemon.vf_socket("b")) as peer, Ixgbevf(daemon.vf_socket("c")) as other:
+        peer.open()
+        other.open()
+
+        def send():
+            nic.send(ethernet(mac("02:00:00:00:00:02"), changed, 1514))
+            other.send(ethernet(changed, other.mac, 1514))
+
+        send()
+        send()
+        assert wait_until(lambda: drops() == [1, 1])
+        nic.read(VFMAILBOX)  # which empties it
+        quiet = nic.read(VFMAILBOX)
+        new = objects(daemon)
+        change(new)
+        new["mirror"] = {"z": {"switch": "lan", "vport": "a", "to-vport": "b", "filter": "tcp prot 80"}}
+        with pytest.raises(RpcError, match="syntax error"):
+            apply(daemon, new)
+        assert nic.read(VFMAILBOX) == quiet
+        assert daemon.show("vport", "a")["guest-mac"] == "02:00:00:00:00:99"
+        send()
+        assert wait_until(lambda: drops() == [2, 2])
 
 
 def test_rules_are_replaced_at_once(daemon, nic):
