@@ -113,11 +113,6 @@ static int check_port(struct runtime *rt, const json_t *config, const char *fiel
 		return refuse(why, -EINVAL, field, obj_str(config, field),
 			      "it is on the switch '%s', and the extension on '%s'", port->sw->name,
 			      obj_str(config, "switch"));
-	if (strncmp(field, "to-", 3) == 0 && !obj_is(config, "hook", "ingress"))
-		return refuse(
-			why, -EINVAL, field, obj_str(config, field),
-			"at egress it is known where a frame goes; only an extension with hook ingress can "
-			"send it elsewhere");
 	return 0;
 }
 
@@ -255,14 +250,17 @@ static int by_order(const void *a, const void *b)
 	return strcmp(obj_name(one), obj_name(two));
 }
 
-/* Where frames from `from` may be sent; nowhere while that port does not run. */
-static uint16_t target(struct runtime *rt, const struct rt_port *from, const json_t *config,
+/* Where the port's frames are sent; nowhere while that port does not run. */
+static uint16_t target(struct runtime *rt, const struct rt_port *of, const json_t *config,
 		       const char *field, enum port_kind kind)
 {
 	const struct rt_port *port =
 		obj_has(config, field) ? runtime_port(rt, kind, obj_str(config, field)) : NULL;
 
-	return port != NULL && port->sw == from->sw ? (uint16_t)port->idx : EXTENSION_NOWHERE;
+	if (port == NULL || port->sw != of->sw)
+		return EXTENSION_NOWHERE;
+	return port == of && obj_is(config, "hook", "egress") ? EXTENSION_HERE
+							      : (uint16_t)port->idx;
 }
 
 void extensions_of(struct runtime *rt, const struct rt_port *port,

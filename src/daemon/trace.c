@@ -189,23 +189,29 @@ static void tell_way(struct telling *t, const struct frame *f, const struct trac
 	     : !trace->flooded ? "the destination address is known"
 	     : group           ? "a group address"
 			       : "nobody is known to have the destination address",
-	     trace->n, trace->n == 1 ? "port" : "ports");
+	     trace->n_routed, trace->n_routed == 1 ? "port" : "ports");
 }
 
-static void tell_in(struct telling *t, const struct frame *f, const struct trace_end *end)
+/* `again`: an extension of another port has sent it here. */
+static void tell_in(struct telling *t, const struct frame *f, const struct trace_end *end,
+		    bool again)
 {
 	static const char *const paths[] = { "its VF", "its synthetic adapter", "nothing" };
 	const struct rt_port *port = t->sw->owner[end->port];
 	const struct port_config *p = &t->sw->port[end->port];
 	unsigned int priority = f->tci >> 13;
 
-	emit(t->out, "to %s %s:\n", kind_of(port), port->name);
+	emit(t->out, "%sto %s %s:\n", again ? "instead " : "", kind_of(port), port->name);
 	tell_rules(t, port, ACL_IN);
 	if (end->reason == DROP_NONE || end->by != NULL)
 		tell_extensions(t->out, t->sw->port[end->port].policy_in, EXTENSION_EGRESS, end->by,
-				"drops");
+				end->redirected ? "redirects" : "drops");
 	if (end->reason != DROP_NONE) {
 		tell_drop(t->out, end->reason);
+		return;
+	}
+	if (end->redirected) {
+		emit(t->out, "  => not delivered here\n");
 		return;
 	}
 	emit(t->out, "  => delivered%s%s", port->kind == PORT_OF_UPLINK ? "" : " to ",
@@ -235,7 +241,7 @@ static void tell(struct telling *t, struct inspect *inspect, const struct trace 
 		return;
 	tell_way(t, f, trace);
 	for (unsigned int i = 0; i < trace->n; i++)
-		tell_in(t, f, &trace->to[i]);
+		tell_in(t, f, &trace->to[i], i >= trace->n_routed);
 }
 
 /* --- the verb --- */

@@ -451,7 +451,7 @@ static const struct field extension_fields[] = {
 	{ "vport", TYPE_REF, COL, .ref = "vport",
 	  .help = "vport whose frames it sees. Without `vport` and `uplink` it sees those of all ports" },
 	{ "uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink whose frames it sees" },
-	{ "to-vport", TYPE_REF, 0, .ref = "vport", .help = "with hook ingress: vport that the program may send frames to" },
+	{ "to-vport", TYPE_REF, 0, .ref = "vport", .help = "vport that the program may send frames to" },
 	{ "to-uplink", TYPE_REF, 0, .ref = "uplink", .help = "the same of an uplink" },
 	{ "on-failure", TYPE_ENUM, 0, .def = "drop", .words = words_extension_failure,
 	  .help = "what becomes of its frames while the program cannot be loaded when the daemon starts" },

@@ -80,6 +80,7 @@ static uint64_t ask(struct inspect *inspect, const struct extensions *list, unsi
 	struct extension *extension = list->at[k].extension;
 	struct extension_slot tried, *slot = &extension->slot[worker_self];
 	uint64_t verdict = SOFTIOV_DROP;
+	uint16_t to = EXTENSION_NOWHERE;
 
 	if (unlikely(inspect->dry)) {
 		tried = *slot;
@@ -94,16 +95,22 @@ static uint64_t ask(struct inspect *inspect, const struct extensions *list, unsi
 		slot->passed++;
 		return verdict;
 	}
-	if (verdict >= SOFTIOV_TO_VPORT && verdict < SOFTIOV_TO_VPORT + EXTENSION_TARGETS &&
-	    list->at[k].to[verdict - SOFTIOV_TO_VPORT] != EXTENSION_NOWHERE) {
-		slot->redirected++;
-		return verdict;
+	if (verdict >= SOFTIOV_TO_VPORT && verdict < SOFTIOV_TO_VPORT + EXTENSION_TARGETS)
+		to = list->at[k].to[verdict - SOFTIOV_TO_VPORT];
+	if (to == EXTENSION_HERE) {
+		slot->passed++;
+		return SOFTIOV_PASS;
 	}
-	slot->dropped++;
-	return SOFTIOV_DROP;
+	if (to == EXTENSION_NOWHERE || (inspect->redirected >> i & 1) != 0) {
+		slot->dropped++;
+		return SOFTIOV_DROP;
+	}
+	slot->redirected++;
+	return verdict;
 }
 
-uint32_t extensions_run(struct inspect *inspect, const struct extensions *list, uint32_t frames)
+uint32_t extensions_run(struct inspect *inspect, const struct extensions *list,
+			enum extension_hook hook, uint32_t frames)
 {
 	for_each_frame(i, frames)
 	{
@@ -119,8 +126,11 @@ uint32_t extensions_run(struct inspect *inspect, const struct extensions *list, 
 			frames = inspect_drop(inspect, frames, i, DROP_EXTENSION);
 			continue;
 		}
-		inspect->redirected |= 1u << i;
 		inspect->to[i] = list->at[k - 1].to[verdict - SOFTIOV_TO_VPORT];
+		if (hook == EXTENSION_INGRESS)
+			inspect->redirected |= 1u << i;
+		else
+			frames = inspect_drop(inspect, frames, i, DROP_NONE);
 	}
 	return frames;
 }

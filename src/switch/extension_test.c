@@ -115,7 +115,7 @@ static struct extension *add(unsigned int at, enum extension_hook hook, extensio
 static uint8_t data[BURST_MAX][400];
 static struct burst burst;
 
-static void send(unsigned int from, unsigned int to, unsigned int n, uint32_t size)
+static void fill(unsigned int from, unsigned int to, unsigned int n, uint32_t size)
 {
 	burst.n = n;
 	for (unsigned int i = 0; i < n; i++) {
@@ -125,6 +125,22 @@ static void send(unsigned int from, unsigned int to, unsigned int n, uint32_t si
 			.va = data[i], .seg_size = size, .size = size, .n_segs = 1
 		};
 	}
+}
+
+static void send(unsigned int from, unsigned int to, unsigned int n, uint32_t size)
+{
+	fill(from, to, n, size);
+	switch_forward(fw, atomic_load(&sw.snapshot), (uint16_t)from, &fake[from].ep, &burst);
+}
+
+static void flood(unsigned int from)
+{
+	uint8_t *to = data[0];
+
+	memcpy(to + 6, mac[from], 6);
+	memset(to, 0xff, 6);
+	burst.n = 1;
+	burst.frame[0] = (struct frame){ .va = to, .seg_size = 60, .size = 60, .n_segs = 1 };
 	switch_forward(fw, atomic_load(&sw.snapshot), (uint16_t)from, &fake[from].ep, &burst);
 }
 
@@ -230,8 +246,8 @@ static void test_order(void **state)
 
 static void test_egress(void **state)
 {
-	static const uint64_t drop = SOFTIOV_DROP, redirect = SOFTIOV_TO_VPORT;
-	struct extension *e = add(B, EXTENSION_EGRESS, says, &drop), *other;
+	static const uint64_t drop = SOFTIOV_DROP;
+	struct extension *e = add(B, EXTENSION_EGRESS, says, &drop);
 
 	send(A, B, 2, 60);
 	send(A, C, 2, 60);
@@ -240,11 +256,121 @@ static void test_egress(void **state)
 	assert_int_equal(fake[B].n, 0);
 	assert_int_equal(fake[C].n, 4);
 	assert_int_equal(fake[B].ep.stats[worker_self].drop[DROP_EXTENSION], 2);
-	/* Too late to say where it goes. */
-	other = add(C, EXTENSION_EGRESS, says, &redirect);
-	send(A, C, 2, 60);
-	counted(other, 0, 2, 0);
-	assert_int_equal(fake[C].n, 4);
+}
+
+/* Of its port, to a vport. */
+static struct extension *add_egress(unsigned int at, unsigned int to, extension_run *run,
+				    const void *program)
+{
+	struct extensions *list = &policy[at].extensions[EXTENSION_EGRESS];
+	struct extension *e = add(at, EXTENSION_EGRESS, run, program);
+
+	list->at[list->n - 1].to[EXTENSION_TO_VPORT] = (uint16_t)to;
+	return e;
+}
+
+/* Frame by frame: only those, in their order, together with what goes there anyway. */
+static void test_egress_redirect(void **state)
+{
+	struct extension *e = add_egress(B, C, says_frame, NULL);
+	uint64_t *drops = fake[B].ep.stats[worker_self].drop;
+
+	for (unsigned int i = 0; i < BURST_MAX; i++)
+		data[i][14] = (uint8_t)(i % 4);
+	send(A, B, BURST_MAX, 100);
+	counted(e, 8, 16, 8);
+	assert_int_equal(fake[B].n, 8);
+	assert_int_equal(fake[C].n, 8);
+	assert_true((fake[C].flags & FRAME_MIRRORED) != 0);
+	assert_int_equal(drops[DROP_EXTENSION], 16);
+	/* The next burst has nothing left of it. */
+	for (unsigned int i = 0; i < BURST_MAX; i++)
+		data[i][14] = SOFTIOV_PASS;
+	send(A, B, BURST_MAX, 100);
+	assert_int_equal(fake[B].n, 8 + BURST_MAX);
+	assert_int_equal(fake[C].n, 8);
+	assert_int_equal(fw->n_moved, 0);
+}
+
+/* By the target's rules; what cannot go there is dropped where it was about to get to. */
+static void test_egress_redirect_holds(void **state)
+{
+	static const uint64_t redirect = SOFTIOV_TO_VPORT, drop = SOFTIOV_DROP;
+	struct extension *e = add_egress(B, C, says, &redirect), *guard;
+	uint64_t *drops = fake[B].ep.stats[worker_self].drop;
+	uint16_t *to = &policy[B].extensions[EXTENSION_EGRESS].at[0].to[EXTENSION_TO_VPORT];
+
+	port[C].pvid = 7;
+	publish();
+	send(A, B, 1, 60);
+	assert_int_equal(drops[DROP_VLAN], 1);
+	port[C].pvid = 0;
+	publish();
+	guard = add(C, EXTENSION_EGRESS, says, &drop);
+	send(A, B, 1, 60);
+	counted(guard, 0, 1, 0);
+	assert_int_equal(fake[C].ep.stats[worker_self].drop[DROP_EXTENSION], 1);
+	policy[C].extensions[EXTENSION_EGRESS].n = 0;
+	atomic_store(&fake[C].ep.running, 0);
+	publish();
+	send(A, B, 1, 60);
+	assert_int_equal(port[C].stats[worker_self].drop[DROP_DOWN], 1);
+	/* Back, to no port, from uplink to uplink. */
+	send(C, B, 1, 60);
+	*to = N_PORTS;
+	send(A, B, 1, 60);
+	*to = UPLINK2;
+	send(UPLINK, B, 1, 60);
+	assert_int_equal(drops[DROP_NO_ROUTE], 3);
+	assert_int_equal(drops[DROP_EXTENSION], 0);
+	counted(e, 0, 0, 6);
+	send(A, B, 1, 60);
+	assert_int_equal(fake[UPLINK2].n, 1);
+	*to = EXTENSION_HERE;
+	send(A, B, 1, 60);
+	counted(e, 1, 0, 7);
+	assert_int_equal(fake[B].n, 1);
+	assert_int_equal(fake[A].n + fake[C].n + fake[UPLINK].n, 0);
+}
+
+/* Once, whoever says so: two ports that send to each other, and one at ingress before. */
+static void test_redirect_once(void **state)
+{
+	static const uint64_t redirect = SOFTIOV_TO_VPORT;
+	struct extension *b = add_egress(B, C, says, &redirect);
+	struct extension *c = add_egress(C, B, says, &redirect), *a;
+
+	send(A, B, 3, 60);
+	counted(b, 0, 0, 3);
+	counted(c, 0, 3, 0);
+	assert_int_equal(fake[C].ep.stats[worker_self].drop[DROP_EXTENSION], 3);
+	send(A, C, 3, 60);
+	counted(b, 0, 3, 3);
+	counted(c, 0, 3, 3);
+	assert_int_equal(fake[B].ep.stats[worker_self].drop[DROP_EXTENSION], 3);
+	a = add(A, EXTENSION_INGRESS, says, &redirect);
+	policy[A].extensions[EXTENSION_INGRESS].at[0].to[EXTENSION_TO_VPORT] = C;
+	send(A, UPLINK, 3, 60);
+	counted(a, 0, 0, 3);
+	counted(c, 0, 6, 3);
+	assert_int_equal(fake[A].n + fake[B].n + fake[C].n + fake[UPLINK].n, 0);
+}
+
+/* From all ports that a flooded frame is about to get to, it goes there once. */
+static void test_egress_redirect_flood(void **state)
+{
+	static const uint64_t to_vport = SOFTIOV_TO_VPORT, to_uplink = SOFTIOV_TO_UPLINK;
+	struct extension *b = add_egress(B, C, says, &to_vport);
+	struct extension *u = add_egress(UPLINK, C, says, &to_vport), *v;
+
+	v = add(UPLINK2, EXTENSION_EGRESS, says, &to_uplink);
+	policy[UPLINK2].extensions[EXTENSION_EGRESS].at[0].to[EXTENSION_TO_UPLINK] = UPLINK;
+	flood(A);
+	counted(b, 0, 0, 1);
+	counted(u, 0, 1, 1);
+	counted(v, 0, 0, 1);
+	assert_int_equal(fake[C].n, 2); /* its own, and that */
+	assert_int_equal(fake[B].n + fake[UPLINK].n + fake[UPLINK2].n, 0);
 }
 
 /* A flooded frame at each port, and only there. */
@@ -252,12 +378,9 @@ static void test_flood(void **state)
 {
 	static const uint64_t drop = SOFTIOV_DROP;
 	struct extension *e = add(B, EXTENSION_EGRESS, says, &drop);
-	uint8_t *to = data[0];
 
 	send(A, B, 1, 60);
-	memset(to, 0xff, 6);
-	burst.frame[0] = (struct frame){ .va = to, .seg_size = 60, .size = 60, .n_segs = 1 };
-	switch_forward(fw, atomic_load(&sw.snapshot), A, &fake[A].ep, &burst);
+	flood(A);
 	counted(e, 0, 2, 0);
 	assert_int_equal(fake[B].n, 0);
 	assert_int_equal(fake[C].n, 1);
@@ -366,6 +489,13 @@ static void test_no_program(void **state)
 	assert_int_equal(fake[B].n, 0);
 }
 
+static void trace_to_b(struct trace *trace)
+{
+	fill(A, B, 1, 60);
+	*trace = (struct trace){ 0 };
+	assert_true(switch_trace(fw, atomic_load(&sw.snapshot), A, &burst, trace));
+}
+
 /* Asks the program, and leaves nothing behind. */
 static void test_trace(void **state)
 {
@@ -379,13 +509,7 @@ static void test_trace(void **state)
 	publish();
 	for (uint8_t verdict = SOFTIOV_DROP; verdict <= SOFTIOV_TO_VPORT; verdict++) {
 		data[0][14] = verdict;
-		memcpy(data[0], mac[B], 6);
-		memcpy(data[0] + 6, mac[A], 6);
-		burst.n = 1;
-		burst.frame[0] =
-			(struct frame){ .va = data[0], .seg_size = 60, .size = 60, .n_segs = 1 };
-		trace = (struct trace){ 0 };
-		assert_true(switch_trace(fw, atomic_load(&sw.snapshot), A, &burst, &trace));
+		trace_to_b(&trace);
 		assert_ptr_equal(trace.by, verdict == SOFTIOV_PASS ? NULL : e);
 		assert_int_equal(trace.redirected, verdict == redirect);
 		if (verdict == SOFTIOV_DROP) {
@@ -402,6 +526,30 @@ static void test_trace(void **state)
 	assert_int_equal(sum.own[1], 0);
 }
 
+static void test_trace_egress(void **state)
+{
+	static const uint64_t redirect = SOFTIOV_TO_VPORT;
+	struct extension *e = add_egress(B, C, says, &redirect);
+	static struct trace trace;
+
+	trace_to_b(&trace);
+	assert_int_equal(trace.n_routed, 1);
+	assert_int_equal(trace.n, 2);
+	assert_ptr_equal(trace.to[0].by, e);
+	assert_true(trace.to[0].redirected);
+	assert_int_equal(trace.to[0].reason, DROP_NONE);
+	assert_int_equal(trace.to[1].port, C);
+	assert_int_equal(trace.to[1].reason, DROP_NONE);
+	assert_false(trace.to[1].redirected);
+	port[C].pvid = 9;
+	publish();
+	trace_to_b(&trace);
+	assert_int_equal(trace.n, 1);
+	assert_true(trace.to[0].redirected);
+	assert_int_equal(trace.to[0].reason, DROP_VLAN);
+	counted(e, 0, 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,10 +558,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_egress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_egress_redirect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_egress_redirect_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_redirect_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_egress_redirect_flood, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_redirect_holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_program, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trace_egress, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,22 +211,67 @@ route(struct forwarder *fw, const struct switch_snapshot *s, const struct port_c
 	return DROP_NONE;
 }
 
-/* To where an extension sends it, past addresses but not past VLANs and that port's policies. */
-static enum drop_reason redirect(struct forwarder *fw, const struct switch_snapshot *s,
-				 const struct port_config *in, struct frame *f, uint16_t to)
+/* Whether an extension can send it there: past addresses, but not past VLANs and that port's policies. */
+static enum drop_reason may_redirect(const struct switch_snapshot *s, const struct port_config *in,
+				     const struct frame *f, uint16_t to)
 {
-	const uint16_t in_port = (uint16_t)(in - s->port);
-
-	if (in->learns && !learn(s, in, in_port, f, mac_load(f->mac + 6), fw->now_s))
-		return DROP_MAC_LIMIT;
-	if (to >= s->n_ports || !s->port[to].used || to == in_port ||
+	if (to >= s->n_ports || !s->port[to].used || in == &s->port[to] ||
 	    (in->uplink && s->port[to].uplink))
 		return DROP_NO_ROUTE;
-	if (!may_leave(&s->port[to], f))
-		return DROP_VLAN;
+	return may_leave(&s->port[to], f) ? DROP_NONE : DROP_VLAN;
+}
+
+static void redirect(struct forwarder *fw, uint16_t to, struct frame *f)
+{
 	f->flags |= FRAME_MIRRORED;
 	group_add(fw, to, f);
+}
+
+/* At ingress: instead of route(). */
+static enum drop_reason route_by_extension(struct forwarder *fw, const struct switch_snapshot *s,
+					   const struct port_config *in, struct frame *f,
+					   uint16_t to)
+{
+	enum drop_reason reason;
+
+	if (in->learns &&
+	    !learn(s, in, (uint16_t)(in - s->port), f, mac_load(f->mac + 6), fw->now_s))
+		return DROP_MAC_LIMIT;
+	reason = may_redirect(s, in, f, to);
+	if (reason == DROP_NONE)
+		redirect(fw, to, f);
+	return reason;
+}
+
+/* At egress: frame i of the burst does not get to the port that it was about to get to. Where it goes instead, it goes
+ * once, from however many ports, and with the others that go there: when all else has been delivered. */
+static enum drop_reason move(struct forwarder *fw, unsigned int i)
+{
+	const struct switch_snapshot *s = fw->snapshot;
+	uint16_t to = fw->inspect.to[i];
+	enum drop_reason reason =
+		may_redirect(s, &s->port[fw->in_port], &fw->inspect.burst->frame[i], to);
+
+	if (reason != DROP_NONE)
+		return reason;
+	if (fw->moved[to] == 0)
+		fw->moved_to[fw->n_moved++] = to;
+	fw->moved[to] |= 1u << i;
 	return DROP_NONE;
+}
+
+/* Makes groups of what was moved. Returns whether there are any. */
+static __attribute__((noinline)) bool regroup(struct forwarder *fw)
+{
+	fw->n_groups = 0;
+	fw->inspect.redirected = ~0u; /* none of it once more */
+	while (fw->n_moved > 0) {
+		uint16_t to = fw->moved_to[--fw->n_moved];
+
+		for_each_frame(i, fw->moved[to]) redirect(fw, to, &fw->inspect.burst->frame[i]);
+		fw->moved[to] = 0;
+	}
+	return fw->n_groups > 0;
 }
 
 static inline __attribute__((always_inline)) enum drop_reason
@@ -331,21 +376,25 @@ static __attribute__((noinline)) unsigned int group_in(struct forwarder *fw,
 {
 	struct endpoint_stats *stats = endpoint_stats_self(ep);
 	struct inspect *inspect = &fw->inspect;
-	uint32_t frames = frames_of(inspect->burst, frame, n), dropped;
+	uint32_t frames = frames_of(inspect->burst, frame, n), gone;
 	unsigned int n_left = 0;
 
-	dropped = frames & ~policy_in(inspect, port->policy_in, frames);
-	if (likely(dropped == 0))
+	gone = frames & ~policy_in(inspect, port->policy_in, frames);
+	if (likely(gone == 0))
 		return n;
-	for_each_frame(i, dropped)
+	for_each_frame(i, gone)
 	{
+		if (inspect->reason[i] == DROP_NONE)
+			inspect->reason[i] = (uint8_t)move(fw, i);
+		if (inspect->reason[i] == DROP_NONE)
+			continue;
 		stats->drop[inspect->reason[i]]++;
 		if (unlikely((to_see >> i & 1) != 0))
 			see_dropped(fw, port, &inspect->burst->frame[i], TAP_IN, see_slot(port, ep),
 				    inspect->reason[i], see_dropped_by(inspect, i));
 	}
 	for (unsigned int i = 0; i < n; i++)
-		if ((dropped >> (frame[i] - inspect->burst->frame) & 1) == 0)
+		if ((gone >> (frame[i] - inspect->burst->frame) & 1) == 0)
 			frame[n_left++] = frame[i];
 	return n_left;
 }
@@ -452,7 +501,7 @@ decide_with_policy(struct forwarder *fw, const struct switch_snapshot *s, uint16
 		struct frame *f = &burst->frame[i];
 
 		if (unlikely((fw->inspect.redirected >> i & 1) != 0))
-			reason[i] = (uint8_t)redirect(fw, s, in, f, fw->inspect.to[i]);
+			reason[i] = (uint8_t)route_by_extension(fw, s, in, f, fw->inspect.to[i]);
 		else
 			reason[i] = (uint8_t)route(fw, s, in, f, mac_load(f->mac),
 						   mac_load(f->mac + 6), &last);
@@ -502,6 +551,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		return;
 	}
 	fw->snapshot = s;
+	fw->in_port = in_port;
 	fw->mirrors = NULL;
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
@@ -515,8 +565,11 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 		flags = decide(fw, s, port, burst, stats);
 	else
 		flags = decide_with_policy(fw, s, in_port, in, burst, stats);
-	for (unsigned int g = 0; g < fw->n_groups; g++)
-		deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g], flags);
+	do {
+		for (unsigned int g = 0; g < fw->n_groups; g++)
+			deliver(fw, &s->port[fw->group_port[g]], fw->group[g], fw->group_n[g],
+				flags);
+	} while (unlikely(fw->n_moved > 0) && regroup(fw));
 	if (unlikely(fw->mirrors != NULL))
 		mirrors_flush(fw);
 }
@@ -544,9 +597,22 @@ static void trace_end(struct forwarder *fw, const struct port_config *port, cons
 		struct port_policy policy = without_limits(port->policy_in);
 
 		fw->inspect.by[0] = NULL;
-		if (policy_in(&fw->inspect, &policy, 1) == 0)
-			end->reason = fw->inspect.reason[0];
+		if (policy_in(&fw->inspect, &policy, 1) == 0) {
+			end->redirected = fw->inspect.reason[0] == DROP_NONE;
+			end->reason = end->redirected ? move(fw, 0) : fw->inspect.reason[0];
+		}
 		end->by = fw->inspect.by[0];
+	}
+}
+
+static void trace_groups(struct forwarder *fw, const struct switch_snapshot *s,
+			 const struct frame *f, struct trace *trace)
+{
+	for (unsigned int g = 0; g < fw->n_groups; g++) {
+		struct trace_end *end = &trace->to[trace->n++];
+
+		end->port = fw->group_port[g];
+		trace_end(fw, &s->port[end->port], f, end);
 	}
 }
 
@@ -576,18 +642,16 @@ static void trace_frame(struct forwarder *fw, const struct switch_snapshot *s, u
 		}
 	}
 	trace->stage = TRACE_ROUTE;
-	trace->reason = trace->redirected ? redirect(fw, s, in, f, fw->inspect.to[0])
+	trace->reason = trace->redirected ? route_by_extension(fw, s, in, f, fw->inspect.to[0])
 					  : route(fw, s, in, f, dest, source, &last);
 	if (trace->reason != DROP_NONE)
 		return;
 	trace->stage = TRACE_ARRIVED;
 	trace->flooded = last.dest == MAC_BROADCAST && !trace->redirected;
-	for (trace->n = 0; trace->n < fw->n_groups; trace->n++) {
-		struct trace_end *end = &trace->to[trace->n];
-
-		end->port = fw->group_port[trace->n];
-		trace_end(fw, &s->port[end->port], f, end);
-	}
+	trace->n_routed = fw->n_groups;
+	trace_groups(fw, s, f, trace);
+	if (regroup(fw))
+		trace_groups(fw, s, f, trace);
 }
 
 bool switch_trace(struct forwarder *fw, const struct switch_snapshot *snapshot, uint16_t in_port,
@@ -601,6 +665,8 @@ bool switch_trace(struct forwarder *fw, const struct switch_snapshot *snapshot, 
 	memcpy(s, snapshot, size);
 	s->port[in_port].learns = false;
 	s->port[in_port].storm = NULL;
+	fw->snapshot = s;
+	fw->in_port = in_port;
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);

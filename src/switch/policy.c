@@ -25,7 +25,8 @@ static void meter(struct inspect *inspect, const struct acl *acl, enum acl_direc
 uint32_t policy_out(struct inspect *inspect, const struct port_policy *policy, uint32_t frames)
 {
 	if (policy->extensions[EXTENSION_INGRESS].n > 0)
-		frames = extensions_run(inspect, &policy->extensions[EXTENSION_INGRESS], frames);
+		frames = extensions_run(inspect, &policy->extensions[EXTENSION_INGRESS],
+					EXTENSION_INGRESS, frames);
 	if (guard_any(&policy->guard))
 		frames = guard_out(inspect, &policy->guard, frames);
 	frames = filter(inspect, policy->acl, ACL_OUT, frames);
@@ -39,7 +40,8 @@ uint32_t policy_in(struct inspect *inspect, const struct port_policy *policy, ui
 {
 	frames = filter(inspect, policy->acl, ACL_IN, frames);
 	if (policy->extensions[EXTENSION_EGRESS].n > 0)
-		frames = extensions_run(inspect, &policy->extensions[EXTENSION_EGRESS], frames);
+		frames = extensions_run(inspect, &policy->extensions[EXTENSION_EGRESS],
+					EXTENSION_EGRESS, frames);
 	if (policy->police != NULL)
 		frames = police_in(inspect, policy->police, frames);
 	meter(inspect, policy->acl, ACL_IN, frames);

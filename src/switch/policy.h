@@ -7,8 +7,8 @@
  * ACLs, classification, meters; in, extensions come after ACLs.
  *
  * Each policy is a stage: a function that takes a set of the burst's frames and returns those that go on; the
- * others have their reason (inspect_drop). Sets are masks: bit i is burst->frame[i]. A port without
- * policies costs one branch a burst.
+ * others have their reason (inspect_drop), which is DROP_NONE if an extension sends them elsewhere. Sets are masks:
+ * bit i is burst->frame[i]. A port without policies costs one branch a burst.
  *
  * Control builds a struct port_policy, and never changes it once it is in a snapshot. What stages count lies
  * in memory that outlives it.
@@ -48,7 +48,7 @@ struct inspect {
 	struct burst *burst;
 	uint32_t pinned;     /* the frames that begin in header[] */
 	uint32_t parsed;     /* those whose flow[] is there */
-	uint32_t redirected; /* those that an extension sends to port to[] */
+	uint32_t redirected; /* those that an extension has sent to port to[] */
 	uint32_t now_s;      /* coarse */
 	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;

@@ -124,6 +124,12 @@ struct forwarder {
 	uint16_t group_of[SWITCH_PORTS_MAX];
 	uint16_t group_n[SWITCH_PORTS_MAX];
 	unsigned int flood_left; /* pieces of large sends to several ports, in this burst */
+	/* What extensions send elsewhere when it is about to get to a port: for each of moved_to[0..n_moved) the frames of the
+	 * burst. All others have none. */
+	unsigned int n_moved;
+	uint16_t in_port; /* the burst's */
+	uint16_t moved_to[SWITCH_PORTS_MAX];
+	uint32_t moved[SWITCH_PORTS_MAX];
 	const struct frame *group[SWITCH_PORTS_MAX][BURST_MAX];
 	struct gso gso;
 	struct frame gso_frame[BURST_MAX];
@@ -163,15 +169,18 @@ struct trace {
 	bool flooded;               /* nobody is known to have its destination address */
 	bool redirected;            /* by extension `by` */
 	const struct extension *by; /* that dropped it, or said where it goes; or NULL */
+	unsigned int
+		n_routed; /* so many of to[] are its way; the others, where extensions send it from there */
 	unsigned int n;
 	struct trace_end {
 		uint16_t port;
 		uint8_t slot; /* of its endpoint; PORT_ENDPOINTS: none runs */
 		enum drop_reason
-			reason; /* why the port's policies do not let it in, or DROP_DOWN */
-		bool tagged;    /* it gets there with a tag */
+			reason;  /* why the port's policies do not let it in, or DROP_DOWN */
+		bool tagged;     /* it gets there with a tag */
+		bool redirected; /* `by` sends it elsewhere; `reason` says why it cannot go there */
 		const struct extension *by; /* that does not let it in */
-	} to[SWITCH_PORTS_MAX];
+	} to[2 * SWITCH_PORTS_MAX];
 };
 
 /* What switch_forward would decide about burst->frame[0], by the same functions; it is not sent, and nothing is learned.

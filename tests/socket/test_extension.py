@@ -14,7 +14,7 @@ from capture import Capture, softiov
 from extension import EXAMPLE, Program, build, program
 from packets import icmp, tcp, udp
 from softiov import Daemon, RpcError
-from test_policy import NO_PORT_7, NO_PORT_8, PATHS, TO_UPLINK, TO_VPORT, Case, Sent, In, extension, world  # noqa: F401: a fixture
+from test_policy import NO_PORT_7, NO_PORT_8, PATHS, TO_UPLINK, TO_VPORT, Case, Sent, In, extension, for_third, turned, world  # noqa: F401: a fixture
 from vfio_user import wait_until
 from wire import Wires
 
@@ -100,6 +100,26 @@ def test_named(pair, tmp_path):
         assert counters(daemon, near + "-x") == (1, 0, 1, 0), "a trace leaves no trace"
 
 
+def test_redirected_at_egress(world, tmp_path):  # noqa: F811
+    """What is counted, captured and said by `trace`, where it comes from, was about to get to, and gets."""
+    ends = world.ends["vf-to-synthetic"]
+    near, far, third = (name for _, name in ends.names)
+    with Extended(ends, **turned({}, program=TO_VPORT, to_vport="FAR")) as daemon:
+        before = {name: daemon.show("vport", name)["rx-frames"] for name in (far, third)}
+        capture = Capture(daemon, "all", path=tmp_path / "x.pcapng")
+        ends.check(Sent(for_third(udp(1, 7))))
+        capture.stop()
+        assert [name for name, in capture.frames("frame.interface_name")] == [near, far]
+        assert {name: daemon.show("vport", name)["rx-frames"] - n for name, n in before.items()} == {far: 1, third: 0}
+        assert counters(daemon, near + "-x") == (1, 0, 0, 1)
+        text = daemon.call("trace.vport", name=near, frame=f"udp 10.0.0.1:1 > 10.0.0.2:7 to {third}")
+        assert text.splitlines()[-6:] == [
+            "  the destination address is known: to 1 port", f"to vport {third}:", f"  extension {near}-x redirects it",
+            "  => not delivered here", f"instead to vport {far}:", "  => delivered to its synthetic adapter, untagged"]
+        text = daemon.call("trace.vport", name=far, frame=f"udp 10.0.0.1:1 > 10.0.0.2:7 to {third}")
+        assert text.splitlines()[-2:] == [f"  extension {near}-x redirects it", "  => dropped: no-route"]
+
+
 def test_example(pair, tmp_path):
     """The one of the repository, with the command line."""
     path = build(EXAMPLE, tmp_path / "firewall.o")
@@ -167,7 +187,7 @@ def test_bad_files(pair, tmp_path):
 def test_bad_fields(world):  # noqa: F811
     ends, other = world.ends["vf-to-vf"], world.ends["vf-to-uplink"]
     daemon, path = ends.daemon, NO_PORT_7.path
-    for fields, text in (({"hook": "egress", "to-vport": ends.far_name}, "only an extension with hook ingress"),
+    for fields, text in (({"hook": "egress", "to-vport": other.near_name}, f"it is on the switch '{other.path}'"),
                          ({"hook": "ingress", "to-vport": other.near_name}, f"it is on the switch '{other.path}'"),
                          ({"hook": "ingress", "vport": other.near_name}, f"it is on the switch '{other.path}'"),
                          ({"hook": "ingress", "uplink": "nobody"}, "nobody")):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every policy over every path: VF to VF, VF to synthetic, VF to uplink, synthetic to uplink, synthetic to VF.
 
-Each path has a switch of its own with two ports: `near`, a vport, and `far`. A case is a row of CASES: what is set,
-what is sent, and what becomes of it. To add one, add a row.
+Each path has a switch of its own with two ports: `near`, a vport, and `far`; a third one is in a VLAN of its own, unless a
+case takes it out of there. A case is a row of CASES: what is set, what is sent, and what becomes of it. To add one, add a row.
 """
 
 import concurrent.futures
@@ -33,6 +33,7 @@ PATHS = {"vf-to-vf": ("82599", "i350"), "vf-to-synthetic": ("x550", "split"), "v
          "synthetic-to-uplink": ("packed", "uplink"), "synthetic-to-vf": ("split", "x540")}
 SYNTHETICS = {"split": False, "packed": True}
 WIRE_MTU = 2000
+THIRD, THIRD_VLAN = mac("02:00:00:00:03:03"), 4000
 
 
 @dataclasses.dataclass
@@ -46,6 +47,8 @@ class Sent:
     becomes: typing.Callable = None  # the packet that arrives, where it is another one
     inward: bool = False
     times: int = 1  # so often
+    copies: int = 1  # arrive of each
+    third: bool = False  # it is for the third port, which gets it
 
 
 @dataclasses.dataclass
@@ -54,7 +57,8 @@ class Case:
     frames: list
     near: dict = dataclasses.field(default_factory=dict)  # fields of the vport
     far: dict = dataclasses.field(default_factory=dict)  # of the other end
-    # {(type, name): fields}, added in this order; in their names and values NEAR, FAR and SWITCH stand for what they say.
+    third: dict = dataclasses.field(default_factory=dict)  # of the third vport
+    # {(type, name): fields}, added in this order; in their names and values NEAR, FAR, THIRD and SWITCH stand for what they say.
     objects: dict = dataclasses.field(default_factory=dict)
     far_is: str = None  # "vport", "uplink": on paths with such an end only
     promiscuous: bool = False  # the host behind the uplink takes frames to other addresses
@@ -109,6 +113,15 @@ TO_VPORT, TO_UPLINK = (Program(f"return port == 7 ? SOFTIOV_TO_{kind} : SOFTIOV_
 def to_itself(packet):
     """With the sender's own address, so that nobody gets it."""
     return lambda to, source: packet(source, source)
+
+
+def for_third(packet):
+    return lambda to, source: packet(THIRD, source)
+
+
+def turned(egress, **fields):
+    """An extension of the third port, which is with the others now."""
+    return {"third": {"vlan": 0}, "objects": {**egress, **extension(hook="egress", vport="THIRD", **fields)}}
 
 
 def qos(policy="q", **fields):
@@ -299,6 +312,36 @@ CASES = [
     Case("extension redirects to one that denies", [Sent(udp(1, 7), "acl")],
          objects={("acl", "FAR/a"): {"direction": "in", "action": "deny"},
                   **extension(TO_VPORT, vport="NEAR", to_vport="FAR")}, far_is="vport"),
+    # What the third port was about to get.
+    Case("extension at egress redirects to a vport", [Sent(for_third(udp(1, 7)), times=3), Sent(udp(1, 8), third=True), Sent(udp(1, 7)),
+                                                      Sent(for_third(v6(tcp, 1, 7))), In(udp(1, 7)), In(for_third(udp(1, 7)), "no-route")],
+         **turned({}, program=TO_VPORT, to_vport="FAR"), far_is="vport"),
+    Case("extension at egress redirects to an uplink", [Sent(for_third(udp(1, 7)), times=3), Sent(udp(1, 8), third=True),
+                                                        In(for_third(udp(1, 7)), "no-route"), In(udp(1, 7))],
+         **turned({}, program=TO_UPLINK, to_uplink="FAR"), far_is="uplink", promiscuous=True),
+    Case("extension at egress redirects inward", [In(for_third(udp(1, 7))), In(udp(1, 8), third=True),
+                                                  Sent(for_third(udp(1, 7)), "no-route")],
+         **turned({}, program=TO_VPORT, to_vport="NEAR"), far_is="uplink"),
+    Case("extension at egress redirects nowhere", [Sent(for_third(udp(1, 7)), "extension"), Sent(udp(1, 8), third=True)],
+         **turned({}, program=TO_VPORT)),
+    Case("extension at egress redirects to where it is", [Sent(udp(1, 7), third=True), Sent(udp(1, 8), third=True)],
+         **turned({}, program=TO_VPORT, to_vport="THIRD")),
+    Case("extension at egress redirects into another VLAN", [Sent(for_third(udp(1, 7)), "vlan", tag=10),
+                                                             Sent(udp(1, 8), third=True, tag=10)],
+         near={"trunk": "10"}, far={"vlan": 20}, third={"vlan": 10},
+         objects=extension(TO_VPORT, "egress", vport="THIRD", to_vport="FAR"), far_is="vport"),
+    Case("extension at egress redirects with its tag", [Sent(for_third(udp(1, 7)), tag=10, comes=10)],
+         near={"trunk": "10"}, far={"trunk": "10"}, third={"vlan": 10},
+         objects=extension(TO_VPORT, "egress", vport="THIRD", to_vport="FAR"), far_is="vport"),
+    Case("extension at egress redirects to one that denies", [Sent(for_third(udp(1, 7)), "acl"), Sent(udp(1, 8), third=True)],
+         **turned({("acl", "FAR/a"): {"direction": "in", "action": "deny"}}, program=TO_VPORT, to_vport="FAR"), far_is="vport"),
+    # Beside what the target gets itself.
+    Case("extension at egress redirects what is flooded", [Sent(broadcast(udp(1, 7)), copies=2)],
+         **turned({}, program=TO_VPORT, to_vport="FAR"), far_is="vport"),
+    Case("extensions redirect once", [Sent(for_third(udp(1, 7)), "extension"), Sent(udp(1, 7), "extension")],
+         **turned(extension(TO_VPORT, "egress", "NEAR-y", vport="FAR", to_vport="THIRD"), program=TO_VPORT, to_vport="FAR"), far_is="vport"),
+    Case("extensions redirect once, at ingress before", [Sent(udp(1, 7), "extension"), Sent(for_third(udp(1, 8)), third=True)],
+         **turned(extension(TO_VPORT, name="NEAR-y", vport="NEAR", to_vport="THIRD"), program=TO_VPORT, to_vport="FAR"), far_is="vport"),
     # RFC 1858, 3: a TCP header that the next fragment brings.
     Case("acl tiny fragment", [Sent(ip(TCP, bytes(8), fragment=0x2000), "obscure-headers"), In(PLAIN)],
          objects=acl(direction="out", action="deny", weight=9, protocol="tcp", remote_port="25")),
@@ -355,7 +398,9 @@ def replaced(value, ends):
         return value.path
     if not isinstance(value, str):
         return value
-    return value.replace("NEAR", ends.near_name).replace("FAR", ends.far_name).replace("SWITCH", ends.path)
+    for word, name in (("NEAR", ends.near_name), ("FAR", ends.far_name), ("THIRD", ends.third_name), ("SWITCH", ends.path)):
+        value = value.replace(word, name)
+    return value
 
 
 def vids_of(fields):
@@ -368,15 +413,15 @@ class Ends:
 
     def __init__(self, daemon, path):
         self.daemon, self.path = daemon, path
-        self.near_name, self.far_name = path + "-near", path + "-far"
+        self.near_name, self.far_name, self.third_name = path + "-near", path + "-far", path + "-third"
         self.far_type = "uplink" if PATHS[path][1] == "uplink" else "vport"
-        self.names = (("vport", self.near_name), (self.far_type, self.far_name))
-        self.near = self.far = None
+        self.names = (("vport", self.near_name), (self.far_type, self.far_name), ("vport", self.third_name))
+        self.near = self.far = self.third = None
 
     def change(self, case):
         """Returns what takes it back."""
         before = []
-        for (kind, name), fields in zip(self.names, (case.near, case.far)):
+        for (kind, name), fields in zip(self.names, (case.near, case.far, case.third)):
             if fields:
                 shown = self.daemon.show(kind, name)
                 before.append((kind, name, {key: shown[key] for key in fields}))
@@ -406,6 +451,8 @@ class Ends:
     def check(self, sent):
         """Send a frame; what arrives, and what is counted."""
         source, target = (self.far, self.near) if sent.inward else (self.near, self.far)
+        if sent.third:
+            target = self.third
         before = self.drops()
         frame = sent.packet(target.mac, source.mac)
         tag = b"" if sent.tag is None else struct.pack(">HH", 0x8100, sent.tag)
@@ -413,11 +460,13 @@ class Ends:
             source.send_bytes(frame[:12] + tag + frame[12:])
         if sent.drop is None:
             expected = (sent.becomes or sent.packet)(target.mac, source.mac)
-            got = target.receive(sent.times)
-            assert [(one.data, one.vlan) for one in got] == [(expected, sent.comes)] * sent.times
+            n = sent.times * sent.copies
+            got = target.receive(n)
+            assert [(one.data, one.vlan) for one in got] == [(expected, sent.comes)] * n
         want = {} if sent.drop is None else {sent.drop: sent.times}
         assert wait_until(lambda: self.gained(before) == want), self.gained(before)
-        assert not target.receive(1, 0), "more arrives than should"
+        for port in (target, self.third):
+            assert not port.receive(1, 0), "more arrives than should"
 
     def gained(self, before):
         return {reason: n - before.get(reason, 0) for reason, n in self.drops().items() if n != before.get(reason, 0)}
@@ -433,25 +482,26 @@ class World:
             for role, kind in zip(("near", "far"), kinds):
                 address = b"\2\0\0\0\0" + bytes([next(numbers)])
                 self.add(daemon, wires, path, f"{path}-{role}", kind, address)
+            self.add(daemon, wires, path, path + "-third", "split", THIRD, vlan=THIRD_VLAN)
         vports = {vport["name"]: vport for vport in daemon.call("vport.show")}
         # A new connection waits for a second's tick of the vhost library.
         with concurrent.futures.ThreadPoolExecutor(len(vports)) as pool:
             self.ports |= zip(vports, pool.map(self.open, vports.values()))
         for ends in self.ends.values():
-            ends.near, ends.far = self.ports[ends.near_name], self.ports[ends.far_name]
+            ends.near, ends.far, ends.third = (self.ports[name] for _, name in ends.names)
 
-    def add(self, daemon, wires, path, name, kind, address):
+    def add(self, daemon, wires, path, name, kind, address, **fields):
         if kind == "uplink":
             wire = wires.add(f"w{address[5]}", address, WIRE_MTU)
             daemon.call("uplink.add", name=name, switch=path, device=wire.device, trunk="none")
             self.ports[name] = UplinkPort(wire)
             return
-        fields = {"iov": False} if kind in SYNTHETICS else {"model": kind}
+        fields |= {"iov": False} if kind in SYNTHETICS else {"model": kind}
         daemon.call("vport.add", name=name, switch=path, mac=address.hex(":"), synthetic=kind in SYNTHETICS, **fields)
 
     def open(self, vport):
         path, _, role = vport["name"].rpartition("-")
-        kind = PATHS[path][role == "far"]
+        kind = "split" if role == "third" else PATHS[path][role == "far"]
         return SyntheticPort(vport, SYNTHETICS[kind], virtio.TAKES_CSUM) if kind in SYNTHETICS else VfPort(vport, kind)
 
 
