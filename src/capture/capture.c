@@ -113,15 +113,15 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	struct ring *ring = &capture->ring[worker_self];
 	struct record *r;
 
-	if (capture->options.drops_only && sight->drop == DROP_NONE)
-		return;
 	count_one(&count->wanted);
 	r = ring_reserve(ring, (uint32_t)(sizeof(*r) + captured + by_size + 7) & ~7u);
 	if (r == NULL) {
 		count_one(&count->lost);
 		return;
 	}
-	r->time_ns = now_ns();
+	if (sight->fw->seen_ns == 0)
+		sight->fw->seen_ns = now_ns();
+	r->time_ns = sight->fw->seen_ns;
 	r->size = size;
 	r->captured = captured;
 	r->port = (uint16_t)port->idx;

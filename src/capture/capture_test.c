@@ -139,9 +139,15 @@ static struct frame *a_frame(void)
 	return &f;
 }
 
+static struct forwarder fw;
+
 static void see(struct tap *tap, const struct tap_sight *sight)
 {
-	taps_show(tap, sight);
+	struct tap_sight with_time = *sight;
+
+	fw.seen_ns = 0;
+	with_time.fw = &fw;
+	taps_show(tap, &with_time);
 }
 
 static void finish(void)

@@ -17,14 +17,30 @@ struct endpoint_stats *endpoint_stats_new(void)
 
 void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum)
 {
-	/* All fields are uint64_t counters. */
+	/* All fields before `report` are uint64_t counters. */
 	uint64_t *to = (uint64_t *)sum;
 
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned int w = 0; w < STATS_SLOTS; w++) {
 		const uint64_t *from = (const uint64_t *)&ep->stats[w];
 
-		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+		for (size_t i = 0; i < offsetof(struct endpoint_stats, report) / sizeof(uint64_t);
+		     i++)
 			to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	}
+}
+
+void frame_notes_add(struct frame_notes *notes, const struct frame *const frame[], unsigned int n,
+		     unsigned int what)
+{
+	for (unsigned int i = 0; i < n && notes->n < 2 * BURST_MAX; i++)
+		notes->note[notes->n++] = (struct frame_note){ frame[i], what };
+}
+
+const struct frame_note *frame_notes_find(const struct frame_notes *notes, const struct frame *f)
+{
+	for (unsigned int i = 0; i < notes->n; i++)
+		if (notes->note[i].frame == f)
+			return &notes->note[i];
+	return NULL;
 }

@@ -107,6 +107,22 @@ enum endpoint_cap {
 	ENDPOINT_USO6 = 1 << 3,
 };
 
+/* Frames, and a number that is said of each. There is room for those of one push, and for the pieces that large sends
+ * in it are cut into, which are pushed BURST_MAX at a time and then joined again. */
+struct frame_notes {
+	unsigned int n;
+	struct frame_note {
+		const struct frame *frame;
+		unsigned int what;
+	} note[2 * BURST_MAX];
+};
+
+/* What became of the frames of a push, for who shows it. */
+struct push_report {
+	struct frame_notes lost;   /* enum drop_reason */
+	struct frame_notes queued; /* where there are several receive queues: which one took it */
+};
+
 /* Counters of one endpoint and one worker; the reader sums over workers. `tx` is what the guest
  * sends. Sizes count the untagged frame. */
 struct endpoint_stats {
@@ -117,16 +133,37 @@ struct endpoint_stats {
 	uint64_t irqs;
 	uint64_t drop
 		[DROP_N]; /* frames that this endpoint sent (ingress reasons) or should have got */
-	/* No counter, and nothing in a sum: the receive queue that a push took last. A device with one queue leaves
-	 * it alone. */
-	uint64_t rx_queue;
+	/* No counter: whoever pushes may have it filled in meanwhile. NULL: nobody asks. */
+	struct push_report *report;
 } __attribute__((aligned(CACHE_LINE)));
+
+void frame_notes_add(struct frame_notes *notes, const struct frame *const frame[], unsigned int n,
+		     unsigned int what);
+/* NULL: nothing is said of it. */
+const struct frame_note *frame_notes_find(const struct frame_notes *notes, const struct frame *f);
+
+/* For endpoints: counts frames that could not be taken. */
+static inline void endpoint_drop(struct endpoint_stats *stats, const struct frame *const frame[],
+				 unsigned int n, enum drop_reason reason)
+{
+	stats->drop[reason] += n;
+	if (unlikely(stats->report != NULL))
+		frame_notes_add(&stats->report->lost, frame, n, reason);
+}
+
+/* For endpoints with several receive queues: says which one gets the frames. */
+static inline void endpoint_queue(struct endpoint_stats *stats, const struct frame *const frame[],
+				  unsigned int n, unsigned int queue)
+{
+	if (unlikely(stats->report != NULL))
+		frame_notes_add(&stats->report->queued, frame, n, queue);
+}
 
 struct endpoint_ops {
 	/* Copies frame[0..n) to the receiver, in order. A frame whose vid is `untagged_vid` goes out
 	 * without a tag, any other with one (in the bytes or beside them, as the device does it).
 	 * Applies the device's own filters (addresses, VLANs, size). Each frame ends counted in
-	 * stats: rx_frames and rx_bytes, or one drop reason. The frames are shared by several
+	 * stats: rx_frames and rx_bytes, or one drop reason (endpoint_drop). The frames are shared by several
 	 * receivers, so they are const. Interrupts go out before it returns. */
 	void (*push)(struct endpoint *ep, const struct frame *const frame[], unsigned int n,
 		     uint16_t untagged_vid, struct endpoint_stats *stats);

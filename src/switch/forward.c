@@ -309,6 +309,40 @@ static bool takes_whole(const struct frame *f, unsigned int caps)
 	       f->size <= 65535 + FRAME_SIZE_MIN;
 }
 
+/* What was noted of pieces, from note `first` on, is said of the frames that they are of: of each once. */
+static void join_notes(const struct forwarder *fw, struct frame_notes *notes, unsigned int first)
+{
+	unsigned int n = notes->n;
+
+	notes->n = first;
+	for (unsigned int i = first; i < n; i++) {
+		struct frame_note note = notes->note[i];
+
+		for (unsigned int k = 0; k < BURST_MAX; k++)
+			if (note.frame == &fw->gso_frame[k])
+				note.frame = fw->gso_of[k];
+		if (frame_notes_find(notes, note.frame) == NULL)
+			notes->note[notes->n++] = note;
+	}
+}
+
+static void push_pieces(struct forwarder *fw, struct endpoint *ep, unsigned int n, uint16_t pvid)
+{
+	struct endpoint_stats *stats = endpoint_stats_self(ep);
+	struct push_report *report = stats->report;
+	unsigned int n_lost, n_queued;
+
+	if (likely(report == NULL)) {
+		ep->ops->push(ep, fw->gso_ptr, n, pvid, stats);
+		return;
+	}
+	n_lost = report->lost.n;
+	n_queued = report->queued.n;
+	ep->ops->push(ep, fw->gso_ptr, n, pvid, stats);
+	join_notes(fw, &report->lost, n_lost);
+	join_notes(fw, &report->queued, n_queued);
+}
+
 /* Pushes a group in which large-send frames have to be cut; order is kept. */
 static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
 		     unsigned int n, uint16_t pvid)
@@ -323,23 +357,24 @@ static void push_cut(struct forwarder *fw, struct endpoint *ep, const struct fra
 		if ((whole.flags & FRAME_TSO) == 0 || takes_whole(&whole, caps)) {
 			fw->gso_ptr[n_out++] = frame[i];
 		} else if (!gso_start(&fw->gso, &whole)) {
-			stats->drop[whole.drop]++;
+			endpoint_drop(stats, &frame[i], 1, whole.drop);
 		} else {
 			while (gso_next(&fw->gso, &fw->gso_frame[n_out], &fw->gso_piece[n_out])) {
 				fw->gso_ptr[n_out] = &fw->gso_frame[n_out];
+				fw->gso_of[n_out] = frame[i];
 				if (++n_out < BURST_MAX)
 					continue;
-				ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
+				push_pieces(fw, ep, n_out, pvid);
 				n_out = 0;
 			}
 		}
 		if (n_out == BURST_MAX) {
-			ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
+			push_pieces(fw, ep, n_out, pvid);
 			n_out = 0;
 		}
 	}
 	if (n_out > 0)
-		ep->ops->push(ep, fw->gso_ptr, n_out, pvid, stats);
+		push_pieces(fw, ep, n_out, pvid);
 }
 
 void switch_push(struct forwarder *fw, struct endpoint *ep, const struct frame *const *frame,
@@ -558,6 +593,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	inspect_start(&fw->inspect, burst);
 	fw->inspect.now_s = fw->now_s;
 	fw->asked.filter = NULL;
+	fw->seen_ns = 0;
 	fw->to_see = 0;
 	if (unlikely(port->tap != NULL))
 		fw->to_see = see_ask_burst(fw, port);

@@ -44,11 +44,10 @@ struct mirror {
 static bool wants(struct tap *tap, const struct tap_sight *sight)
 {
 	const struct mirror_config *c = &container_of(tap, struct mirror_port, tap)->mirror->config;
-	bool known = sight->drop != TAP_DROP_UNKNOWN;
 
 	if (!(sight->way == TAP_OUT ? c->from : c->to))
 		return false;
-	if (known && c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
+	if (c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
 		return false;
 	/* What was no frame cannot be sent as one. */
 	return !tap_is_raw(sight->frame) &&
@@ -192,9 +191,6 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	struct mirror_batch *batch = &mirror->batch[worker_self];
 	struct frame *f = &batch->frame[batch->n];
 
-	/* It was not known before. */
-	if (c->drops == (sight->drop == DROP_NONE ? MIRROR_DROPS_ONLY : MIRROR_DROPS_NO))
-		return;
 	if (!mirror_affords(sight->fw, sight->frame))
 		return;
 	if (!batch->linked) {

@@ -46,7 +46,7 @@ static void fake_push(struct endpoint *ep, const struct frame *const frame[], un
 		const struct seg_out out = { f->got[f->n].bytes, sizeof(f->got[0].bytes) };
 
 		if (f->full) {
-			stats->drop[DROP_NO_BUFFER]++;
+			endpoint_drop(stats, &frame[i], 1, DROP_NO_BUFFER);
 			continue;
 		}
 		assert_true(f->n < ARRAY_SIZE(f->got));

@@ -139,66 +139,30 @@ void see_burst(struct forwarder *fw, const struct port_config *in, const struct 
 	}
 }
 
-/* The reason that was counted since `before`. */
-static enum drop_reason drop_since(const struct endpoint_stats *stats, const uint64_t *before)
-{
-	for (unsigned int i = DROP_NONE + 1; i < DROP_N; i++)
-		if (stats->drop[i] != before[i])
-			return i;
-	return DROP_NONE;
-}
-
-#define TAPS_MAX 32 /* of a port that see one frame */
-
-/* Which of the port's taps want the frame. Control may change their list meanwhile, so they are remembered. */
-static unsigned int who_wants(const struct port_config *port, const struct tap_sight *sight,
-			      struct tap *who[TAPS_MAX])
-{
-	unsigned int n = 0;
-
-	for_each_tap(tap, port->tap)
-	{
-		if (n < TAPS_MAX && tap->wants(tap, sight))
-			who[n++] = tap;
-	}
-	return n;
-}
-
-/* Pushes a group to a port with taps, which may want the frames at the places `to_see`. Whether a receiver takes a frame
- * only its counters tell, so one that is to be seen goes alone. */
 void see_push(struct forwarder *fw, const struct port_config *port, struct endpoint *ep,
 	      const struct frame **frame, unsigned int n, uint32_t to_see, unsigned int flags)
 {
-	struct endpoint_stats *stats = endpoint_stats_self(ep);
 	struct tap_sight sight = { .fw = fw, .way = TAP_IN, .slot = (uint8_t)see_slot(port, ep) };
-	uint64_t before[DROP_N];
-	unsigned int at = 0; /* the first that is not pushed yet */
+	struct endpoint_stats *stats = endpoint_stats_self(ep);
+	struct push_report report;
 
+	report.lost.n = report.queued.n = 0;
+	stats->report = &report;
+	switch_push(fw, ep, frame, n, port->pvid, flags);
+	stats->report = NULL;
 	for_each_frame(i, to_see)
 	{
-		struct tap *who[TAPS_MAX];
-		unsigned int n_who;
+		const struct frame *f = frame[i];
+		const struct frame_note *lost = frame_notes_find(&report.lost, f);
+		const struct frame_note *queued = frame_notes_find(&report.queued, f);
 
-		sight.frame = frame[i];
-		sight.tagged = frame[i]->vid != port->pvid;
-		sight.vid = frame[i]->vid == VID_OF_PRIORITY_TAG ? port->pvid : frame[i]->vid;
-		sight.drop = TAP_DROP_UNKNOWN;
-		sight.queue = TAP_QUEUE_NONE;
-		n_who = who_wants(port, &sight, who);
-		if (n_who == 0)
-			continue;
-		if (at < i)
-			switch_push(fw, ep, &frame[at], i - at, port->pvid, flags);
-		memcpy(before, stats->drop, sizeof(before));
-		stats->rx_queue = 0;
-		switch_push(fw, ep, &frame[i], 1, port->pvid, flags);
-		at = i + 1;
-		sight.drop = (uint8_t)drop_since(stats, before);
-		if (sight.drop == DROP_NONE && !port->uplink)
-			sight.queue = (uint16_t)stats->rx_queue;
-		for (unsigned int k = 0; k < n_who; k++)
-			who[k]->show(who[k], &sight);
+		sight.frame = f;
+		sight.drop = lost != NULL ? (uint8_t)lost->what : DROP_NONE;
+		sight.tagged = f->vid != port->pvid;
+		sight.vid = f->vid == VID_OF_PRIORITY_TAG ? port->pvid : f->vid;
+		sight.queue = queued != NULL ? (uint16_t)queued->what : 0;
+		if (lost != NULL || port->uplink)
+			sight.queue = TAP_QUEUE_NONE;
+		taps_show(port->tap, &sight);
 	}
-	if (at < n)
-		switch_push(fw, ep, &frame[at], n - at, port->pvid, flags);
 }

@@ -112,7 +112,8 @@ struct forwarder {
 	struct endpoint
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	const struct switch_snapshot *snapshot;
-	uint32_t to_see; /* of the burst, at its port: what taps may want */
+	uint32_t to_see;  /* of the burst, at its port: what taps may want */
+	uint64_t seen_ns; /* CLOCK_REALTIME when a tap first asked in this burst; 0: none did */
 	/* What the filter of the first tap said of it there: it may want `may`. */
 	struct {
 		const struct tap_filter *filter;
@@ -135,7 +136,8 @@ struct forwarder {
 	struct frame gso_frame[BURST_MAX];
 	struct gso_piece gso_piece[BURST_MAX];
 	const struct frame *gso_ptr[BURST_MAX];
-	struct frame in_pvid[BURST_MAX]; /* as they are for a port with a private VLAN */
+	const struct frame *gso_of[BURST_MAX]; /* gso_frame[]'s wholes */
+	struct frame in_pvid[BURST_MAX];       /* as they are for a port with a private VLAN */
 	struct inspect inspect;
 };
 

@@ -19,9 +19,8 @@ enum tap_way {
 	TAP_IN,  /* from the switch to the port */
 };
 
-#define TAP_BIT(way)     (1u << (way))
-#define TAP_DROP_UNKNOWN DROP_N     /* it is not known yet what becomes of the frame */
-#define TAP_QUEUE_NONE   UINT16_MAX /* the queue is not known */
+#define TAP_BIT(way)   (1u << (way))
+#define TAP_QUEUE_NONE UINT16_MAX /* the queue is not known */
 
 struct forwarder;
 

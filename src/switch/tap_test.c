@@ -28,6 +28,8 @@ struct spy {
 struct sink {
 	struct endpoint ep;
 	unsigned int n_pushes, n;
+	unsigned int n_even,
+		loses; /* of those with even marks, it loses the one of this number; 0: none */
 	uint8_t mark[64];
 };
 
@@ -60,7 +62,6 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 {
 	struct spy *s = container_of(tap, struct spy, tap);
 
-	assert_int_not_equal(sight->drop, TAP_DROP_UNKNOWN);
 	s->seen[s->n++] = (struct seen){ sight->way, sight->drop, sight->slot,
 					 tap_is_raw(sight->frame) ? 0xff : mark_of(sight->frame),
 					 sight->queue };
@@ -75,13 +76,13 @@ static void push(struct endpoint *ep, const struct frame *const frame[], unsigne
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t mark = mark_of(frame[i]);
 
-		if (mark % 2 != 0) {
-			stats->drop[DROP_NO_BUFFER]++;
+		if (mark % 2 != 0 || ++s->n_even == s->loses) {
+			endpoint_drop(stats, &frame[i], 1, DROP_NO_BUFFER);
 			continue;
 		}
+		endpoint_queue(stats, &frame[i], 1, 3);
 		stats->rx_frames++;
-		stats->rx_queue = 3;
-		s->mark[s->n++] = mark;
+		s->mark[s->n++ % BURST_MAX] = mark;
 	}
 }
 
@@ -175,7 +176,7 @@ static void test_both_ends(void **state)
 	assert_seen(&spy[1], 1, TAP_IN, DROP_NO_BUFFER, PORT_SYNTHETIC, 1, TAP_QUEUE_NONE);
 }
 
-/* Only what is wanted goes alone, and all arrive in order. */
+/* All arrive in order, and what is wanted is shown with what became of it. */
 static void test_groups(void **state)
 {
 	port[1].tap = &spy[0].tap;
@@ -183,7 +184,7 @@ static void test_groups(void **state)
 	for (unsigned int i = 0; i < 12; i++)
 		add(MAC(1), MAC(0), (uint8_t)(i == 4 || i == 5 ? i : 20 + 2 * i));
 	forward();
-	assert_int_equal(sink[1].n_pushes, 4);
+	assert_int_equal(sink[1].n_pushes, 1);
 	assert_int_equal(sink[1].n, 11);
 	for (unsigned int i = 0, at = 0; i < 12; i++)
 		if (i != 5)
@@ -256,7 +257,7 @@ static void test_filter(void **state)
 	forward();
 	assert_int_equal(n_asked, 17); /* policies may have changed what was pinned */
 	assert_int_equal(n_pinned, 1);
-	assert_int_equal(sink[1].n_pushes, 4);
+	assert_int_equal(sink[1].n_pushes, 2);
 	assert_int_equal(spy[0].n, 1);
 	assert_seen(&spy[0], 0, TAP_OUT, DROP_NONE, PORT_SYNTHETIC, 4, 5);
 	assert_int_equal(spy[1].n, 1);
@@ -281,6 +282,49 @@ static void test_filter_and_tags(void **state)
 	assert_int_equal(spy[1].n, 1);
 }
 
+#define PIECES 40
+#define MSS    100
+
+/* TCP over IPv4, to be cut. */
+static void add_large(uint8_t *room)
+{
+	struct frame *f = &burst.frame[burst.n++];
+
+	memset(room, 0, 54);
+	mac_store(room, MAC(1));
+	mac_store(room + 6, MAC(0));
+	store_be16(room + 12, ETH_TYPE_IPV4);
+	room[14] = 0x45;
+	room[23] = 6;
+	room[46] = 0x50;
+	*f = (struct frame){ .va = room,
+			     .seg_size = 54 + PIECES * MSS,
+			     .size = 54 + PIECES * MSS,
+			     .n_segs = 1,
+			     .flags = FRAME_TSO4 | FRAME_L4_CSUM | FRAME_IP4_CSUM,
+			     .mss = MSS,
+			     .hdr_size = 54,
+			     .l3_start = 14,
+			     .csum_start = 34,
+			     .csum_offset = 16 };
+}
+
+/* A large send is shown once, however many pieces it is pushed in, and as lost if one of them is. */
+static void test_cut(void **state)
+{
+	static uint8_t room[2][54 + PIECES * MSS];
+
+	port[1].tap = &spy[0].tap;
+	sink[1].loses = PIECES + 5;
+	add_large(room[0]);
+	add_large(room[1]);
+	forward();
+	assert_int_equal(sink[1].n, 2 * PIECES - 1);
+	assert_int_equal(spy[0].n, 2);
+	assert_seen(&spy[0], 0, TAP_IN, DROP_NONE, PORT_SYNTHETIC, 0, 3);
+	assert_seen(&spy[0], 1, TAP_IN, DROP_NO_BUFFER, PORT_SYNTHETIC, 0, TAP_QUEUE_NONE);
+}
+
 /* A tap of one direction. */
 static void test_ways(void **state)
 {
@@ -301,7 +345,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_both_ends),    TEST(test_groups), TEST(test_several),
 		TEST(test_nobody_there), TEST(test_filter), TEST(test_filter_and_tags),
-		TEST(test_ways),
+		TEST(test_ways),         TEST(test_cut),
 	};
 
 	return cmocka_run_group_tests_name("tap", tests, NULL, NULL);

@@ -184,7 +184,7 @@ static void uplink_push(struct endpoint *ep, const struct frame *const frame[], 
 {
 	struct uplink *u = container_of(ep, struct uplink, endpoint);
 	struct rte_mbuf *out[BURST_MAX];
-	uint32_t size[BURST_MAX];
+	const struct frame *of[BURST_MAX];
 	unsigned int n_out = 0, sent;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -192,20 +192,20 @@ static void uplink_push(struct endpoint *ep, const struct frame *const frame[], 
 
 		out[n_out] = mbuf_from_frame(u, frame[i], untagged_vid, &reason);
 		if (out[n_out] == NULL) {
-			stats->drop[reason]++;
+			endpoint_drop(stats, &frame[i], 1, reason);
 			continue;
 		}
-		size[n_out++] = frame[i]->size;
+		of[n_out++] = frame[i];
 	}
 	spin_lock(&u->tx_lock);
 	sent = n_out > 0 ? rte_eth_tx_burst(u->port_id, 0, out, (uint16_t)n_out) : 0;
 	spin_unlock(&u->tx_lock);
 	for (unsigned int i = 0; i < sent; i++)
 		/* cppcheck-suppress uninitvar; sent <= n_out */
-		stats->rx_bytes += size[i]; /* NOLINT: as above */
+		stats->rx_bytes += of[i]->size; /* NOLINT: as above */
 	stats->rx_frames += sent;
 	if (sent < n_out) {
-		stats->drop[DROP_UPLINK] += n_out - sent;
+		endpoint_drop(stats, of + sent, n_out - sent, DROP_UPLINK);
 		rte_pktmbuf_free_bulk(out + sent, n_out - sent);
 	}
 }

@@ -15,8 +15,10 @@ static void rx_push(struct endpoint *ep, const struct frame *const frame[], unsi
 		return;
 	}
 	spin_lock(&dev->rxq[0].lock);
-	if (rx_open(&burst, dev, 0, n, untagged_vid, false, stats))
+	if (likely(rx_open(&burst, dev, 0, n, untagged_vid, false, stats)))
 		rx_run(&burst, frame, NULL, n, &ep->ahead, stats);
+	else
+		endpoint_drop(stats, frame, n, DROP_DOWN);
 }
 
 const struct endpoint_ops intelvf_endpoint_ops = { .push = rx_push };

@@ -604,7 +604,7 @@ static inline void push_one(struct rx_burst *b, const struct frame *f, const str
 	if (likely(reason == DROP_NONE))
 		reason = put(b, f, r);
 	if (unlikely(reason != DROP_NONE)) {
-		stats->drop[reason]++;
+		endpoint_drop(stats, &f, 1, reason);
 		stats->bad_rx_desc += reason == DROP_BAD_BUFFER;
 		return;
 	}
@@ -634,7 +634,7 @@ static inline bool rx_is_ready(struct intelvf *dev, unsigned int q, const struct
 }
 
 /* Makes queue q, whose lock is held, ready for n frames and fetches what they will be written to. False: the queue
- * is down, they are lost, and the lock is given back. `verifies` needs what rx_run is told of them. */
+ * is down, and the lock is given back. `verifies` needs what rx_run is told of them. */
 static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int q, unsigned int n,
 			   uint16_t untagged_vid, bool verifies, struct endpoint_stats *stats)
 {
@@ -645,7 +645,6 @@ static inline bool rx_open(struct rx_burst *b, struct intelvf *dev, unsigned int
 	if (unlikely(__atomic_load_n(&dev->link_up, __ATOMIC_RELAXED) == 0 ||
 		     !rx_is_ready(dev, q, b->table, &desc))) {
 		spin_unlock(&dev->rxq[q].lock);
-		stats->drop[DROP_DOWN] += n;
 		return false;
 	}
 	b->desc = (struct rx_desc *)(void *)desc;

@@ -75,21 +75,23 @@ static void push_sorted(struct intelvf *dev, const struct rx_spread *spread,
 			if (sorted->n[q] == 0)
 				continue;
 			if (unlikely(q >= dev->st->n_queues)) {
-				stats->drop[DROP_DOWN] += sorted->n[q];
+				endpoint_drop(stats, sorted->frame[q], sorted->n[q], DROP_DOWN);
 				continue;
 			}
 			if (n_open == 0)
 				spin_lock(&dev->rxq[q].lock);
 			else if (!spin_trylock(&dev->rxq[q].lock))
 				break;
-			if (rx_open(&burst[n_open], dev, q, sorted->n[q], untagged_vid,
-				    spread->verifies, stats))
+			if (likely(rx_open(&burst[n_open], dev, q, sorted->n[q], untagged_vid,
+					   spread->verifies, stats)))
 				n_open++;
+			else
+				endpoint_drop(stats, sorted->frame[q], sorted->n[q], DROP_DOWN);
 		}
 		for (unsigned int k = 0; k < n_open; k++) {
 			unsigned int of = burst[k].q;
 
-			stats->rx_queue = of;
+			endpoint_queue(stats, sorted->frame[of], sorted->n[of], of);
 			rx_run(&burst[k], sorted->frame[of], sorted->rss[of], sorted->n[of],
 			       &dev->rxq[of].ahead, stats);
 		}

@@ -124,10 +124,15 @@ static void pool_queues(void **state)
 		guest_write(&g, VFPSRTYPE, cases[c].rqpl << VFPSRTYPE_RQPL_SHIFT);
 		for (unsigned int i = 0; i < FLOWS; i++) {
 			struct frame f = packet(i, i, i % 4 < 2 ? 6 : 17);
-			struct got got = push1(&f);
+			struct push_report report = { 0 };
+			const struct frame_note *note;
+			struct got got;
 			struct rss_result r;
 			uint32_t hash = rss_of(&f, types, &r);
 
+			g.stats.report = &report;
+			got = push1(&f);
+			g.stats.report = NULL;
 			assert_int_equal(got.seq, i);
 			seen |= 1u << got.queue;
 			if (cases[c].rqpl == 0) {
@@ -136,7 +141,9 @@ static void pool_queues(void **state)
 				continue;
 			}
 			assert_int_equal(got.queue, hash % 128 % cases[c].n_used);
-			assert_int_equal(g.stats.rx_queue, got.queue);
+			note = frame_notes_find(&report.queued, &f);
+			assert_non_null(note);
+			assert_int_equal(note->what, got.queue);
 			assert_int_equal(got.lo >> 32, hash);
 			/* DS 7.1.6.2: 1 TCP/IPv4, 2 IPv4, 3 TCP/IPv6, 5 IPv6. */
 			assert_int_equal(got.lo & 0xf, i % 4 == 0   ? 1

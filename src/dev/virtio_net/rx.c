@@ -360,7 +360,7 @@ static void push_slow(struct rx_pass *p, const struct frame *f)
 	else
 		drop = tso ? deliver_tso(p, f) : deliver_plain(p, f, VIRTIO_NET_HDR_GSO_NONE, 0);
 	if (drop != DROP_NONE) {
-		p->stats->drop[drop]++;
+		endpoint_drop(p->stats, &f, 1, drop);
 		return;
 	}
 	p->stats->rx_frames++;
@@ -487,7 +487,7 @@ static void push_pair(struct virtio_net *net, struct virtio_pair *pair, struct a
 	p.max_frame = atomic_load_explicit(&net->max_frame, memory_order_relaxed);
 	if (!ring_runs(ring) || atomic_load_explicit(&ring->enabled, memory_order_relaxed) == 0 ||
 	    atomic_load_explicit(&net->link_up, memory_order_relaxed) == 0) {
-		stats->drop[DROP_DOWN] += n;
+		endpoint_drop(stats, frame, n, DROP_DOWN);
 		return;
 	}
 	spin_lock(&pair->rx_lock);
@@ -523,7 +523,7 @@ static void spread(struct virtio_net *net, unsigned int n_rx, const struct frame
 	for (unsigned int q = 0; q < n_rx; q++) {
 		if (n_sorted[q] == 0)
 			continue;
-		stats->rx_queue = q;
+		endpoint_queue(stats, sorted[q], n_sorted[q], q);
 		push_pair(net, &net->pair[q], &net->pair[q].ahead, sorted[q], n_sorted[q],
 			  untagged_vid, stats);
 	}
