@@ -113,6 +113,18 @@ class Node:
     def spawn(self, command):
         return self.host.spawn(command)
 
+    def tcpdump(self, arguments, command="tcpdump"):
+        """A job; it listens already."""
+        said = f"{self.scratch}/tcpdump.said"
+        self.run(f"rm -f {said}")  # not what the last one said
+        job = self.spawn(f"exec {command} -i {self.device} -n -s 0 --immediate-mode {arguments} 2>{said}")
+        try:
+            self.run(f"until grep -sq 'listening on' {said}; do usleep 20000; done")
+        except BaseException:
+            job.kill()
+            raise
+        return job
+
     def configure(self, timeout=20):
         """Find the adapter by its MAC, give it its addresses, wait for its link."""
         if isinstance(self.host, Guest):

@@ -54,10 +54,8 @@ def test_capture(stage, tmp_path, name):
 @contextlib.contextmanager
 def listening(node, expression, path):
     """tcpdump in a guest, or outside, that writes to a file until the block's end, and until it has a session's ends."""
-    errors = path + ".err"
-    job = node.spawn(f"exec tcpdump -Z root -i {node.device} -n -U -s 0 --immediate-mode -w {path} '{expression}' 2>{errors}")
+    job = node.tcpdump(f"-Z root -U -w {path} '{expression}'")
     try:
-        node.run(f"until grep -q 'listening on' {errors}; do usleep 20000; done")
         yield
         node.run(f"until [ $(tcpdump -n -r {path} 2>/dev/null | wc -l) -ge 3 ]; do usleep 50000; done")
     finally:

@@ -104,9 +104,7 @@ def test_udp(trio, source, target):
 
 def capture_verdicts(target, source, protocol, cause):
     """What tcpdump in the target says of the checksums of frames from the source: {verdict: count}."""
-    capture = target.spawn(f"timeout 60 tcpdump -i {target.device} -n -vv -s 0 -c 60 --immediate-mode "
-                           f"'{protocol} and src {source}' 2>/tmp/capture.err")
-    target.run("while ! grep -q 'listening on' /tmp/capture.err; do usleep 20000; done")
+    capture = target.tcpdump(f"-vv -c 60 '{protocol} and src {source}'", "timeout 60 tcpdump")
     cause()
     text = capture.wait(timeout=90, check=False)
     good = len(re.findall(r"\(correct\)|udp sum ok|icmp6 sum ok", text))
