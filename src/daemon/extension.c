@@ -2,7 +2,8 @@
 /* Extensions: from their configuration to the lists that ports' policies have (src/switch/extension.h).
  *
  * A program stays until the transaction that takes it away has settled and no worker runs it: undoing a change must not need
- * its file again. A change that leaves file, section and hook as they are keeps the program and its counters.
+ * its file again. A change that leaves file, section and hook as they are keeps the program and its counters; to read the
+ * file again is a verb of its own.
  *
  * A file or a port that is gone when the daemon starts must not keep others from being judged. A program goes on without its
  * target, and what it sends there is dropped. Without its file an extension is there without a program then:
@@ -195,31 +196,53 @@ int extension_change(struct runtime *rt, const json_t *old_obj, const json_t *ne
 	return 0;
 }
 
+/* Takes its program out of the file anew; one that is no good leaves it as it is. */
+static int load_again(struct runtime *rt, struct rt_extension *e, struct err *err)
+{
+	struct rt_extension *again = rt_extension_new(e->config, err);
+
+	if (again == NULL)
+		return err->code;
+	if (again->program == NULL) {
+		rt_extension_free(again);
+		return err->code;
+	}
+	LIST_INSERT_HEAD(&rt->extensions, again, next);
+	e->removed = true;
+	changed(rt, obj_str(e->config, "switch"));
+	log_info("extension", "'%s' runs now", obj_name(e->config));
+	events_add(rt->events, "changed", "extension", obj_name(e->config),
+		   e->program != NULL ? "reloaded" : "runs now");
+	return 0;
+}
+
 void extensions_retry(struct runtime *rt)
 {
-	struct rt_extension *e, *next;
+	struct rt_extension *e;
 
-	for (e = LIST_FIRST(&rt->extensions); e != NULL; e = next) {
+	/* What is added on the way is before those that are looked at. */
+	LIST_FOREACH(e, &rt->extensions, next) {
 		struct err err = { 0 };
-		struct rt_extension *again;
 
-		next = LIST_NEXT(e, next);
-		if (e->program != NULL || e->removed)
-			continue;
-		again = rt_extension_new(e->config, &err);
-		if (again == NULL)
-			continue;
-		if (again->program == NULL) {
-			rt_extension_free(again);
-			continue;
-		}
-		LIST_INSERT_HEAD(&rt->extensions, again, next);
-		e->removed = true;
-		changed(rt, obj_str(e->config, "switch"));
-		log_info("extension", "'%s' runs now", obj_name(e->config));
-		events_add(rt->events, "changed", "extension", obj_name(e->config), "runs now");
+		if (e->program == NULL && !e->removed)
+			load_again(rt, e, &err);
 	}
-	extensions_follow(rt);
+}
+
+int extension_reload(struct runtime *rt, const char *name, struct refusal *why)
+{
+	struct err err = { 0 };
+	struct rt_extension *e;
+
+	LIST_FOREACH(e, &rt->extensions, next)
+		if (!e->removed && strcmp(obj_name(e->config), name) == 0)
+			break;
+	if (e == NULL)
+		return refuse(why, -ENOENT, NULL, NULL,
+			      "it does not run (softiov extension show %s says why)", name);
+	if (load_again(rt, e, &err) < 0)
+		return refuse_err(why, "file", obj_str(e->config, "file"), &err);
+	return 0;
 }
 
 /* --- ports --- */

@@ -188,6 +188,13 @@ static void publish_changed(struct runtime *rt)
 			runtime_publish(rt, sw);
 }
 
+static void extensions_settle(struct runtime *rt)
+{
+	extensions_follow(rt);
+	publish_changed(rt);
+	extensions_tidy(rt);
+}
+
 static void free_removed(struct runtime *rt)
 {
 	struct rt_port *port, *next;
@@ -230,9 +237,7 @@ static void settled(void *ctx, bool committed)
 	qos_policies_follow(rt);
 	qos_settled(rt);
 	mirrors_follow(rt);
-	extensions_follow(rt);
-	publish_changed(rt);
-	extensions_tidy(rt);
+	extensions_settle(rt);
 	qos_policies_tidy(rt);
 }
 
@@ -354,6 +359,12 @@ static int verb(void *ctx, const struct object_type *type, const struct verb *ve
 		return captures_verb(ctx, verb, name, params, result, why);
 	if (strcmp(type->name, "meter") == 0)
 		return meters_reset(ctx, name, why);
+	if (strcmp(type->name, "extension") == 0) {
+		int ret = extension_reload(ctx, name, why);
+
+		extensions_settle(ctx);
+		return ret;
+	}
 	return refuse(why, -ENOSYS, NULL, NULL, "the daemon has no %s %s", type->name, verb->name);
 }
 
@@ -541,8 +552,7 @@ void runtime_tick(struct runtime *rt)
 			(uint32_t)obj_uint(sw->config, "fdb-age"));
 	qos_follow(rt);
 	extensions_retry(rt);
-	publish_changed(rt);
-	extensions_tidy(rt);
+	extensions_settle(rt);
 }
 
 /* --- life --- */

@@ -246,8 +246,9 @@ void extensions_of(struct runtime *rt, const struct rt_port *port,
 void extensions_follow(struct runtime *rt);
 /* Frees those that went; the switches have been published. */
 void extensions_tidy(struct runtime *rt);
-/* Tries those again that failed. */
+/* Tries those again that failed, or one with a new program in its file; to be followed then. */
 void extensions_retry(struct runtime *rt);
+int extension_reload(struct runtime *rt, const char *name, struct refusal *why);
 void extension_status(struct runtime *rt, const json_t *obj, json_t *out);
 /* No switch is left. */
 void extensions_free(struct runtime *rt);

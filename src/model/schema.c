@@ -444,7 +444,7 @@ static const struct field extension_fields[] = {
 	{ "hook", TYPE_ENUM, REQ | COL, .words = words_extension_hook,
 	  .help = "ingress: it sees what ports send, before their rules; egress: what ports are about to get, after their rules" },
 	{ "file", TYPE_PATH, REQ | COL, .help = "ELF file with the program, as clang -target bpf makes it; read when the "
-	  "extension is added, or changed to another file" },
+	  "extension is added, changed to another file, or reloaded" },
 	{ "section", TYPE_NAME, 0, .help = "section of the file with the program; without it the one named like the hook" },
 	{ "order", TYPE_UINT, COL, 0, 65535, .def = "100",
 	  .help = "which of a port's extensions is first: the one with the lowest number; of the same, by name" },
@@ -560,7 +560,12 @@ static const struct verb meter_verbs[] = {
 };
 static const struct verb uplink_verbs[] = { STORED_VERBS("an", "uplink"), END };
 static const struct verb mirror_verbs[] = { STORED_VERBS("a", "mirror"), END };
-static const struct verb extension_verbs[] = { STORED_VERBS("an", "extension"), END };
+static const struct verb extension_verbs[] = {
+	STORED_VERBS("an", "extension"),
+	{ "reload", NULL, NAME_REQUIRED, TAKES_PARAMS, GIVES_NOTHING, true,
+	  .help = "read the file of an extension again, and take the program that is in it now" },
+	END
+};
 static const struct verb vf_verbs[] = { SHOW("VF"), END };
 static const struct verb worker_verbs[] = { SHOW("worker"), END };
 

@@ -4,6 +4,7 @@
 Their verdicts are tested over all paths by test_policy.py.
 """
 
+import concurrent.futures
 import os
 import shutil
 import subprocess
@@ -226,6 +227,52 @@ def test_undone(pair, tmp_path):
         daemon.call("extension.set", name=name, file=COUNTS.path)
         pair.check(Sent(udp(1, 8)))
         assert counters(daemon, name) == (1, 1, 0, 0), "another program begins anew"
+
+
+def test_reload(world, tmp_path):  # noqa: F811
+    """Another program in the same file: from then on, with counters that begin anew; a bad one changes nothing."""
+    ends = world.ends["synthetic-to-vf"]
+    daemon, name, file = ends.daemon, ends.near_name + "-x", tmp_path / "x.o"
+    shutil.copy(NO_PORT_7.path, file)
+    with Extended(ends, objects=extension(str(file))):
+        ends.check(Sent(udp(1, 7), "extension"))
+        shutil.copy(COUNTS.path, file)
+        daemon.call("extension.set", name=name, order=5)
+        ends.check(Sent(udp(1, 8)))
+        assert counters(daemon, name) == (2, 1, 1, 0) and not daemon.show("extension", name)["counts"]
+        done = softiov(daemon, "extension", "reload", name)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert counters(daemon, name) == (0, 0, 0, 0)
+        ends.check(Sent(udp(1, 8)))
+        ends.check(Sent(udp(1, 7), "extension"))
+        assert counters(daemon, name) == (2, 1, 1, 0) and daemon.show("extension", name)["counts"]["3"] == 4
+        assert daemon.call("event.show")[-1]["text"] == "reloaded"
+        for source, text in BAD["a loop"], BAD["outside the frame"]:
+            shutil.copy(program(source), file)
+            done = softiov(daemon, "extension", "reload", name)
+            assert done.returncode != 0 and text in done.stderr
+        file.unlink()
+        with pytest.raises(RpcError, match="No such file"):
+            daemon.call("extension.reload", name=name)
+        ends.check(Sent(udp(1, 7), "extension"))
+        assert counters(daemon, name) == (3, 1, 2, 0), "the old one goes on"
+    with pytest.raises(RpcError, match="there is no such extension"):
+        daemon.call("extension.reload", name=name)
+
+
+def test_reload_loses_nothing(world, tmp_path):  # noqa: F811
+    """Reloaded while frames pass: each is judged once, by the one program or the other."""
+    ends = world.ends["synthetic-to-vf"]
+    daemon, name, file = ends.daemon, ends.near_name + "-x", tmp_path / "x.o"
+    shutil.copy(COUNTS.path, file)
+    with Extended(ends, objects=extension(str(file))), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        reloads = pool.submit(lambda: [softiov(daemon, "extension", "reload", name).returncode for _ in range(50)])
+        n = 0
+        while n < 100 or not reloads.done():
+            ends.check(Sent(udp(1, 8), times=10))
+            n += 10
+        assert reloads.result() == [0] * 50
+        ends.check(Sent(udp(1, 7), "extension"))
 
 
 def test_replaced(tmp_path):
