@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* `softiov capture start`: the daemon sends a pcapng stream, which is written here, with this user's rights. A capture
- * ends with this process, whatever becomes of it. */
+ * ends with this process, whatever becomes of it.
+ *
+ * Ctrl-C shuts down this side of the stream: then the daemon's thread of this capture sends the rest, and the end. What
+ * management is busy with meanwhile does not hold it up. The second Ctrl-C is that of any program. */
 #include "cli.h"
 
+#include "base/clock.h"
 #include "model/text.h"
 #include "model/value.h"
 
@@ -15,10 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_SIZE 262144
+#define ANSWER_S  2    /* for what is nice to know at the end */
+#define TELL_MS   1000 /* an end that takes longer is told of */
+#define END_MS    6000 /* softiovd gives a slow reader 5 s */
 
 struct capture {
 	const struct cli *cli;
@@ -29,31 +37,92 @@ struct capture {
 	bool whole;        /* it takes all that is written at once: a file */
 	struct ring *ring; /* instead of `out`; or NULL */
 	const char *out_name;
-	bool stopping;    /* its user wants to end it */
+	uint64_t stop_ns; /* when its user wanted to end it; 0: not yet */
+	bool told;        /* that it is being ended */
+	bool late;        /* softiovd has not ended it in time */
 	bool gone;        /* who reads what is written */
 	char reason[256]; /* why it ends, if that is known here */
 	uint8_t data[READ_SIZE];
 };
 
-/* Asks the daemon to end it: what is under way still comes. */
-static void stop(struct capture *c, const char *reason)
+/* For one call that must not take long. */
+static struct client *open_briefly(const struct capture *c, struct refusal *why)
+{
+	struct cli brief = *c->cli;
+
+	brief.answer_s = ANSWER_S;
+	return client_open(&brief, why);
+}
+
+/* Tells the daemon why it ends here. */
+static void give_reason(const struct capture *c)
 {
 	struct refusal why = REFUSAL_INIT;
-	struct client *client = client_open(c->cli, &why);
+	struct client *client = open_briefly(c, &why);
 	json_t *params = json_pack("{s:s}", "name", c->name);
-	char short_reason[128];
+	char reason[128];
 
 	/* The daemon takes no longer one, and none that is not UTF-8 (a file's name can be anything). */
-	text_put(short_reason, sizeof(short_reason), "%.127s", reason);
+	text_put(reason, sizeof(reason), "%.127s", c->reason);
 	if (params)
-		json_object_set_new(params, "reason", json_string(short_reason));
+		json_object_set_new(params, "reason", json_string(reason));
 	/* Without a name it would end all captures. */
 	if (client && params)
 		json_decref(client_call(client, "capture.stop", json_incref(params), NULL, &why));
 	json_decref(params);
-	if (!client)
-		return;
 	client_close(client);
+}
+
+static sigset_t ending_signals(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	return mask;
+}
+
+/* From now on Ctrl-C ends this process. */
+static void signals_close(struct capture *c)
+{
+	sigset_t mask = ending_signals();
+
+	if (c->signals < 0)
+		return;
+	close(c->signals);
+	c->signals = -1; /* which poll leaves out */
+	(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+/* Its user wants to end it: what is under way still comes. */
+static void stop(struct capture *c)
+{
+	struct signalfd_siginfo info;
+
+	(void)!read(c->signals, &info, sizeof(info));
+	signals_close(c);
+	c->stop_ns = clock_ns();
+	(void)shutdown(c->in, SHUT_WR);
+}
+
+/* Milliseconds that it may wait for anything; 0: it has waited long enough; -1: for ever. */
+static int patience(struct capture *c)
+{
+	uint64_t ms;
+
+	if (!c->stop_ns)
+		return -1;
+	ms = (clock_ns() - c->stop_ns) / 1000000;
+	if (ms >= TELL_MS && !c->told) {
+		c->told = true;
+		if (!c->cli->quiet)
+			emit(stderr,
+			     "softiov: capture %s is being ended; Ctrl-C once more leaves the rest\n",
+			     c->name);
+	}
+	return (int)(!c->told ? TELL_MS - ms : ms < END_MS ? END_MS - ms : 0);
 }
 
 /* Nothing can be written any more. */
@@ -69,13 +138,18 @@ static bool wait_for_room(struct capture *c)
 {
 	struct pollfd fds[] = { { .fd = c->out, .events = POLLOUT },
 				{ .fd = c->signals, .events = POLLIN } };
+	int n, ms;
 
-	while (poll(fds, 2, -1) < 0)
-		if (errno != EINTR)
+	do {
+		ms = patience(c);
+		n = poll(fds, 2, ms);
+		if (n < 0 && errno != EINTR)
 			return end_here(c, errno);
+	} while (n < 0 || (n == 0 && ms != 0));
 	if (fds[0].revents)
 		return true;
-	c->stopping = true;
+	if (fds[1].revents)
+		stop(c);
 	text_put(c->reason, sizeof(c->reason), "%s: stopped by its user while nobody read it",
 		 c->out_name);
 	return false;
@@ -111,18 +185,19 @@ static bool turn(struct capture *c)
 	struct pollfd fds[] = { { .fd = c->in, .events = POLLIN },
 				{ .fd = c->signals, .events = POLLIN },
 				{ .fd = c->out } };
-	struct signalfd_siginfo info;
+	int ms = patience(c);
 	ssize_t n;
 
-	if (poll(fds, 3, -1) < 0)
-		return errno == EINTR || end_here(c, errno);
-	if (fds[1].revents) {
-		(void)!read(c->signals, &info, sizeof(info));
-		if (c->stopping)
-			return false;
-		c->stopping = true;
-		stop(c, "stopped by its user");
+	if (ms == 0) {
+		c->late = true;
+		text_put(c->reason, sizeof(c->reason),
+			 "stopped by its user; softiovd does not send the rest");
+		return false;
 	}
+	if (poll(fds, 3, ms) < 0)
+		return errno == EINTR || end_here(c, errno);
+	if (fds[1].revents)
+		stop(c);
 	/* A pipe that nobody reads any more. */
 	if (fds[2].revents & (POLLERR | POLLHUP | POLLNVAL))
 		return end_here(c, EPIPE);
@@ -138,7 +213,8 @@ static bool turn(struct capture *c)
 static void report(struct capture *c)
 {
 	struct refusal why = REFUSAL_INIT;
-	struct client *client = client_open(c->cli, &why);
+	struct client *client = c->late ? NULL : open_briefly(c, &why);
+	const char *end = c->reason[0] ? c->reason : c->stop_ns ? "stopped by its user" : NULL;
 	json_t *shown = NULL, *obj;
 
 	if (client)
@@ -150,9 +226,13 @@ static void report(struct capture *c)
 		     json_integer_value(json_object_get(obj, "frames")),
 		     json_integer_value(json_object_get(obj, "lost")),
 		     c->reason[0] ? c->reason : json_string_value(json_object_get(obj, "end")));
+	else if (why.code == -ETIMEDOUT || why.code == -EAGAIN)
+		emit(stderr,
+		     "softiov: capture %s: %s; softiovd is busy, and does not say how many frames it has\n",
+		     c->name, end ? end : "ended by softiovd");
 	else
 		emit(stderr, "softiov: capture %s ended: %s\n", c->name,
-		     c->reason[0] ? c->reason : "softiovd has gone");
+		     end ? end : "softiovd has gone");
 	json_decref(shown);
 	client_close(client);
 }
@@ -160,12 +240,8 @@ static void report(struct capture *c)
 /* Ctrl-C ends a capture in order; a reader that goes is an error like others. */
 static int signals_open(void)
 {
-	sigset_t mask;
+	sigset_t mask = ending_signals();
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGHUP);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL))
 		return -1;
@@ -176,9 +252,10 @@ static int run(struct capture *c)
 {
 	while (turn(c))
 		;
-	if (c->reason[0])
-		stop(c, c->reason);
-	if (c->cli->quiet && (c->stopping || c->gone || !c->reason[0]))
+	signals_close(c);
+	if (c->reason[0] && !c->late)
+		give_reason(c);
+	if (c->cli->quiet && (c->stop_ns || c->gone || !c->reason[0]))
 		return EXIT_OK;
 	report(c);
 	return c->reason[0] ? EXIT_REFUSED : EXIT_OK;
@@ -260,8 +337,6 @@ out:
 	ring_close(c->ring);
 	if (c->out >= 0)
 		close(c->out);
-	if (c->signals >= 0)
-		close(c->signals);
 	free(c);
 	return code;
 }

@@ -27,6 +27,7 @@ struct cli {
 	bool markdown;     /* --markdown */
 	bool color;        /* of standard output */
 	double watch;      /* seconds; 0: once */
+	int answer_s;      /* so long an answer may take; 0: as long as the longest change may */
 	bool quiet;        /* says only what went wrong; that its reader leaves is no error */
 	const char *write; /* of a capture: a file, or - */
 	char **args;       /* the words that are no options */

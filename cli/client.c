@@ -19,6 +19,7 @@
 struct client {
 	int fd;
 	int next_id;
+	int answer_s;
 	FILE *in;
 	char *line;
 	size_t room;
@@ -49,7 +50,8 @@ static int refuse_connect(const char *path, int error, struct refusal *why)
 struct client *client_open(const struct cli *cli, struct refusal *why)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct timeval timeout = { .tv_sec = ANSWER_TIMEOUT_S };
+	int answer_s = cli->answer_s ? cli->answer_s : ANSWER_TIMEOUT_S;
+	struct timeval timeout = { .tv_sec = answer_s };
 	struct client *client;
 	int fd;
 
@@ -59,16 +61,19 @@ struct client *client_open(const struct cli *cli, struct refusal *why)
 	}
 	memcpy(addr.sun_path, cli->socket, strlen(cli->socket) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	}
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
 		refuse_connect(cli->socket, errno, why);
 		if (fd >= 0)
 			close(fd);
 		return NULL;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	client = calloc(1, sizeof(*client));
 	client->fd = fd;
+	client->answer_s = answer_s;
 	client->in = fdopen(fd, "r");
 	return client;
 }
@@ -88,13 +93,13 @@ int client_raw(struct client *client)
 	return client->fd;
 }
 
-static int refuse_lost(struct refusal *why)
+static int refuse_lost(const struct client *client, struct refusal *why)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return refuse(
 			why, -ETIMEDOUT, NULL, NULL,
 			"softiovd has not answered for %d s; whether the change was made shows `show`",
-			ANSWER_TIMEOUT_S);
+			client->answer_s);
 	return refuse(
 		why, -ECONNRESET, NULL, NULL,
 		"softiovd closed the connection before it answered; whether the change was made "
@@ -123,7 +128,7 @@ static int send_line(struct client *client, json_t *request, struct refusal *why
 		at += (size_t)n;
 	}
 	free(text);
-	return at == size ? 0 : refuse_lost(why);
+	return at == size ? 0 : refuse_lost(client, why);
 }
 
 json_t *client_next(struct client *client)
@@ -183,7 +188,7 @@ json_t *client_call(struct client *client, const char *method, json_t *params, j
 		answer = client_next(client);
 	} while (answer && json_object_get(answer, "method"));
 	if (!answer) {
-		refuse_lost(why);
+		refuse_lost(client, why);
 		return NULL;
 	}
 	result = json_incref(json_object_get(answer, "result"));

@@ -113,6 +113,9 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 	struct ring *ring = &capture->ring[worker_self];
 	struct record *r;
 
+	/* Its reader has ended it, and control has not taken the taps away yet. */
+	if (atomic_load_explicit(&capture->end, memory_order_relaxed))
+		return;
 	count_one(&count->wanted);
 	r = ring_reserve(ring, (uint32_t)(sizeof(*r) + captured + by_size + 7) & ~7u);
 	if (r == NULL) {
@@ -138,11 +141,18 @@ static void show(struct tap *tap, const struct tap_sight *sight)
 
 /* --- the thread: sending --- */
 
+static void say(struct capture *capture, const char *why)
+{
+	size_t at = strlen(capture->reason);
+
+	(void)snprintf(capture->reason + at, sizeof(capture->reason) - at, "%s%s",
+		       at > 0 ? "; " : "", why);
+}
+
 static void give_up(struct capture *capture, const char *why)
 {
-	if (capture->reason[0] == '\0')
-		(void)snprintf(capture->reason, sizeof(capture->reason), "%s", why);
-	atomic_store(&capture->now, true);
+	if (!atomic_exchange(&capture->now, true))
+		say(capture, why);
 }
 
 /* How long the reader may still take for the rest; -1: the capture goes on. */
@@ -157,12 +167,22 @@ static int ends_in_ms(struct capture *capture)
 	return now < capture->ends_ns ? (int)((capture->ends_ns - now) / 1000000 + 1) : 0;
 }
 
+/* What the reader has done. */
+static void heed(struct capture *capture, short events)
+{
+	if ((events & (POLLERR | POLLHUP)) != 0)
+		give_up(capture, "its reader has gone");
+	else if ((events & POLLRDHUP) != 0 && !atomic_exchange(&capture->end, true))
+		say(capture, "stopped by its user");
+}
+
 /* Waits until the reader takes more, something is wanted, or it is time to look. */
 static void wait_for(struct capture *capture, bool room)
 {
 	int ends_in = ends_in_ms(capture);
 	bool ends = ends_in >= 0;
-	struct pollfd fds[] = { { .fd = capture->fd, .events = room ? POLLOUT : 0 },
+	short events = (short)((room ? POLLOUT : 0) | (ends ? 0 : POLLRDHUP));
+	struct pollfd fds[] = { { .fd = capture->fd, .events = events },
 				{ .fd = capture->wake_fd, .events = POLLIN } };
 	eventfd_t ignored;
 
@@ -171,8 +191,7 @@ static void wait_for(struct capture *capture, bool room)
 	if (ends_in == 0)
 		give_up(capture, CAPTURE_UNREAD);
 	(void)poll(fds, ends ? 1 : 2, ends ? ends_in : room ? -1 : IDLE_MS);
-	if ((fds[0].revents & (POLLERR | POLLHUP)) != 0)
-		give_up(capture, "its reader has gone");
+	heed(capture, fds[0].revents);
 	if (!ends && (fds[1].revents & POLLIN) != 0)
 		eventfd_read(capture->wake_fd, &ignored);
 }
@@ -180,6 +199,7 @@ static void wait_for(struct capture *capture, bool room)
 /* Has the buffer sent but for `keep` bytes. */
 static void flush(struct capture *capture, uint32_t keep)
 {
+	struct pollfd reader = { .fd = capture->fd, .events = POLLRDHUP };
 	struct pcapng_out *out = &capture->out;
 
 	while (out->size - capture->sent > keep && !atomic_load(&capture->now)) {
@@ -197,6 +217,9 @@ static void flush(struct capture *capture, uint32_t keep)
 	memmove(out->bytes, out->bytes + capture->sent, out->size - capture->sent);
 	out->size -= capture->sent;
 	capture->sent = 0;
+	/* Also when there is always something to write. */
+	if (poll(&reader, 1, 0) > 0)
+		heed(capture, reader.revents);
 }
 
 /* --- the thread: blocks --- */
@@ -324,6 +347,7 @@ static void *thread_main(void *arg)
 		write_statistics(capture);
 	atomic_store(&capture->ended, true);
 	capture->options.ended(capture->options.arg);
+	(void)shutdown(capture->fd, SHUT_WR);
 	return NULL;
 }
 

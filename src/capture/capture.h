@@ -4,7 +4,8 @@
  *   workers -- a ring each --> the capture's thread -- a socket --> its reader (the command line)
  *
  * Workers never wait: a frame that finds its ring full is counted as lost. The thread waits for the reader for as long
- * as it takes; when the reader goes, the capture ends by itself. Files are the reader's business: it writes
+ * as it takes; when the reader goes, the capture ends by itself. A reader that shuts down its side of the socket for
+ * writing gets what is in the rings, and then the end: so it need not wait for control. Files are the reader's business: it writes
  * them with its user's rights, and what goes wrong there ends the capture as any other end of the reader does.
  *
  * A frame is recorded as its sender left it: checksums and large sends that it leaves to the adapter are not done yet.
@@ -57,15 +58,14 @@ bool capture_owns(const struct capture *capture, const struct tap *tap);
 void capture_end(struct capture *capture);
 
 struct capture_state {
-	bool ended;             /* the thread is done */
-	char reason[128];       /* why it ended by itself; empty: it did not */
+	bool ended;       /* the thread is done; only then does the stream end for its reader */
+	char reason[128]; /* why it ended by itself, or by its reader; empty: it did not */
 	uint64_t frames, bytes; /* that went out, with the file's own */
 	uint64_t lost;
 };
 void capture_state(const struct capture *capture, struct capture_state *state);
 
-/* Ends the thread, if it still runs, without waiting for the reader; only now does the stream end for that one, which may
- * ask next why it did. Accepts NULL. */
+/* Ends the thread, if it still runs, without waiting for the reader. Accepts NULL. */
 void capture_free(struct capture *capture);
 
 #endif

@@ -18,7 +18,7 @@
 #define STREAM_MAX (16u << 20)
 
 static struct capture *capture;
-static int reader, writer;
+static int reader;
 static atomic_uint n_ended;
 static uint8_t *stream;
 static uint32_t stream_size;
@@ -26,7 +26,6 @@ static unsigned int farewell_ms = 60000;
 
 static void on_ended(void *arg)
 {
-	shutdown(writer, SHUT_WR);
 	atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
@@ -44,7 +43,6 @@ static void open_capture(uint32_t snaplen, bool drops_only)
 
 	atomic_store(&n_ended, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	writer = fds[0];
 	reader = fds[1];
 	assert_int_equal(capture_new(&capture, &options, &err), 0);
 	assert_int_equal(capture_run(capture, fds[0]), 0);
@@ -326,6 +324,49 @@ static void test_reader_goes(void **state)
 	capture_free(capture);
 }
 
+static uint64_t n_lost(void)
+{
+	struct capture_state s;
+
+	capture_state(capture, &s);
+	return s.lost;
+}
+
+/* Control does nothing and its reader shuts its side, at a time when all is full: nothing more is taken, nor counted as
+ * lost; what is there comes, and then the end. */
+static void test_ended_by_its_reader(void **state)
+{
+	static uint8_t large[60000];
+	struct frame f = {
+		.va = large, .seg_size = sizeof(large), .size = sizeof(large), .n_segs = 1
+	};
+	const struct tap_sight sight = { .frame = &f, .way = TAP_OUT };
+	struct capture_state s;
+	struct tap *tap;
+	struct block b;
+	uint64_t lost;
+
+	assert_true(frame_parse(&f));
+	open_capture(CAPTURE_SNAPLEN_MAX, false);
+	tap = capture_port(capture, false, "web1", "lan");
+	while (n_lost() == 0)
+		see(tap, &sight);
+	assert_int_equal(shutdown(reader, SHUT_WR), 0);
+	do {
+		lost = n_lost();
+		see(tap, &sight);
+	} while (n_lost() > lost);
+	read_stream();
+	assert_true(find_block(PCAPNG_STATISTICS, 0, &b));
+	while (atomic_load(&n_ended) == 0)
+		sched_yield();
+	capture_state(capture, &s);
+	assert_true(s.ended);
+	assert_int_equal(s.lost, lost);
+	assert_string_equal(s.reason, "stopped by its user");
+	close_capture();
+}
+
 /* The daemon stops while nobody reads. */
 static void test_freed_at_once(void **state)
 {
@@ -342,9 +383,13 @@ static void test_freed_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_blocks),        cmocka_unit_test(test_refused_frames),
-		cmocka_unit_test(test_slow_reader),   cmocka_unit_test(test_reader_goes),
-		cmocka_unit_test(test_freed_at_once), cmocka_unit_test(test_trickling_reader),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_refused_frames),
+		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_reader_goes),
+		cmocka_unit_test(test_freed_at_once),
+		cmocka_unit_test(test_trickling_reader),
+		cmocka_unit_test(test_ended_by_its_reader),
 	};
 	int ret;
 

@@ -330,6 +330,7 @@ void captures_list(struct runtime *rt, json_t *array)
 {
 	const struct rt_capture *c;
 
+	captures_look(rt); /* a reader that has just seen the end asks why */
 	TAILQ_FOREACH(c, &rt->captures, next) {
 		struct capture_state s = c->state;
 

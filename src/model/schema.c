@@ -684,7 +684,8 @@ static const struct object_type softiov_types[] = {
 	  .help = "frames written to a file, with what became of them",
 	  .text = "A capture takes the frames of vports and uplinks where they enter and leave the switch, on the VF path as on "
 	  "the synthetic one, for Wireshark. It belongs to the command that started it and ends with it. In the "
-	  "API its stream follows the answer to `capture.start` on the same connection, which takes no more requests." },
+	  "API its stream follows the answer to `capture.start` on the same connection, which takes no more requests; a reader "
+	  "that shuts down its side of it for writing gets the rest, and the end." },
 	{ "host", "host", OBJECT_SINGLETON, NULL, host_fields, host_verbs,
 	  .help = "this machine and the daemon", .text = "The machine and the daemon that runs on it." },
 	{ "event", "events", 0, NULL, event_fields, event_verbs,

@@ -2,6 +2,7 @@
 """Captures on every path: what is recorded where, what ends them, and what must not harm anybody."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes 
 
 PLAIN, OFFER = udp(1111, 2222), udp(67, 68)
 LARGE = udp(1111, 2222, bytes(1000))
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000  # <linux/ptrace.h>, <linux/wait.h>
 SEEN = ("frame.interface_name", "frame.interface_description", "frame.packet_flags_direction", "frame.comment")
 
 
@@ -292,6 +294,58 @@ def test_ctrl_c(pair, tmp_path):
     capture.process.send_signal(signal.SIGINT)
     assert "2 frames, 0 lost; stopped by its user" in capture.end() and capture.process.returncode == 0
     assert len(capture.frames("frame.number")) == 2
+
+
+@contextlib.contextmanager
+def control_held(daemon):
+    """Management does nothing meanwhile, all other threads go on: its thread alone is stopped (ptrace(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for request in PTRACE_SEIZE, PTRACE_INTERRUPT:
+        assert libc.ptrace(request, daemon.pid, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(daemon.pid, WALL)
+    try:
+        yield
+    finally:
+        assert libc.ptrace(PTRACE_DETACH, daemon.pid, None, None) == 0
+
+
+def test_ctrl_c_while_management_is_busy(pair, tmp_path):
+    """Its thread sends the rest and the end by itself, and what it takes no longer costs nothing."""
+    capture = Capture(pair.daemon, "all", path=tmp_path / "c.pcapng")
+    send(pair.near, pair.far, PLAIN)
+    with control_held(pair.daemon):
+        capture.process.send_signal(signal.SIGINT)
+        assert capture.end().endswith("stopped by its user; softiovd is busy, and does not say how many frames it has")
+        assert capture.process.returncode == 0
+        send(pair.near, pair.far, PLAIN)
+    assert len(capture.frames("frame.number")) == 2
+    check_ended(pair.daemon, capture.name, "stopped by its user")
+    assert capture.show()["frames"] == 2
+
+
+@contextlib.contextmanager
+def all_held(daemon):
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+
+
+def test_ctrl_c_while_the_daemon_stands_still(pair, tmp_path):
+    """It is said that nothing comes; it ends by itself then, or at once with the second Ctrl-C."""
+    captures = [Capture(pair.daemon, "all", path=tmp_path / f"{i}.pcapng") for i in range(2)]
+    with all_held(pair.daemon):
+        for capture in captures:
+            capture.process.send_signal(signal.SIGINT)
+            assert "is being ended; Ctrl-C once more" in capture.process.stderr.readline()
+        captures[1].process.send_signal(signal.SIGINT)
+        assert captures[1].end() == "" and captures[1].process.returncode == -signal.SIGINT
+        assert captures[0].end().endswith("stopped by its user; softiovd does not send the rest")
+        assert captures[0].process.returncode == 1
+    for capture in captures:
+        assert wait_until(lambda capture=capture: capture.show()["state"] == "ended")
 
 
 def last_event(daemon, name):
