@@ -213,7 +213,10 @@ static const char bash_tail[] =
 	"		list=${_softiov_values[\"$key ${words[-1]}\"]}\n"
 	"		[[ $list == @* ]] && list=\"default $(_softiov_names \"${list#@}\")\"\n"
 	"	fi\n"
-	"	mapfile -t COMPREPLY < <(compgen -W \"$list\" -- \"$cur\")\n"
+	"	# Of several names with commas between, the last one.\n"
+	"	local before=\n"
+	"	[[ $cur == *,* ]] && before=${cur%,*},\n"
+	"	mapfile -t COMPREPLY < <(compgen -P \"$before\" -W \"$list\" -- \"${cur#\"$before\"}\")\n"
 	"}\n"
 	"complete -F _softiov softiov\n";
 
@@ -226,11 +229,10 @@ static void print_words(const struct words *words)
 static void print_values(const struct object_type *type, const struct verb *verb,
 			 const struct field *field)
 {
-	if (field->type != TYPE_ENUM && field->type != TYPE_BOOL && field->type != TYPE_REF &&
-	    !field->def)
+	if (field->type != TYPE_ENUM && field->type != TYPE_BOOL && !field->ref && !field->def)
 		return;
 	printf("\t[\"%s %s %s\"]=\"", type->name, verb->name, field->name);
-	if (field->type == TYPE_REF)
+	if (field->ref)
 		printf("@%s", field->ref);
 	else
 		emit_text(stdout, verb->takes == TAKES_PARAMS ? "" : "default");

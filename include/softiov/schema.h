@@ -26,6 +26,7 @@ enum field_type {
 	TYPE_STRING, /* string; printable text of at most `max` bytes (0: 255) */
 	TYPE_PATH,   /* string; an absolute path */
 	TYPE_REF,    /* string; the name of an object of type `ref` that exists */
+	TYPE_REFS,   /* string; several of them, web1,web2 (sorted) */
 	TYPE_BOOL,   /* true, false; on, off */
 	TYPE_UINT,   /* integer; decimal or 0x..., min..max */
 	TYPE_REAL,   /* number; status only */
@@ -72,7 +73,7 @@ struct field {
 	const char *def;   /* default in text form; NULL: none */
 	/* TYPE_ENUM, TYPE_MARK and TYPE_EIGHT; and TYPE_PINS the kinds of queues: ends with NULL */
 	const char *const *words;
-	const char *ref;    /* TYPE_REF: type of the object */
+	const char *ref;    /* TYPE_REF and TYPE_REFS: type of the objects */
 	const char *unique; /* no two objects share a value: among those with the same value of
 				   * this other field; "*": among all */
 	const char *help;   /* one sentence, no full stop */

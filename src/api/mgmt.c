@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/config.h"
 #include "model/diff.h"
+#include "model/refs.h"
 #include "model/text.h"
 
 #include <assert.h>
@@ -85,12 +86,15 @@ static bool find_waiting(const struct mgmt *mgmt, const struct object_type *type
 			return true;
 	}
 	foreach_field(field, type->fields) {
-		const char *target = json_string_value(json_object_get(obj, field->name));
+		const char *refs = refs_of(field, obj);
+		char target[REF_SIZE];
 
-		if (field->type != TYPE_REF || !target || !mgmt_problem(mgmt, field->ref, target))
-			continue;
-		text_put(text, size, "its %s '%s' does not run", field->name, target);
-		return true;
+		while (refs_next(&refs, target)) {
+			if (!mgmt_problem(mgmt, field->ref, target))
+				continue;
+			text_put(text, size, "its %s '%s' does not run", field->name, target);
+			return true;
+		}
 	}
 	return false;
 }

@@ -8,6 +8,7 @@
 #include "capture/capture.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/refs.h"
 #include "model/text.h"
 
 #define CAPTURES_MAX 8  /* at a time */
@@ -18,7 +19,7 @@ struct rt_capture {
 	TAILQ_ENTRY(rt_capture) next;
 	char name[16];
 	json_t *params;
-	char ports[160]; /* in words */
+	char *ports; /* in words */
 	double started;
 	struct capture *capture;    /* NULL: it has ended */
 	bool attached;              /* ports have its taps */
@@ -29,18 +30,11 @@ struct rt_capture {
 
 /* --- ports --- */
 
-static bool names_port(const json_t *params, const char *kind, const struct rt_port *port)
-{
-	return obj_has(params, kind) && strcmp(obj_str(params, kind), port->name) == 0;
-}
-
 static bool covers(const struct rt_capture *c, const struct rt_port *port)
 {
-	bool uplink = port->kind == PORT_OF_UPLINK;
-
-	if (obj_has(c->params, "vport") || obj_has(c->params, "uplink"))
-		return names_port(c->params, uplink ? "uplink" : "vport", port);
-	return !obj_is(c->params, "type", uplink ? "vswitch" : "physical");
+	if (ports_named(c->params))
+		return port_is_named(c->params, port);
+	return !obj_is(c->params, "type", port->kind == PORT_OF_UPLINK ? "vswitch" : "physical");
 }
 
 static bool owned(const void *owner, const struct tap *tap)
@@ -101,6 +95,7 @@ static void forget(struct runtime *rt, struct rt_capture *c)
 {
 	TAILQ_REMOVE(&rt->captures, c, next);
 	json_decref(c->params);
+	free(c->ports);
 	free(c);
 }
 
@@ -166,25 +161,28 @@ static void say_ports(struct rt_capture *c)
 	bool vport = obj_has(c->params, "vport"), uplink = obj_has(c->params, "uplink");
 
 	if (vport || uplink)
-		text_put(c->ports, sizeof(c->ports), "%s%s%s%s%s", vport ? "vport " : "",
-			 vport ? obj_str(c->params, "vport") : "", vport && uplink ? ", " : "",
-			 uplink ? "uplink " : "", uplink ? obj_str(c->params, "uplink") : "");
+		c->ports = text_new("%s%s%s%s%s", vport ? "vport " : "",
+				    vport ? obj_str(c->params, "vport") : "",
+				    vport && uplink ? ", " : "", uplink ? "uplink " : "",
+				    uplink ? obj_str(c->params, "uplink") : "");
 	else
-		text_put(c->ports, sizeof(c->ports), "%s",
-			 obj_is(c->params, "type", "vswitch")    ? "all vports"
-			 : obj_is(c->params, "type", "physical") ? "all uplinks"
-								 : "all");
+		c->ports = text_new("%s", obj_is(c->params, "type", "vswitch")    ? "all vports"
+					  : obj_is(c->params, "type", "physical") ? "all uplinks"
+										  : "all");
 }
 
-static int check_port(struct runtime *rt, const json_t *params, const char *field,
-		      enum port_kind kind, struct refusal *why)
+static int check_ports(struct runtime *rt, const json_t *params, const char *field,
+		       enum port_kind kind, struct refusal *why)
 {
-	const char *name = obj_has(params, field) ? obj_str(params, field) : NULL;
+	const char *refs = obj_has(params, field) ? obj_str(params, field) : NULL;
+	char name[REF_SIZE];
 
-	if (name == NULL || runtime_port(rt, kind, name) != NULL)
-		return 0;
-	return refuse(why, -ENOENT, field, name, "there is no such %s (softiov %s show lists them)",
-		      field, field);
+	while (refs_next(&refs, name))
+		if (runtime_port(rt, kind, name) == NULL)
+			return refuse(why, -ENOENT, field, name,
+				      "there is no such %s (softiov %s show lists them)", field,
+				      field);
+	return 0;
 }
 
 static unsigned int n_running(const struct runtime *rt)
@@ -199,12 +197,11 @@ static unsigned int n_running(const struct runtime *rt)
 
 static int check_start(struct runtime *rt, const json_t *params, struct refusal *why)
 {
-	int ret = check_port(rt, params, "vport", PORT_OF_VPORT, why);
+	int ret = check_ports(rt, params, "vport", PORT_OF_VPORT, why);
 
 	if (ret == 0)
-		ret = check_port(rt, params, "uplink", PORT_OF_UPLINK, why);
-	if (ret == 0 && obj_bool(params, "all") &&
-	    (obj_has(params, "vport") || obj_has(params, "uplink")))
+		ret = check_ports(rt, params, "uplink", PORT_OF_UPLINK, why);
+	if (ret == 0 && obj_bool(params, "all") && ports_named(params))
 		ret = refuse(why, -EINVAL, "all", NULL,
 			     "a vport or an uplink is named, so it cannot be all");
 	if (ret == 0 && n_running(rt) == CAPTURES_MAX)

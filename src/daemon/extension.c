@@ -102,31 +102,16 @@ static unsigned int n_at_hook(const struct runtime *rt, const json_t *config)
 	return n;
 }
 
-static int check_port(struct runtime *rt, const json_t *config, const char *field,
-		      enum port_kind kind, struct refusal *why)
-{
-	const struct rt_port *port;
-
-	if (!obj_has(config, field))
-		return 0;
-	port = runtime_port(rt, kind, obj_str(config, field));
-	if (port != NULL && strcmp(port->sw->name, obj_str(config, "switch")) != 0)
-		return refuse(why, -EINVAL, field, obj_str(config, field),
-			      "it is on the switch '%s', and the extension on '%s'", port->sw->name,
-			      obj_str(config, "switch"));
-	return 0;
-}
-
 static int check(struct runtime *rt, const json_t *config, struct refusal *why)
 {
-	int ret = check_port(rt, config, "vport", PORT_OF_VPORT, why);
+	int ret = ports_on_switch(rt, config, "vport", PORT_OF_VPORT, why);
 
 	if (ret == 0)
-		ret = check_port(rt, config, "uplink", PORT_OF_UPLINK, why);
+		ret = ports_on_switch(rt, config, "uplink", PORT_OF_UPLINK, why);
 	if (ret == 0)
-		ret = check_port(rt, config, "to-vport", PORT_OF_VPORT, why);
+		ret = ports_on_switch(rt, config, "to-vport", PORT_OF_VPORT, why);
 	if (ret == 0)
-		ret = check_port(rt, config, "to-uplink", PORT_OF_UPLINK, why);
+		ret = ports_on_switch(rt, config, "to-uplink", PORT_OF_UPLINK, why);
 	if (ret == 0 && n_at_hook(rt, config) >= EXTENSIONS_MAX)
 		ret = refuse(why, -ENOSPC, "hook", obj_str(config, "hook"),
 			     "the switch has %d extensions there, which is as many as there can be",
@@ -247,19 +232,12 @@ int extension_reload(struct runtime *rt, const char *name, struct refusal *why)
 
 /* --- ports --- */
 
-static bool names(const json_t *config, const char *field, const struct rt_port *port)
-{
-	return obj_has(config, field) && strcmp(obj_str(config, field), port->name) == 0;
-}
-
 static bool covers(const struct rt_extension *e, const struct rt_port *port)
 {
 	if (e->removed || strcmp(obj_str(e->config, "switch"), port->sw->name) != 0 ||
 	    (e->program == NULL && obj_is(e->config, "on-failure", "pass")))
 		return false;
-	if (obj_has(e->config, "vport") || obj_has(e->config, "uplink"))
-		return names(e->config, port->kind == PORT_OF_UPLINK ? "uplink" : "vport", port);
-	return true;
+	return !ports_named(e->config) || port_is_named(e->config, port);
 }
 
 static int by_order(const void *a, const void *b)

@@ -23,20 +23,13 @@ static bool owned(const void *owner, const struct tap *tap)
 	return mirror_owns(owner, tap);
 }
 
-static bool names(const json_t *config, const char *field, const struct rt_port *port)
-{
-	return obj_has(config, field) && strcmp(obj_str(config, field), port->name) == 0;
-}
-
 /* Whether it looks at the port: at the named ones, or at all but where its frames go. */
 static bool covers(const struct rt_mirror *m, const struct rt_port *port)
 {
 	if (m->removed || port->removed || port == m->to ||
 	    strcmp(obj_str(m->config, "switch"), port->sw->name) != 0)
 		return false;
-	if (obj_has(m->config, "vport") || obj_has(m->config, "uplink"))
-		return names(m->config, port->kind == PORT_OF_UPLINK ? "uplink" : "vport", port);
-	return true;
+	return !ports_named(m->config) || port_is_named(m->config, port);
 }
 
 void mirrors_follow(struct runtime *rt)
@@ -81,7 +74,7 @@ static const struct rt_port *find_target(struct runtime *rt, const json_t *confi
 		refuse(why, -EINVAL, field, obj_str(config, field),
 		       "it is on the switch '%s', and the mirror on '%s'", to->sw->name,
 		       obj_str(config, "switch"));
-	else if (names(config, to_vport ? "vport" : "uplink", to))
+	else if (port_is_named(config, to))
 		refuse(why, -ELOOP, field, obj_str(config, field),
 		       "a port's frames cannot be mirrored to itself; name another one");
 	else
@@ -145,7 +138,11 @@ static int build(struct runtime *rt, const json_t *config, struct rt_mirror *m, 
 	m->to = find_target(rt, config, why);
 	if (m->to == NULL)
 		return why->code;
-	ret = tunnel_of(config, m, &c, why);
+	ret = ports_on_switch(rt, config, "vport", PORT_OF_VPORT, why);
+	if (ret == 0)
+		ret = ports_on_switch(rt, config, "uplink", PORT_OF_UPLINK, why);
+	if (ret == 0)
+		ret = tunnel_of(config, m, &c, why);
 	if (ret < 0)
 		return ret;
 	if (c.vlan != 0 && m->to->kind != PORT_OF_UPLINK)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "daemon/runtime.h"
 #include "model/object.h"
+#include "model/refs.h"
 #include "model/text.h"
 
 /* --- switches --- */
@@ -31,6 +32,35 @@ struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char
 		if (port->kind == kind && !port->removed && strcmp(port->name, name) == 0)
 			return port;
 	return NULL;
+}
+
+bool ports_named(const json_t *obj)
+{
+	return obj_has(obj, "vport") || obj_has(obj, "uplink");
+}
+
+bool port_is_named(const json_t *obj, const struct rt_port *port)
+{
+	const char *field = port->kind == PORT_OF_UPLINK ? "uplink" : "vport";
+
+	return obj_has(obj, field) && refs_have(obj_str(obj, field), port->name);
+}
+
+int ports_on_switch(struct runtime *rt, const json_t *obj, const char *field, enum port_kind kind,
+		    struct refusal *why)
+{
+	const char *refs = obj_has(obj, field) ? obj_str(obj, field) : NULL;
+	char name[REF_SIZE];
+
+	while (refs_next(&refs, name)) {
+		const struct rt_port *port = runtime_port(rt, kind, name);
+
+		if (port != NULL && strcmp(port->sw->name, obj_str(obj, "switch")) != 0)
+			return refuse(why, -EINVAL, field, name,
+				      "it is on the switch '%s', and '%s' on '%s'", port->sw->name,
+				      obj_name(obj), obj_str(obj, "switch"));
+	}
+	return 0;
 }
 
 static void switch_config(struct rt_switch *sw, const json_t *config)

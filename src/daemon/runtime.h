@@ -173,6 +173,12 @@ void runtime_withdraw(struct runtime *rt, struct rt_switch *sw);
 void runtime_make_room(struct runtime *rt);
 /* The port of this kind that is not removed. */
 struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char *name);
+/* Whether the object names ports, in its fields `vport` and `uplink`; and whether this one is among them. */
+bool ports_named(const json_t *obj);
+bool port_is_named(const json_t *obj, const struct rt_port *port);
+/* Whether those that the field names and that run are on the object's own switch. 0 or -EINVAL. */
+int ports_on_switch(struct runtime *rt, const json_t *obj, const char *field, enum port_kind kind,
+		    struct refusal *why);
 
 /* ports.c: one vport or uplink. 0, or a negative errno with `why`. */
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "model/config.h"
 
+#include "model/refs.h"
 #include "model/suggest.h"
 #include "model/text.h"
 #include "model/value.h"
@@ -250,16 +251,18 @@ static int check_name(const struct object_type *type, const json_t *tree, const 
 	return 0;
 }
 
-static int check_ref(const struct field *field, const json_t *tree, const json_t *value,
-		     struct refusal *why)
+static int check_refs(const struct field *field, const json_t *tree, const char *refs,
+		      struct refusal *why)
 {
-	const char *target = json_string_value(value);
 	struct words words = { .n = 0 };
+	char target[REF_SIZE];
 	const char *name;
 	json_t *obj;
 
-	if (config_get(tree, field->ref, target))
-		return 0;
+	do {
+		if (!refs_next(&refs, target))
+			return 0;
+	} while (config_get(tree, field->ref, target));
 	json_object_foreach((json_t *)config_all(tree, field->ref), name, obj) {
 		words_add(&words, name);
 	}
@@ -326,8 +329,7 @@ static int check_object(const struct object_type *type, const json_t *tree, cons
 
 		if (rc)
 			break;
-		if (value && field->type == TYPE_REF)
-			rc = check_ref(field, tree, value, why);
+		rc = check_refs(field, tree, refs_of(field, obj), why);
 		if (value && !rc && field->unique)
 			rc = check_unique(type, field, obj, seen, why);
 	}
@@ -370,10 +372,9 @@ static bool refers_to(const struct object_type *type, const json_t *obj, const c
 		      const char *target)
 {
 	foreach_field(field, type->fields) {
-		const char *value = json_string_value(json_object_get(obj, field->name));
+		const char *refs = refs_of(field, obj);
 
-		if (field->type == TYPE_REF && !strcmp(field->ref, target_type) && value &&
-		    !strcmp(value, target))
+		if (refs && !strcmp(field->ref, target_type) && refs_have(refs, target))
 			return true;
 	}
 	return false;

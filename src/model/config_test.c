@@ -110,7 +110,9 @@ static void test_table(void **state)
 			assert_ptr_equal(type_field(type, field->name), field);
 			if (field->type == TYPE_ENUM)
 				assert_non_null(field->words);
-			if (field->type == TYPE_REF)
+			assert_true((field->type == TYPE_REF || field->type == TYPE_REFS) ==
+				    !!field->ref);
+			if (field->ref)
 				assert_true(schema_type(&softiov_schema, field->ref) < type);
 			if (field->unique && *field->unique != '*')
 				assert_non_null(type_field(type, field->unique));

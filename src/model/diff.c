@@ -3,6 +3,7 @@
 
 #include "model/config.h"
 #include "model/object.h"
+#include "model/refs.h"
 #include "model/text.h"
 #include "model/value.h"
 
@@ -79,11 +80,12 @@ static bool visit_targets(const struct entry *entry, const json_t *obj, json_t *
 	    visit(set, type->owner, entry->step.name, (size_t)(slash - entry->step.name)))
 		return true;
 	foreach_field(field, type->fields) {
-		const char *target = json_string_value(json_object_get(obj, field->name));
+		const char *refs = refs_of(field, obj);
+		char target[REF_SIZE];
 
-		if (field->type == TYPE_REF && target &&
-		    visit(set, field->ref, target, strlen(target)))
-			return true;
+		while (refs_next(&refs, target))
+			if (visit(set, field->ref, target, strlen(target)))
+				return true;
 	}
 	return false;
 }

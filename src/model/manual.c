@@ -51,7 +51,7 @@ static void print_field(const struct field *field, bool is_key, FILE *out)
 	char allowed[512];
 
 	emit(out, "| `%s` | %s", field->name, value_type_name(field->type));
-	if (field->type == TYPE_REF)
+	if (field->ref)
 		emit(out, " to %s", field->ref);
 	if (field->flags & FIELD_STATUS && field->unit)
 		emit(out, ", %s", field->unit);

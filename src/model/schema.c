@@ -408,10 +408,10 @@ static const struct field capture_fields[] = {
 static const struct field mirror_fields[] = {
 	KEY("name of the mirror", 0),
 	{ "switch", TYPE_REF, REQ | NEW | COL, .ref = "switch", .help = "the switch it is on" },
-	{ "vport", TYPE_REF, COL, .ref = "vport",
-	  .help = "vport whose frames it shows. Without `vport` and `uplink` it shows those of all ports but the one it "
+	{ "vport", TYPE_REFS, COL, .ref = "vport",
+	  .help = "vports whose frames it shows. Without `vport` and `uplink` it shows those of all ports but the one it "
 		  "sends to" },
-	{ "uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink whose frames it shows" },
+	{ "uplink", TYPE_REFS, COL, .ref = "uplink", .help = "uplinks whose frames it shows" },
 	{ "direction", TYPE_ENUM, COL, .def = "both", .words = words_mirror_direction,
 	  .help = "of frames as the VM sees it: out, what it sends; in, what it is sent" },
 	{ "drops", TYPE_ENUM, 0, .def = "no", .words = words_mirror_drops,
@@ -448,9 +448,9 @@ static const struct field extension_fields[] = {
 	{ "section", TYPE_NAME, 0, .help = "section of the file with the program; without it the one named like the hook" },
 	{ "order", TYPE_UINT, COL, 0, 65535, .def = "100",
 	  .help = "which of a port's extensions is first: the one with the lowest number; of the same, by name" },
-	{ "vport", TYPE_REF, COL, .ref = "vport",
-	  .help = "vport whose frames it sees. Without `vport` and `uplink` it sees those of all ports" },
-	{ "uplink", TYPE_REF, COL, .ref = "uplink", .help = "uplink whose frames it sees" },
+	{ "vport", TYPE_REFS, COL, .ref = "vport",
+	  .help = "vports whose frames it sees. Without `vport` and `uplink` it sees those of all ports" },
+	{ "uplink", TYPE_REFS, COL, .ref = "uplink", .help = "uplinks whose frames it sees" },
 	{ "to-vport", TYPE_REF, 0, .ref = "vport", .help = "vport that the program may send frames to" },
 	{ "to-uplink", TYPE_REF, 0, .ref = "uplink", .help = "the same of an uplink" },
 	{ "on-failure", TYPE_ENUM, 0, .def = "drop", .words = words_extension_failure,
@@ -497,8 +497,8 @@ static const struct field queue_params[] = {
 };
 
 static const struct field capture_params[] = {
-	{ "vport", TYPE_REF, 0, .ref = "vport", .help = "only this vport" },
-	{ "uplink", TYPE_REF, 0, .ref = "uplink", .help = "only this uplink" },
+	{ "vport", TYPE_REFS, 0, .ref = "vport", .help = "only these vports" },
+	{ "uplink", TYPE_REFS, 0, .ref = "uplink", .help = "only these uplinks" },
 	{ "all", TYPE_BOOL, FIELD_ALONE, .def = "off", .help = "all ports, also those that come; so it is without `vport` and `uplink`" },
 	{ "type", TYPE_ENUM, 0, .def = "both", .words = words_capture_type,
 	  .help = "of all ports those of the virtual switch (vports), the physical ones (uplinks), or both" },

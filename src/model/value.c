@@ -11,6 +11,7 @@
 #include "model/match.h"
 #include "model/pins.h"
 #include "model/qos.h"
+#include "model/refs.h"
 #include "model/text.h"
 #include "model/units.h"
 #include "model/vlans.h"
@@ -53,15 +54,18 @@ static json_t *parse_name(const struct field *field, const char *text)
 	return value_is_name(text, strlen(text)) ? json_string(text) : NULL;
 }
 
-/* The name of an owned object has its owner's before a slash. */
 static json_t *parse_ref(const struct field *field, const char *text)
 {
-	const char *slash = strchr(text, '/');
+	return ref_is_name(text) ? json_string(text) : NULL;
+}
 
-	if (slash && !value_is_name(text, (size_t)(slash - text)))
-		return NULL;
-	slash = slash ? slash + 1 : text;
-	return value_is_name(slash, strlen(slash)) ? json_string(text) : NULL;
+static json_t *parse_refs(const struct field *field, const char *text)
+{
+	char *canonical = refs_parse(text);
+	json_t *value = canonical ? json_string(canonical) : NULL;
+
+	free(canonical);
+	return value;
 }
 
 static size_t string_max(const struct field *field)
@@ -471,6 +475,8 @@ static const struct value_type types[N_FIELD_TYPES] = {
 	[TYPE_STRING] = { "string", parse_string, NULL, format_string, "printable text" },
 	[TYPE_PATH] = { "path", parse_path, NULL, format_string, "an absolute path" },
 	[TYPE_REF] = { "ref", parse_ref, NULL, format_string, "the name of an object that exists" },
+	[TYPE_REFS] = { "refs", parse_refs, NULL, format_string,
+		"names of objects that exist, with commas between: `web1,web2`" },
 	[TYPE_BOOL] = { "bool", parse_bool, check_bool, format_bool,
 		"`on` or `off` (also `yes`, `no`, `true`, `false`); JSON `true` or `false`" },
 	[TYPE_UINT] = { "uint", parse_uint, check_uint, format_uint, "a whole number, decimal or 0x..." },
@@ -631,6 +637,9 @@ const char *value_allowed(const struct field *field, char *buf, size_t size)
 		text_put(buf, size, "none, or the workers of queues: %s-0=1%s%s%s", field->words[0],
 			 field->words[1] ? "," : "", field->words[1] ? field->words[1] : "",
 			 field->words[1] ? "-0=0" : "");
+		break;
+	case TYPE_REFS:
+		text_put(buf, size, "names of %ss, with commas between", field->ref);
 		break;
 	case TYPE_REF:
 		text_put(buf, size, "the name of %s %s",

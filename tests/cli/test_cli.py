@@ -397,6 +397,7 @@ def test_completion(lab):
             ("softiov vport set web1 iov ", ["default", "on", "off"]),
             ("softiov vport set web1 link ", ["default", "auto", "up", "down"]),
             ("softiov vport add new switch ", ["default", "lan"]),
+            ("softiov mirror add m vport web2,we", ["web2,web1", "web2,web2"]),
             ("softiov vport add ", []),
             ("softiov vport qemu-args web1 device s", ["synthetic"]),
             ("softiov --json vport del web1", ["web1"]),

@@ -181,16 +181,19 @@ def test_filters_see_what_is_shown(pair, tmp_path):
 
 def test_one_port_and_kinds_of_ports(world, tmp_path):  # noqa: F811
     ends = world.ends["vf-to-uplink"]
+    vports = ",".join(sorted(vport["name"] for vport in ends.daemon.call("vport.show")))
     captures = {words: Capture(ends.daemon, *words, path=tmp_path / f"{i}.pcapng") for i, words in enumerate([
-        ("vport", ends.near_name), ("uplink", ends.far_name), ("type", "vswitch"), ("type", "physical"), ("all",)])}
+        ("vport", ends.near_name), ("uplink", ends.far_name), ("type", "vswitch"), ("type", "physical"), ("all",),
+        ("vport", vports, "uplink", ends.far_name)])}
     send(ends.near, ends.far, PLAIN)
     for capture in captures.values():
         capture.stop()
     names = [[row[0] for row in capture.frames("frame.interface_name")] for capture in captures.values()]
     near, far = [ends.near_name], [ends.far_name]
-    assert names == [near, far, near, far, near + far]
+    assert names == [near, far, near, far, near + far, near + far]
     shown = [ends.daemon.show("capture", capture.name) for capture in captures.values()]
-    assert [one["ports"] for one in shown] == [f"vport {near[0]}", f"uplink {far[0]}", "all vports", "all uplinks", "all"]
+    assert [one["ports"] for one in shown] == [f"vport {near[0]}", f"uplink {far[0]}", "all vports", "all uplinks", "all",
+                                             f"vport {vports}, uplink {far[0]}"]
     assert {(one["state"], one["end"]) for one in shown} == {("ended", "stopped")}
 
 

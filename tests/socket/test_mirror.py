@@ -219,6 +219,15 @@ def test_a_slow_destination(world):
         pass
 
 
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_several_sources(world, destination):
+    """Ports that are named together: each frame that one of them sends is shown, whoever else there is."""
+    world.mirror(destination, direction="out", vport="syn1,vf1", uplink="up1")
+    assert world.daemon.show("mirror", "m")["vport"] == "syn1,vf1"
+    frames = [world.send(*path, PLAIN) for path in (("vf1", "vf2"), ("vf2", "syn1"), ("syn1", "vf1"), ("up1", "vf2"))]
+    assert [data for data, _ in world.shown(destination, 3)] == [frames[0], frames[2], frames[3]]
+
+
 def test_no_loop(world):
     """Two ports that show each other: each frame is shown once."""
     world.daemon.call("mirror.add", name="back", switch="lan", vport="vfd", **{"to-vport": "vf1"})
@@ -233,6 +242,9 @@ def test_no_loop(world):
 
 REFUSED = [
     ({"vport": "vf1", "to-vport": "vf1"}, "to-vport", "mirrored to itself"),
+    ({"vport": "vf1,vfd", "to-vport": "vfd"}, "to-vport", "mirrored to itself"),
+    ({"vport": "vf1,nobody", "to-vport": "vfd"}, "vport", "nobody"),
+    ({"vport": "vf1,", "to-vport": "vfd"}, "vport", "commas between"),
     ({"vport": "vf1"}, "to-vport", "say where"),
     ({"to-vport": "vfd", "to-uplink": "upd"}, "to-uplink", "not both"),
     ({"to-vport": "vfd", "vlan": 9}, "vlan", "to-uplink"),
@@ -256,8 +268,8 @@ def test_refused(world, fields, field, text):
 
 
 def test_what_it_needs_stays(world):
-    world.mirror("vfd", **world.of("vf1"))
-    for name in ("vfd", "vf1"):
+    world.mirror("vfd", direction="out", vport="syn1,vf1")
+    for name in ("vfd", "vf1", "syn1"):
         with pytest.raises(RpcError, match="mirror"):
             world.daemon.call("vport.del", name=name)
     world.send("vf1", "vf2", broadcast(PLAIN), arrives=False)
