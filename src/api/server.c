@@ -13,6 +13,7 @@
 
 #include "api/rpc.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "model/text.h"
 #include "softiov/api.h"
 
@@ -25,7 +26,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define AREA "api"
@@ -442,35 +442,6 @@ static int refuse_socket(const char *path, struct refusal *why, int code, const 
 	return refuse(why, code, NULL, NULL, "%s", text);
 }
 
-/* Makes room for a new socket: only one that nobody listens on is removed. */
-static int remove_stale(const struct sockaddr_un *addr, struct refusal *why)
-{
-	struct stat st;
-	int fd, rc;
-
-	if (lstat(addr->sun_path, &st))
-		return errno == ENOENT
-			       ? 0
-			       : refuse_socket(addr->sun_path, why, -errno, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return refuse_socket(addr->sun_path, why, -EEXIST,
-				     "a file that is no socket has this name; move it away");
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return refuse_socket(addr->sun_path, why, -errno, strerror(errno));
-	rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
-	close(fd);
-	if (rc == 0 || rc == EAGAIN)
-		return refuse_socket(addr->sun_path, why, -EADDRINUSE,
-				     "another daemon listens on it; stop that one, or take another "
-				     "--run-dir");
-	if (rc != ECONNREFUSED)
-		return refuse_socket(addr->sun_path, why, -rc, strerror(rc));
-	if (unlink(addr->sun_path))
-		return refuse_socket(addr->sun_path, why, -errno, strerror(errno));
-	return 0;
-}
-
 static int set_group(const char *path, const char *group, struct refusal *why)
 {
 	struct group *entry;
@@ -493,17 +464,13 @@ static int set_group(const char *path, const char *group, struct refusal *why)
 static int open_socket(struct api_server *server, const struct api_options *opts,
 		       struct refusal *why)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr;
+	struct err err = { 0 };
 	mode_t mask;
 	int rc;
 
-	if (strlen(opts->path) >= sizeof(addr.sun_path))
-		return refuse_socket(opts->path, why, -ENAMETOOLONG,
-				     "the path is too long for a socket (107 bytes)");
-	memcpy(addr.sun_path, opts->path, strlen(opts->path) + 1);
-	rc = remove_stale(&addr, why);
-	if (rc)
-		return rc;
+	if (socket_place(opts->path, &addr, &err))
+		return refuse_err(why, NULL, NULL, &err);
 	server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (server->listen_fd < 0)
 		return refuse_socket(opts->path, why, -errno, strerror(errno));

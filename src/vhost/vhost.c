@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_version.h>
 #include <rte_vhost.h>
 
 #include "base/log.h"
+#include "base/socket.h"
 #include "dev/virtio_net/virtio_net.h"
 #include "vhost/vhost.h"
 
@@ -578,37 +578,6 @@ static const struct rte_vhost_device_ops device_ops = {
 
 /* --- the socket --- */
 
-/* rte_vhost binds and leaves what is in the way to the caller (22.11, vhost_user_start_server). */
-static int make_room(const char *path, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat st;
-	int fd, ret = 0;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : err_set(err, -errno, "socket %s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, -EEXIST,
-			       "socket %s: there is something that is no socket; "
-			       "move it away or choose another path",
-			       path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_set(err, -errno, "socket %s: %s", path, strerror(errno));
-	memcpy(address.sun_path, path, strlen(path));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN)
-		ret = err_set(err, -EADDRINUSE, "socket %s: another program listens on it", path);
-	else if (errno != ECONNREFUSED)
-		ret = err_set(err, -errno, "socket %s: %s", path, strerror(errno));
-	else if (unlink(path) < 0)
-		ret = err_set(err, -errno, "socket %s: a stale one cannot be removed: %s", path,
-			      strerror(errno));
-	close(fd);
-	return ret;
-}
-
 static int set_access(const struct vhost_config *config, struct err *err)
 {
 	if ((config->uid != (uid_t)-1 || config->gid != (gid_t)-1) &&
@@ -677,13 +646,12 @@ static void release(struct vhost *v)
 
 int vhost_new(struct vhost **vp, const struct vhost_config *config, struct err *err)
 {
+	struct sockaddr_un ignored;
 	struct vhost *v;
 	int ret;
 
-	if (strlen(config->path) >= sizeof(v->path))
-		return err_set(err, -ENAMETOOLONG, "socket %s: %zu bytes is more than %zu",
-			       config->path, strlen(config->path), sizeof(v->path) - 1);
-	ret = make_room(config->path, err);
+	/* rte_vhost binds and leaves what is in the way to the caller (22.11, vhost_user_start_server). */
+	ret = socket_place(config->path, &ignored, err);
 	if (ret < 0)
 		return ret;
 	v = aligned_alloc(CACHE_LINE, (sizeof(*v) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);

@@ -376,7 +376,7 @@ static void test_paths(void **state)
 	int fd;
 
 	assert_int_equal(try_path(sides[0].path, &err), -EADDRINUSE);
-	assert_non_null(strstr(err.text, "another program listens"));
+	assert_non_null(strstr(err.text, "another process listens"));
 	assert_non_null(strstr(err.text, sides[0].path));
 	snprintf(path, sizeof(path), "%s/%0200d", folder, 0);
 	assert_int_equal(try_path(path, &err), -ENAMETOOLONG);

@@ -166,7 +166,7 @@ def test_no_right(lab):
 def test_second_daemon(lab):
     second = subprocess.run([os.environ["FAKE_DAEMON"], lab.run_dir, lab.path / "other"],
                             capture_output=True, text=True, timeout=10)
-    assert second.returncode == 1 and "another daemon listens on it" in second.stderr
+    assert second.returncode == 1 and "another process listens on it" in second.stderr
     other_run = lab.path / "run2"
     other_run.mkdir()
     second = subprocess.run([os.environ["FAKE_DAEMON"], other_run, lab.state_dir],
