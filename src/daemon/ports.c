@@ -402,7 +402,7 @@ int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsi
 	return 0;
 }
 
-/* The pool's first free index, or why there is none for this model. */
+/* The pool's first free index, or `vf_reason` why there is none for this model. */
 static bool vf_find(const struct runtime *rt, struct rt_port *port, const struct vf_model *model,
 		    unsigned int *idx)
 {
@@ -431,6 +431,7 @@ static bool socket_path(const struct runtime *rt, const char *kind, const char *
 	return snprintf(path, size, "%s/%s/%s.sock", rt->options->run_dir, kind, name) < (int)size;
 }
 
+/* Without one that is free it goes on without (vports_agree). */
 static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *config,
 		   struct refusal *why)
 {
@@ -445,16 +446,8 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 	char path[108];
 	int ret;
 
-	if (!vf_find(rt, port, o.model, &idx)) {
-		runtime_make_room(rt);
-		vf_find(rt, port, o.model, &idx);
-	}
-	if (port->vf_reason[0] != '\0') {
-		if (obj_bool(config, "synthetic"))
-			return 0;
-		return refuse(why, -ENOSPC, "iov", "on", "%s; or allow a synthetic (synthetic on)",
-			      port->vf_reason);
-	}
+	if (!vf_find(rt, port, o.model, &idx))
+		return 0;
 	ret = access_of(config, &o.access, why);
 	if (ret < 0)
 		return ret;
@@ -593,6 +586,42 @@ int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, st
 		port->vf_reason[0] = '\0';
 	vport_rules(port, config);
 	port_config_set(port, config);
+	return 0;
+}
+
+/* Whether the transaction asks for an adapter that the vport has not got. What it once had to do without, or lost, must not
+ * keep it from other changes. */
+static bool asks_for_vf(const struct rt_port *port)
+{
+	return port->kind == PORT_OF_VPORT && !port->removed && port->vf == NULL &&
+	       obj_bool(port->config, "iov") && !obj_bool(port->config, "synthetic") &&
+	       (obj_changed(port->live, port->config, "iov") ||
+		obj_changed(port->live, port->config, "synthetic"));
+}
+
+int vports_agree(struct runtime *rt, struct refusal *why)
+{
+	struct rt_port *port;
+	bool any = false;
+	int ret;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		any |= asks_for_vf(port);
+	if (!any)
+		return 0;
+	runtime_make_room(rt);
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (!asks_for_vf(port))
+			continue;
+		ret = vf_take(rt, port, port->config, why);
+		if (ret == 0 && port->vf == NULL)
+			ret = refuse(why, -ENOSPC, "iov", "on",
+				     "%s; or allow a synthetic (synthetic on)", port->vf_reason);
+		if (ret < 0) {
+			refusal_about(why, "vport", port->name);
+			return ret;
+		}
+	}
 	return 0;
 }
 

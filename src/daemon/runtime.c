@@ -373,7 +373,10 @@ static int change(void *ctx, const struct object_type *type, const json_t *old_o
 
 static int agree(void *ctx, struct refusal *why)
 {
-	return qos_agree(ctx, why);
+	int ret = qos_agree(ctx, why);
+
+	/* At last: it may cost somebody a VF that it gives up. */
+	return ret == 0 ? vports_agree(ctx, why) : ret;
 }
 
 static int verb(void *ctx, const struct object_type *type, const struct verb *verb,

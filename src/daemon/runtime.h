@@ -193,6 +193,9 @@ void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
 /* What was there before the change becomes as the configuration says. The switch is to be published then. */
 void ports_follow(struct runtime *rt, struct rt_switch *sw);
+/* Whether every vport that can do with a VF alone has one: those that others give up are free now. 0, or a negative errno with
+ * `why`. */
+int vports_agree(struct runtime *rt, struct refusal *why);
 /* Frees VFs and synthetics that their vports do not want any more. */
 void vports_drop_unwanted(struct runtime *rt);
 /* VFs of this model (NULL: of any) that vports on the switch hold, but for those that go when the transaction

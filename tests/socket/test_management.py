@@ -269,7 +269,7 @@ def unstarted(tmp_path):
 def test_a_second_daemon(daemon, tmp_path_factory):
     """On the same sockets, and on the same store."""
     second = Daemon(tmp_path_factory.mktemp("second"), run_dir=daemon.run_dir, start=False)
-    refused_start(second, [daemon.api_path, "another daemon"])
+    refused_start(second, [daemon.api_path, "another process listens"])
     third = Daemon(daemon.folder, start=False)
     third.log_path += ".third"
     refused_start(third, [daemon.state_dir])
@@ -303,7 +303,7 @@ def test_a_vf_socket_in_use(daemon):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        with pytest.raises(RpcError, match="in use"):
+        with pytest.raises(RpcError, match="another process listens"):
             daemon.call("vport.add", name="x", switch="lan", synthetic=False)
         assert "x" not in configuration(daemon)["vport"]
     os.unlink(path)

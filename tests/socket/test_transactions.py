@@ -173,22 +173,44 @@ def test_owner_of_a_vport_in_use(daemon, nic):
         assert_served(nic)
 
 
-def test_a_vf_changes_hands_in_one_apply(daemon):
-    """The pool has one VF; who gives it up and who gets it are in the same change."""
+@pytest.mark.parametrize("giver, taker", [("t1", "t2"), ("t2", "t1"), ("t2", None)], ids=["first", "last", "to a new one"])
+def test_a_vf_changes_hands_in_one_apply(daemon, giver, taker):
+    """The pool has one VF; who gives it up and who gets it are in the same change, in any order."""
     daemon.call("switch.add", name="tiny", vfs=1)
-    for name, iov in ("t1", True), ("t2", False):
-        daemon.call("vport.add", name=name, switch="tiny", iov=iov, synthetic=False)
+    for name in sorted(filter(None, (giver, taker))):
+        daemon.call("vport.add", name=name, switch="tiny", iov=name == giver, synthetic=False)
     new = objects(daemon)
-    new["vport"]["t1"]["iov"] = False
-    new["vport"]["t2"]["iov"] = True
+    new["vport"][giver]["iov"] = False
+    if taker is None:
+        taker = "t1"
+        new["vport"] = {"t1": {"switch": "tiny", "synthetic": False}, **new["vport"]}
+        new["acl"] = {"t1/all": {"direction": "out", "action": "allow"}}
+    else:
+        new["vport"][taker]["iov"] = True
     apply(daemon, new)
-    assert ["vf-socket" in daemon.show("vport", name) for name in ("t1", "t2")] == [False, True]
+    assert ["vf-socket" in daemon.show("vport", name) for name in (giver, taker)] == [False, True]
     # And a pool can shrink as its vports go.
     new = objects(daemon)
-    del new["vport"]["t2"]
+    del new["vport"][taker]
+    new.pop("acl", None)
     new["switch"]["tiny"]["vfs"] = 0
     apply(daemon, new)
     assert daemon.show("switch", "tiny")["vfs"] == 0
+
+
+def test_a_vf_that_cannot_change_hands(daemon):
+    """One VF, and two that want it: nobody gets it, and who would have given it up still has it."""
+    daemon.call("switch.add", name="tiny", vfs=1)
+    for name in "t1", "t2", "t3":
+        daemon.call("vport.add", name=name, switch="tiny", iov=name == "t2", synthetic=False)
+    before, new = objects(daemon), objects(daemon)
+    for name, vport in new["vport"].items():
+        vport["iov"] = name != "t2"
+    with pytest.raises(RpcError, match="no VF left: 1 of 1 in use") as refused:
+        apply(daemon, new)
+    assert refused.value.data["object"] == "vport" and refused.value.data["name"] in ("t1", "t3")
+    assert objects(daemon) == before
+    assert ["vf-socket" in daemon.show("vport", name) for name in ("t1", "t2", "t3")] == [False, True, False]
 
 
 def test_a_switch_replaced_in_one_apply(daemon, nic):
