@@ -3,6 +3,7 @@
 round of turns meets the same phase of the machine; ratios are taken within a round."""
 
 import collections
+import os
 
 SIZES = (64, 256, 1518)
 PEERS = ("ovs-dpdk", "testpmd", "testpmd-same-flags")
@@ -49,8 +50,9 @@ IDLE_VFS = 64
 WORKERS_RING = 4096  # room for what a worker does while the client, on the same core, sleeps
 WORKERS_BATCH = 256
 WORKERS_NAP_US = 20
-# What is asked of each frame from p0 to p1, by how many of it there are. Rules of `acl` do not match.
-POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 10000, 1000000), "meter": (0, 1, 100), "mirror": (0, 1)}
+# What is asked of each frame from p0 to p1, by how many of it there are, or at which hook. Rules of `acl` do not match.
+POLICIES = {"acl": (0, 10, 1000, 10000), "stateful": (0, 1, 10000, 1000000), "meter": (0, 1, 100), "mirror": (0, 1),
+            "extension": (0, "ingress", "egress")}
 ACL_PEER = 1000  # rules that OVS-DPDK gets, too
 ONLOOKER = "p2"  # whom the mirror shows what p1 gets
 # Name, filter, flows: a filter for another protocol, one for other ports of the same.
@@ -72,6 +74,10 @@ def policy(case, n):
     if case == "meter":
         return {"acl": {f"p{port}/{i}": {"direction": direction, "action": "meter", "remote": f"10.{i}.0.0/16"}
                         for port, direction in enumerate(("out", "in")) for i in range(n)}}
+    if case == "extension":
+        import extension  # from tests/lib, which contenders has put on the path
+        file = extension.build(extension.EXAMPLE, os.path.join(extension.folder(), "firewall.o"))
+        return {"extension": {"x": {"switch": "bench", "hook": n, "file": file}}}
     if case == "mirror":
         return {"mirror": {"m": {"switch": "bench", "vport": "p1", "direction": "in", "to-vport": ONLOOKER}}}
     return {"acl": {f"p1/{i}": {"direction": "in", "action": "deny", "weight": 1 + i % 7, **acl_match(i)}
