@@ -4,11 +4,12 @@
     vf, synthetic: whose frames it sees -- switch -- resolver (a VF), outside
 """
 
+import shutil
 import time
 
 import pytest
 
-from extension import EXAMPLE, build
+from extension import EXAMPLE, Program, build
 
 GUESTS = ["vf", "synthetic"]
 SERVER = "while echo hello | nc -l -p {port}; do :; done"
@@ -68,6 +69,29 @@ def test_redirect(stage, node):
         node.call(f"nslookup example.org {stage['outside'].address}; true")
     assert f"{stage['outside'].address}.53" in job.output()
     assert counts(stage, "fw")["1"] > before
+
+
+def test_redirect_at_egress(stage, node, tmp_path):
+    """What was about to leave by the uplink comes to the resolver, until another program is in the file."""
+    resolver, outside = stage["resolver"], stage["outside"]
+    file, deadline = tmp_path / "x.o", time.monotonic() + 60
+    shutil.copy(Program("return port == 7 ? SOFTIOV_TO_VPORT : SOFTIOV_PASS;").path, file)
+    server = outside.spawn(SERVER.format(port=7))
+    try:
+        while not hears(node, outside, 7):
+            assert time.monotonic() < deadline
+        stage.softiov("extension", "add", "taken", "switch", "lan", "hook", "egress", "uplink", "out", "file", str(file),
+                      "to-vport", "resolver")
+        taken = resolver.tcpdump(f"-p -c 1 tcp dst port 7 and src {node.address}")
+        assert not hears(node, outside, 7)
+        assert f"{outside.address}.7: Flags [S]" in taken.wait()
+        shutil.copy(Program("return SOFTIOV_PASS;").path, file)
+        stage.softiov("extension", "reload", "taken")
+        while not hears(node, outside, 7):
+            assert time.monotonic() < deadline
+    finally:
+        server.kill()
+    stage.softiov("extension", "del", "taken")
 
 
 def test_count(stage, node):
