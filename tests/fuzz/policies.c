@@ -4,7 +4,8 @@
  *  1. What a burst meets by DPDK's classifier, and by what was found for its flows before, is what each frame meets by
  *     itself where one rule is compared after the other: the same reasons, counters and connections.
  *  2. What is delivered is what was judged, whatever the sender does to its memory meanwhile: judged once more, it passes.
- *  3. A frame goes only where its VLAN leads, without a tag where there is none to be, and never with an inner one alone. */
+ *  3. A frame goes only where its VLAN leads, without a tag where there is none to be, and never with an inner one alone,
+ *     also where extensions send it from port to port. */
 #include <rte_eal.h>
 
 #include "acl/rte.h"
@@ -58,6 +59,9 @@ static struct forwarder *fw;
 static struct port_config port[PORTS];
 static struct endpoint endpoint[PORTS];
 static enum mode mode[PORTS];
+static struct port_policy turning[PORTS]; /* extensions */
+static struct extension *turns;
+static bool any_turns;
 static const uint64_t macs[PORTS] = { MAC_FUZZED, MAC_VF, MAC_VIRTIO };
 
 /* The frames of a burst where their sender has them, each as long as it is, so that ASan sees the byte behind. */
@@ -370,8 +374,30 @@ static void forward(void)
 	fw->now_s = now_s;
 	switch_forward(fw, atomic_load(&sw.snapshot), (uint16_t)sent.from, &endpoint[sent.from],
 		       &burst);
+	/* A flooded frame once more, if an extension sends it there. */
 	for (unsigned int p = 0; p < PORTS; p++)
-		FUZZ_CHECK(received(p) - before[p] <= may[p]);
+		FUZZ_CHECK(received(p) - before[p] <= may[p] * (any_turns ? 2 : 1));
+}
+
+/* --- extensions --- */
+
+static uint64_t turn(const void *program, struct softiov_frame *frame)
+{
+	return frame->size & 3;
+}
+
+static void make_extensions(struct input *in)
+{
+	for (unsigned int p = 0; p < PORTS; p++) {
+		struct extensions *list = &turning[p].extensions[EXTENSION_EGRESS];
+		unsigned int to = any_turns ? in_below(in, PORTS) : 0;
+
+		list->n = any_turns;
+		list->at[0].extension = turns;
+		list->at[0].to[EXTENSION_TO_VPORT] = to == p ? EXTENSION_HERE : (uint16_t)to;
+		list->at[0].to[EXTENSION_TO_UPLINK] = OUTSIDE;
+	}
+	live.policy.extensions[EXTENSION_EGRESS] = turning[FUZZED].extensions[EXTENSION_EGRESS];
 }
 
 static void set_mode(struct port_config *p, enum mode m)
@@ -398,7 +424,8 @@ static void start(void)
 	FUZZ_CHECK(rte_eal_init(ARRAY_SIZE(argv) - 1, argv) >= 0);
 	worker_self = 0;
 	fw = forwarder_new();
-	FUZZ_CHECK(fw != NULL && switch_init(&sw, 16) == 0);
+	turns = extension_new("turns", turn, NULL);
+	FUZZ_CHECK(fw != NULL && turns != NULL && switch_init(&sw, 16) == 0);
 	for (unsigned int p = 0; p < PORTS; p++) {
 		endpoint[p].ops = &ops;
 		endpoint[p].stats = endpoint_stats_new();
@@ -419,6 +446,8 @@ static void publish(const struct port_policy *policy)
 	struct switch_snapshot *old;
 	int ret = 0;
 
+	for (unsigned int p = 0; p < PORTS; p++)
+		port[p].policy_in = any_turns ? &turning[p] : NULL;
 	port[FUZZED].policy_out = policy != NULL && policy_has_out(policy) ? policy : NULL;
 	port[FUZZED].policy_in = policy != NULL && policy_has_in(policy) ? policy : NULL;
 	old = switch_publish(&sw, port, PORTS, &ret);
@@ -449,6 +478,8 @@ static void make_policies(struct input *in)
 		mode[p] = p == OUTSIDE ? TRUNK : (enum mode)in_below(in, N_MODES);
 		set_mode(&port[p], mode[p]);
 	}
+	any_turns = (how & 0x40) != 0;
+	make_extensions(in);
 	publish(&live.policy);
 }
 
