@@ -82,14 +82,16 @@ static const struct rt_port *find_target(struct runtime *rt, const json_t *confi
 	return NULL;
 }
 
-static int address(const json_t *config, const char *field, uint8_t ip[4], struct refusal *why)
+static int address(const json_t *config, const char *field, uint8_t ip[16], bool *v6,
+		   struct refusal *why)
 {
 	const char *text = obj_has(config, field) ? obj_str(config, field) : "";
 
 	if (text[0] == '\0')
-		return refuse(why, -EINVAL, field, NULL, "a collector needs it: an IPv4 address");
-	if (inet_pton(AF_INET, text, ip) != 1)
-		return refuse_value(why, field, text, "an IPv4 address, as in 192.0.2.1");
+		return refuse(why, -EINVAL, field, NULL, "a collector needs it: an IP address");
+	*v6 = strchr(text, ':') != NULL;
+	if (inet_pton(*v6 ? AF_INET6 : AF_INET, text, ip) != 1)
+		return refuse_value(why, field, text, "an IP address, as 192.0.2.1 or 2001:db8::1");
 	return 0;
 }
 
@@ -98,6 +100,7 @@ static int tunnel_of(const json_t *config, const struct rt_mirror *m, struct mir
 		     struct refusal *why)
 {
 	struct uplink_info info;
+	bool from_v6 = false;
 	int ret;
 
 	if (!obj_has(config, "collector"))
@@ -109,9 +112,13 @@ static int tunnel_of(const json_t *config, const struct rt_mirror *m, struct mir
 		return refuse(
 			why, -EINVAL, "next-hop", NULL,
 			"a collector needs it: the MAC address of the collector, or of the router to it");
-	ret = address(config, "collector", c->collector_ip, why);
+	ret = address(config, "collector", c->collector_ip, &c->v6, why);
 	if (ret == 0)
-		ret = address(config, "source", c->source_ip, why);
+		ret = address(config, "source", c->source_ip, &from_v6, why);
+	if (ret == 0 && c->v6 != from_v6)
+		ret = refuse(why, -EINVAL, "source", obj_str(config, "source"),
+			     "it is an IPv%c address, and the collector's is IPv%c",
+			     from_v6 ? '6' : '4', c->v6 ? '6' : '4');
 	if (ret < 0)
 		return ret;
 	c->tunnel = obj_is(config, "encapsulation", "gre") ? MIRROR_GRE : MIRROR_ERSPAN;

@@ -14,8 +14,9 @@
 #define ERSPAN_TYPE_II  1
 
 #define IP_AT     FRAME_SIZE_MIN
-#define GRE_AT    (IP_AT + 20)
-#define OUTER_MAX (GRE_AT + 8 + 8) /* GRE with sequence number, ERSPAN */
+#define IP4_SIZE  20
+#define IP6_SIZE  40
+#define OUTER_MAX (IP_AT + IP6_SIZE + 8 + 8) /* GRE with sequence number, ERSPAN */
 
 /* What a worker has seen in its burst. */
 struct mirror_batch {
@@ -71,41 +72,62 @@ static uint32_t flatten(const struct tap_sight *sight, uint8_t *bytes, uint32_t 
 	return size;
 }
 
-/* Ethernet, IPv4, GRE and what belongs to it, before `size` bytes. Returns its own. */
-static uint32_t put_outer(struct mirror *mirror, const struct frame *f, bool tagged, uint8_t *bytes,
-			  uint32_t size)
+/* Bytes before a frame to the collector. */
+static uint32_t outer_size(const struct mirror_config *c)
 {
-	const struct mirror_config *c = &mirror->config;
-	bool erspan = c->tunnel == MIRROR_ERSPAN;
-	uint32_t outer = erspan ? OUTER_MAX : GRE_AT + 4;
-	uint8_t *ip = bytes + IP_AT, *gre = bytes + GRE_AT;
+	return IP_AT + (c->v6 ? IP6_SIZE : IP4_SIZE) +
+	       (c->tunnel == MIRROR_ERSPAN ? 8 + 8 : 4); /* GRE, ERSPAN */
+}
+
+static void put_ipv4(const struct mirror_config *c, uint8_t ip[IP4_SIZE], uint32_t payload)
+{
 	uint16_t sum;
 
-	memset(bytes, 0, outer);
-	memcpy(bytes, c->next_hop, 6);
-	memcpy(bytes + 6, c->source_mac, 6);
-	store_be16(bytes + ETH_ADDRS_SIZE, ETH_TYPE_IPV4);
 	ip[0] = 0x45;
-	store_be16(ip + 2, (uint16_t)(outer - IP_AT + size));
+	store_be16(ip + 2, (uint16_t)(IP4_SIZE + payload));
 	store_be16(ip + 6,
 		   0x4000); /* do not fragment: then the identification may be 0 (RFC 6864, 4.1) */
 	ip[8] = IP_TTL;
 	ip[9] = IP_PROTO_GRE;
 	memcpy(ip + 12, c->source_ip, 4);
 	memcpy(ip + 16, c->collector_ip, 4);
-	sum = (uint16_t)~csum_fold(csum_add(ip, 20, 0));
+	sum = (uint16_t)~csum_fold(csum_add(ip, IP4_SIZE, 0));
 	memcpy(ip + 10, &sum, sizeof(sum));
+}
+
+/* RFC 7676, 3: GRE is the payload. */
+static void put_ipv6(const struct mirror_config *c, uint8_t ip[IP6_SIZE], uint32_t payload)
+{
+	ip[0] = 0x60;
+	store_be16(ip + 4, (uint16_t)payload);
+	ip[6] = IP_PROTO_GRE;
+	ip[7] = IP_TTL;
+	memcpy(ip + 8, c->source_ip, 16);
+	memcpy(ip + 24, c->collector_ip, 16);
+}
+
+/* Ethernet, IP, GRE and what belongs to it, `outer` bytes before `size` bytes. */
+static void put_outer(struct mirror *mirror, const struct frame *f, bool tagged, uint8_t *bytes,
+		      uint32_t outer, uint32_t size)
+{
+	const struct mirror_config *c = &mirror->config;
+	bool erspan = c->tunnel == MIRROR_ERSPAN;
+	uint32_t ip_size = c->v6 ? IP6_SIZE : IP4_SIZE;
+	uint8_t *gre = bytes + IP_AT + ip_size;
+
+	memset(bytes, 0, outer);
+	memcpy(bytes, c->next_hop, 6);
+	memcpy(bytes + 6, c->source_mac, 6);
+	store_be16(bytes + ETH_ADDRS_SIZE, c->v6 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
+	(c->v6 ? put_ipv6 : put_ipv4)(c, bytes + IP_AT, outer - IP_AT - ip_size + size);
 	store_be16(gre, erspan ? GRE_SEQUENCE : 0);
 	store_be16(gre + 2, erspan ? ETH_TYPE_ERSPAN : ETH_TYPE_TEB);
-	if (erspan) {
-		store_be32(gre + 4,
-			   atomic_fetch_add_explicit(&mirror->sequence, 1, memory_order_relaxed));
-		/* Version and VLAN; priority, how the tag came (11: it is in the frame), session. */
-		store_be16(gre + 8, (uint16_t)(ERSPAN_TYPE_II << 12 | (f->tci & 0xfff)));
-		store_be16(gre + 10,
-			   (uint16_t)((f->tci & 0xe000) | (tagged ? 3u : 0u) << 11 | c->session));
-	}
-	return outer;
+	if (!erspan)
+		return;
+	store_be32(gre + 4, atomic_fetch_add_explicit(&mirror->sequence, 1, memory_order_relaxed));
+	/* Version and VLAN; priority, how the tag came (11: it is in the frame), session. */
+	store_be16(gre + 8, (uint16_t)(ERSPAN_TYPE_II << 12 | (f->tci & 0xfff)));
+	store_be16(gre + 10, (uint16_t)((f->tci & 0xe000) | (tagged ? 3u : 0u) << 11 | c->session));
 }
 
 /* A frame of its own bytes in place of the sighted one. */
@@ -115,7 +137,7 @@ static void put_copy(struct mirror *mirror, const struct tap_sight *sight, struc
 	const struct mirror_config *c = &mirror->config;
 	uint32_t most = c->snaplen != 0 && c->snaplen < MIRROR_SIZE_MAX ? c->snaplen
 									: MIRROR_SIZE_MAX;
-	uint32_t outer = 0, size;
+	uint32_t outer = outer_size(c), size;
 
 	if (c->tunnel == MIRROR_PLAIN) {
 		/* The tag goes beside it again. */
@@ -130,12 +152,10 @@ static void put_copy(struct mirror *mirror, const struct tap_sight *sight, struc
 		f->flags &= FRAME_TAGGED;
 		return;
 	}
-	if (most > c->size_max - OUTER_MAX)
-		most = c->size_max - OUTER_MAX;
-	size = flatten(sight, bytes + OUTER_MAX, most);
-	outer = c->tunnel == MIRROR_ERSPAN ? OUTER_MAX : GRE_AT + 4;
-	bytes += OUTER_MAX - outer;
-	put_outer(mirror, sight->frame, sight->tagged, bytes, size);
+	if (most > c->size_max - outer)
+		most = c->size_max - outer;
+	size = flatten(sight, bytes + outer, most);
+	put_outer(mirror, sight->frame, sight->tagged, bytes, outer, size);
 	*f = (struct frame){
 		.va = bytes, .seg_size = outer + size, .size = outer + size, .n_segs = 1
 	};

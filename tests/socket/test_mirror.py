@@ -181,20 +181,22 @@ def tshark(frames, tmp_path, *fields):
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("source, collector", [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("encapsulation", ["erspan", "gre"])
-def test_collector(world, tmp_path, encapsulation):
-    world.mirror("upd", collector="192.0.2.2", source="192.0.2.1", encapsulation=encapsulation, session=5, direction="out",
+def test_collector(world, tmp_path, encapsulation, source, collector):
+    v6 = ":" in collector
+    world.mirror("upd", collector=collector, source=source, encapsulation=encapsulation, session=5, direction="out",
                  **{"next-hop": "02:00:00:00:77:77"}, **world.of("vf1"))
     inner = [world.send("vf1", "vf2", udp(1111, port)) for port in (1, 2)]
     got = [data for data, _ in world.shown("upd", 2)]
     assert [data[-len(frame):] for data, frame in zip(got, inner)] == inner
-    lines = tshark(got, tmp_path, "eth.dst", "ip.src", "ip.dst", "udp.dstport", "ip.checksum.status", "gre.proto", "erspan.spanid",
+    lines = tshark(got, tmp_path, "eth.dst", *(("ipv6.src", "ipv6.dst") if v6 else ("ip.src", "ip.dst")), "udp.dstport", "ip.checksum.status", "gre.proto", "erspan.spanid",
                    "gre.sequence_number")
     first = lines[0]
     assert first[0] == f"02:00:00:00:77:77,{world.ports['vf2'].mac.hex(':')}"
-    assert first[1].startswith("192.0.2.1,") and first[2].startswith("192.0.2.2,")
+    assert first[1].split(",")[0] == source and first[2].split(",")[0] == collector
     assert [line[3] for line in lines] == ["1", "2"]
-    assert first[4] == "1,1", "a checksum of IPv4's is wrong"
+    assert first[4] == ("1" if v6 else "1,1"), "a checksum of IPv4's is wrong"
     if encapsulation == "erspan":
         assert first[5:7] == ["0x88be", "5"] and int(lines[1][7]) == int(first[7]) + 1
     else:
@@ -250,8 +252,10 @@ REFUSED = [
     ({"to-vport": "vfd", "vlan": 9}, "vlan", "to-uplink"),
     ({"to-vport": "vfd", "collector": "192.0.2.2"}, "collector", "to-uplink"),
     ({"to-uplink": "upd", "collector": "192.0.2.2"}, "next-hop", "MAC address"),
-    ({"to-uplink": "upd", "collector": "192.0.2", "next-hop": "02:00:00:00:77:77"}, "collector", "IPv4 address"),
-    ({"to-uplink": "upd", "collector": "192.0.2.2", "next-hop": "02:00:00:00:77:77"}, "source", "IPv4 address"),
+    ({"to-uplink": "upd", "collector": "192.0.2", "next-hop": "02:00:00:00:77:77"}, "collector", "an IP address"),
+    ({"to-uplink": "upd", "collector": "192.0.2.2", "next-hop": "02:00:00:00:77:77"}, "source", "an IP address"),
+    ({"to-uplink": "upd", "collector": "192.0.2.2", "source": "2001:db8::1", "next-hop": "02:00:00:00:77:77"}, "source",
+     "IPv6 address, and the collector's is IPv4"),
     ({"to-vport": "vfd", "filter": "tcp prot 80"}, "filter", "syntax error"),
     ({"to-uplink": "upd", "drops": "too"}, "drops", "VLANs that its sender may not be in"),
     ({"to-vport": "nobody"}, "to-vport", "nobody"),
