@@ -232,6 +232,19 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 	return 0;
 }
 
+void mirrors_reopen(struct runtime *rt, const struct rt_port *uplink)
+{
+	struct refusal why = REFUSAL_INIT;
+	char line[REFUSAL_LINE_SIZE];
+	struct rt_mirror *m;
+
+	LIST_FOREACH(m, &rt->mirrors, next)
+		if (m->to == uplink && !m->removed && obj_has(m->config, "collector") &&
+		    mirror_change(rt, m->config, m->config, &why) < 0)
+			events_add(rt->events, "warning", "mirror", obj_name(m->config), "%s",
+				   refusal_line(&why, line, sizeof(line)));
+}
+
 void mirrors_free_removed(struct runtime *rt)
 {
 	struct rt_mirror *m, *next;

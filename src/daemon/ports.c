@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ports: vports with their VF and synthetic, and uplinks. */
+/* Ports, and vports with their VF and synthetic. */
 #include <assert.h>
 #include <errno.h>
 #include <pwd.h>
@@ -37,7 +37,7 @@ static const char *const kind_words[] = { "vport", "uplink" };
 
 /* --- what vports and uplinks share --- */
 
-static void port_config_set(struct rt_port *port, const json_t *config)
+void port_config_set(struct rt_port *port, const json_t *config)
 {
 	json_incref((json_t *)config);
 	json_decref(port->config);
@@ -55,9 +55,8 @@ static unsigned int port_free_idx(const struct rt_switch *sw)
 	return idx;
 }
 
-/* A port of the config's switch, without endpoints; workers see it from port_open on. NULL with `why`. */
-static struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
-				struct refusal *why)
+struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
+			 struct refusal *why)
 {
 	struct rt_switch *sw = runtime_switch(rt, obj_str(config, "switch"));
 	struct rt_port *port;
@@ -162,9 +161,7 @@ static void port_pins(struct runtime *rt, struct rt_port *port)
 	}
 }
 
-/* Takes an endpoint out of the switch and the workers. What it belongs to may then be freed; what it
- * counted stays with the port. */
-static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
+void port_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
 {
 	struct endpoint *ep = port->sw->port[port->idx].endpoint[slot];
 	struct endpoint_stats sum;
@@ -180,8 +177,7 @@ static void endpoint_leave(struct runtime *rt, struct rt_port *port, unsigned in
 	stats_add(&port->gone, &sum);
 }
 
-static int endpoint_join(struct runtime *rt, struct rt_port *port, unsigned int slot,
-			 struct endpoint *ep)
+int port_join(struct runtime *rt, struct rt_port *port, unsigned int slot, struct endpoint *ep)
 {
 	int ret;
 
@@ -221,7 +217,7 @@ static void vf_drop(struct runtime *rt, struct rt_port *port)
 		return;
 	if (port->live != NULL)
 		own_mac_alone(port, port->live);
-	endpoint_leave(rt, port, PORT_VF);
+	port_leave(rt, port, PORT_VF);
 	vfdev_free(port->vf);
 	port->vf = NULL;
 	port->vf_state = VF_DETACHED;
@@ -232,7 +228,7 @@ static void syn_drop(struct runtime *rt, struct rt_port *port)
 {
 	if (port->syn == NULL)
 		return;
-	endpoint_leave(rt, port, PORT_SYNTHETIC);
+	port_leave(rt, port, PORT_SYNTHETIC);
 	vhost_free(port->syn);
 	port->syn = NULL;
 }
@@ -243,7 +239,7 @@ void port_free(struct runtime *rt, struct rt_port *port)
 	vf_drop(rt, port);
 	syn_drop(rt, port);
 	if (port->uplink != NULL) {
-		endpoint_leave(rt, port, PORT_UPLINK);
+		port_leave(rt, port, PORT_UPLINK);
 		uplink_close(port->uplink);
 	}
 	port_acls_free(port);
@@ -465,7 +461,7 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 		return refuse_err(why, NULL, NULL, &err);
 	port->vf_idx = idx;
 	port->sw->vf_used[idx] = true;
-	ret = endpoint_join(rt, port, PORT_VF, vfdev_endpoint(port->vf));
+	ret = port_join(rt, port, PORT_VF, vfdev_endpoint(port->vf));
 	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
 }
 
@@ -493,7 +489,7 @@ static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *conf
 	ret = vhost_new(&port->syn, &c, &err);
 	if (ret < 0)
 		return refuse_err(why, NULL, NULL, &err);
-	ret = endpoint_join(rt, port, PORT_SYNTHETIC, vhost_endpoint(port->syn));
+	ret = port_join(rt, port, PORT_SYNTHETIC, vhost_endpoint(port->syn));
 	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
 }
 
@@ -654,54 +650,6 @@ bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw)
 		any |= port->vf != NULL;
 	}
 	return any;
-}
-
-/* --- uplinks --- */
-
-int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why)
-{
-	static const char *const words[] = { "auto", "af-packet", "af-xdp", "ethdev" };
-	struct rt_port *port = port_new(rt, PORT_OF_UPLINK, config, why);
-	enum uplink_driver driver = UPLINK_AUTO;
-	struct err err = { 0 };
-	int ret;
-
-	if (port == NULL)
-		return why->code;
-	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
-		if (obj_is(config, "driver", words[i]))
-			driver = (enum uplink_driver)i;
-	port->sw->port[port->idx].uplink = true;
-	port->sw->port[port->idx].unknown_unicast = true;
-	ret = uplink_open(&port->uplink, port->name, obj_str(config, "device"), driver, &err);
-	if (ret < 0)
-		refuse_err(why, "device", obj_str(config, "device"), &err);
-	else
-		ret = qos_check_uplink(rt, port, config, why);
-	if (ret == 0)
-		ret = dcb_change(rt, port, NULL, config, why);
-	if (ret == 0)
-		ret = policy_update(rt, port, config, why);
-	if (ret == 0)
-		ret = endpoint_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink));
-	if (ret < 0)
-		port_free(rt, port);
-	else
-		port_open(port);
-	return ret;
-}
-
-int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
-{
-	int ret = qos_check_uplink(rt, port, config, why);
-
-	if (ret == 0)
-		ret = dcb_change(rt, port, port->config, config, why);
-	if (ret < 0)
-		return ret;
-	port_vlans(port, config);
-	port_config_set(port, config);
-	return 0;
 }
 
 /* --- following --- */

@@ -524,17 +524,6 @@ static void tick_rate(struct rt_port *port, uint64_t elapsed_ns)
 	r->last = now;
 }
 
-static void tick_uplink(struct runtime *rt, struct rt_port *port)
-{
-	struct uplink_info info;
-
-	uplink_info(port->uplink, &info);
-	if (info.link_up != port->link_up)
-		events_add(rt->events, "link", "uplink", port->name, "the link is %s",
-			   info.link_up ? "up" : "down");
-	port->link_up = info.link_up;
-}
-
 static void tick_vport(struct runtime *rt, struct rt_port *port)
 {
 	if (port->vf != NULL)
@@ -575,7 +564,7 @@ void runtime_tick(struct runtime *rt)
 		tick_rate(port, elapsed_ns);
 		meters_tick(port, elapsed_ns);
 		if (port->kind == PORT_OF_UPLINK)
-			tick_uplink(rt, port);
+			uplink_tick(rt, port);
 		else
 			tick_vport(rt, port);
 	}

@@ -113,7 +113,8 @@ struct rt_port {
 	enum vf_state vf_state;
 	/* uplink */
 	struct uplink *uplink;
-	bool link_up; /* last seen */
+	bool link_up;   /* last seen */
+	char lost[300]; /* what became of its device; empty: it is there */
 };
 
 LIST_HEAD(rt_switches, rt_switch);
@@ -180,11 +181,24 @@ bool port_is_named(const json_t *obj, const struct rt_port *port);
 int ports_on_switch(struct runtime *rt, const json_t *obj, const char *field, enum port_kind kind,
 		    struct refusal *why);
 
-/* ports.c: one vport or uplink. 0, or a negative errno with `why`. */
+/* ports.c: a port of the config's switch, without endpoints; workers see it from port_open on. NULL with `why`. */
+struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
+			 struct refusal *why);
+/* The port is to be as this says. */
+void port_config_set(struct rt_port *port, const json_t *config);
+/* Gives it an endpoint, whose queues are served from now on. 0 or a negative errno: port_leave is to be called also then. */
+int port_join(struct runtime *rt, struct rt_port *port, unsigned int slot, struct endpoint *ep);
+/* Takes its endpoint out of the switch and the workers. What that belongs to may then be freed; what it counted stays with
+ * the port. */
+void port_leave(struct runtime *rt, struct rt_port *port, unsigned int slot);
+
+/* ports.c, uplinks.c: one vport or uplink. 0, or a negative errno with `why`. */
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
 int uplink_add(struct runtime *rt, const json_t *config, struct refusal *why);
 int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why);
+/* Looks whether its device is there, and takes the one that has come in its place. The switch is to be published then. */
+void uplink_tick(struct runtime *rt, struct rt_port *port);
 /* Puts the port into the switch's table. Not before it is whole: making room for it publishes its switch, and it
  * may yet be refused. */
 void port_open(struct rt_port *port);
@@ -242,6 +256,8 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 /* Ports that have come are looked at by the mirrors that want them. The switches are to be published then. */
 void mirrors_follow(struct runtime *rt);
 void mirrors_free_removed(struct runtime *rt);
+/* The uplink has another device: those that send from its address are replaced (mirrors_free_removed, mirrors_follow). */
+void mirrors_reopen(struct runtime *rt, const struct rt_port *uplink);
 void mirror_status(struct runtime *rt, const json_t *obj, json_t *out);
 void mirrors_free(struct runtime *rt);
 

@@ -196,6 +196,8 @@ static void fill_uplink(struct runtime *rt, const json_t *obj, json_t *out)
 
 	if (port == NULL)
 		return;
+	if (port->lost[0] != '\0')
+		put_str(out, "problem", port->lost);
 	uplink_info(port->uplink, &info);
 	put_str(out, "link", info.link_up ? "up" : "down");
 	if (info.speed_bps > 0)

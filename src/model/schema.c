@@ -630,7 +630,8 @@ static const struct object_type softiov_types[] = {
 	  "Its received frames come from the network into the switch. With `driver af-packet` (what `auto` takes "
 	  "for an interface) the host goes on using the interface; IPv4 fragments from outside are put together "
 	  "by the kernel, since DPDK's driver asks for that, and are then too long for a VM. `driver af-xdp` "
-	  "leaves fragments alone and takes the interface's first queue for itself.",
+	  "leaves fragments alone and takes the interface's first queue for itself. An interface that is removed leaves its uplink "
+	  "without a link; the next one of its name is taken within seconds, with its MAC address and MTU.",
 	  .check = uplink_classes_check },
 	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
 	  .help = "a network adapter of one VM",

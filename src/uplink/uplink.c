@@ -38,6 +38,7 @@ struct uplink {
 	char vdev[64];
 	char interface[IF_NAMESIZE]; /* "": no Linux interface */
 	unsigned int interface_idx;
+	bool lost; /* the interface was not there, or another one was */
 	const char *driver;
 	struct rte_mempool *pool;
 	struct spinlock tx_lock; /* several workers may send */
@@ -242,6 +243,7 @@ static uint32_t interface_mtu(const char *interface)
 static int device_string(struct uplink *u, const char *name, const char *device,
 			 enum uplink_driver driver, char *text, size_t size, struct err *err)
 {
+	static unsigned int n_vdevs; /* an interface is opened anew before the lost one is closed */
 	bool is_interface = if_nametoindex(device) != 0;
 
 	u->frame_room = RTE_MBUF_DEFAULT_DATAROOM;
@@ -259,14 +261,14 @@ static int device_string(struct uplink *u, const char *name, const char *device,
 	(void)snprintf(u->interface, sizeof(u->interface), "%s", device);
 	u->interface_idx = if_nametoindex(device);
 	if (driver == UPLINK_AF_PACKET) {
-		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%s", name);
+		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_packet_%u_%s", n_vdevs++, name);
 		u->mtu = interface_mtu(u->interface);
 		u->frame_room = room_for(u->mtu);
 		(void)snprintf(text, size,
 			       "%s,iface=%s,qpairs=1,blocksz=65536,framesz=%u,framecnt=%u", u->vdev,
 			       device, u->frame_room, 1024 * 2048 / u->frame_room);
 	} else {
-		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%s", name);
+		(void)snprintf(u->vdev, sizeof(u->vdev), "net_af_xdp_%u_%s", n_vdevs++, name);
 		(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=1,busy_budget=0",
 			       u->vdev, device);
 	}
@@ -462,6 +464,15 @@ struct endpoint *uplink_endpoint(struct uplink *u)
 	return &u->endpoint;
 }
 
+bool uplink_has_lost(struct uplink *u, bool *again)
+{
+	unsigned int idx = u->interface[0] != '\0' ? if_nametoindex(u->interface) : 0;
+
+	u->lost |= u->interface[0] != '\0' && idx != u->interface_idx;
+	*again = idx != 0;
+	return u->lost;
+}
+
 /* DPDK's drivers for them call the link up whatever happens (22.11). False also if the interface has
  * gone, even if another one has its name. */
 static bool interface_is_up(const struct uplink *u)
@@ -470,7 +481,7 @@ static bool interface_is_up(const struct uplink *u)
 	bool up;
 	int fd;
 
-	if (if_nametoindex(u->interface) != u->interface_idx)
+	if (u->lost || if_nametoindex(u->interface) != u->interface_idx)
 		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	memcpy(request.ifr_name, u->interface, sizeof(request.ifr_name));

@@ -31,7 +31,7 @@ void uplink_thread_start(void);
 const char *uplink_dpdk_version(void);
 
 /* Opens `device`: the name of a Linux interface (AUTO takes AF_PACKET, which shares the interface
- * with the host), or a DPDK device string. `name` names it in DPDK. Started when it returns.
+ * with the host), or a DPDK device string. `name` is in its name in DPDK. Started when it returns.
  * -ENODEV: there is no such interface, or no Ethernet port behind the device; -EBUSY: it is another
  * uplink's; -ENOMEM, or what DPDK says. */
 int uplink_open(struct uplink **uplink, const char *name, const char *device,
@@ -49,6 +49,10 @@ struct uplink_info {
 	const char *driver; /* DPDK's name of it; valid while the uplink is open */
 };
 void uplink_info(const struct uplink *uplink, struct uplink_info *info);
+
+/* Whether the Linux interface that it was opened with has gone, for good: one that has its name now (`again`) is to be opened
+ * anew. False: it drives something else. */
+bool uplink_has_lost(struct uplink *uplink, bool *again);
 
 /* Priority-based flow control (802.1Qbb): from these priorities, a mask, to others. -ENOTSUP: the device has none. */
 int uplink_set_pfc(struct uplink *uplink, unsigned int was, unsigned int priorities,

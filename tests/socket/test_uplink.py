@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Uplinks whose interface goes, and comes again."""
+
+import os
+import subprocess
+
+import pytest
+
+from frames import ethernet, mac
+from ixgbevf import Ixgbevf
+from softiov import Daemon, wait_until
+from wire import Wires
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
+
+FAR, A = mac("02:00:00:00:77:01"), mac("02:00:00:00:00:01")
+COLLECTOR = mac("02:00:00:00:77:77")
+
+
+class World:
+    def __init__(self, daemon, wires):
+        self.daemon, self.wires = daemon, wires
+        self.plug(1500)
+        daemon.call("switch.add", name="lan")
+        daemon.call("uplink.add", name="up", switch="lan", device="out0", trunk="all")
+        daemon.call("vport.add", name="a", switch="lan", mac="02:00:00:00:00:01", synthetic=False, mtu=9000)
+        self.nic = Ixgbevf(daemon.vf_socket("a"))
+        self.nic.open()
+
+    def plug(self, mtu):
+        self.wire = self.wires.add("out", FAR, mtu)
+
+    def ip(self, *words):
+        return subprocess.run(["ip", "-n", self.wires.netns, *words], check=True, capture_output=True, text=True).stdout
+
+    def shown(self):
+        return self.daemon.show("uplink", "up")
+
+    def is_lost(self):
+        return self.shown()["link"] == "down" and "'out0' is gone; the uplink comes back" in self.shown().get("problem", "")
+
+    def runs(self):
+        return self.shown()["link"] == "up" and "problem" not in self.shown()
+
+    def check_traffic(self):
+        """A frame each way."""
+        out, back = ethernet(FAR, A, 200), ethernet(A, FAR, 300)
+        self.nic.send(out)
+        assert [one.data for one in self.wire.receive(1)] == [out]
+        self.wire.send(back)
+        assert [one.data for one in self.nic.receive(1)] == [back]
+
+
+@pytest.fixture
+def world(tmp_path):
+    with Wires() as wires, Daemon(tmp_path, netns=wires.netns) as daemon:
+        world = World(daemon, wires)
+        yield world
+        world.nic.close()
+
+
+def events(daemon):
+    return [event["text"] for event in daemon.call("event.show") if event.get("object") == "uplink"]
+
+
+def test_an_interface_is_made_again(world):
+    """It goes on with the new one, with its address and MTU; what it has counted stays."""
+    world.check_traffic()
+    for n in range(1, 3):
+        address = world.shown()["mac"]
+        world.ip("link", "del", "out0")
+        assert wait_until(world.is_lost, 10)
+        world.nic.send(ethernet(FAR, A))  # lost, and harms nobody
+        world.plug(9000)
+        assert wait_until(world.runs, 10)
+        assert world.shown()["mac"] != address and world.shown()["mac"] in world.ip("link", "show", "out0")
+        world.check_traffic()
+        assert world.shown()["tx-frames"] >= n + 1
+        told = events(world.daemon)
+        assert len([text for text in told if "is gone" in text]) == len([text for text in told if "runs again" in text]) == n
+    large = ethernet(FAR, A, 8000)
+    world.nic.send(large)
+    assert [one.data for one in world.wire.receive(1)] == [large]
+
+
+def test_an_interface_moves_away_and_back(world):
+    """By its index it is the same one, but who listened to it does no longer."""
+    with Wires() as elsewhere:
+        index = world.ip("-o", "link", "show", "out0").split(":")[0]
+        world.ip("link", "set", "out0", "netns", elsewhere.netns)
+        assert wait_until(world.is_lost, 10)
+        subprocess.run(["ip", "-n", elsewhere.netns, "link", "set", "out0", "netns", world.wires.netns], check=True)
+        world.ip("link", "set", "out0", "up")
+        assert wait_until(world.runs, 10)
+        assert world.ip("-o", "link", "show", "out0").split(":")[0] == index
+        world.check_traffic()
+
+
+def test_an_uplink_that_waits_can_go(world):
+    world.ip("link", "del", "out0")
+    assert wait_until(world.is_lost, 10)
+    world.daemon.call("uplink.set", name="up", vlan=5)
+    world.daemon.call("uplink.del", name="up")
+    world.plug(1500)
+    world.daemon.call("uplink.add", name="up", switch="lan", device="out0")
+    world.check_traffic()
+
+
+def test_a_mirror_goes_on(world):
+    """What it wraps comes from the new interface's address."""
+    world.daemon.call("mirror.add", name="m", switch="lan", vport="a", collector="192.0.2.2", source="192.0.2.1",
+                      **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
+    world.ip("link", "del", "out0")
+    assert wait_until(world.is_lost, 10)
+    world.plug(1500)
+    assert wait_until(world.runs, 10)
+    world.wire.promiscuous = True
+    world.nic.send(ethernet(FAR, A))
+    got = world.wire.receive(2)
+    wrapped = [one.data for one in got if one.data[:6] == COLLECTOR]
+    assert [data[6:12].hex(":") for data in wrapped] == [world.shown()["mac"]]
