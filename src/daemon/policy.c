@@ -63,7 +63,8 @@ int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config
 	}
 	if (port->kind == PORT_OF_VPORT) {
 		guard_of(config, &policy->guard);
-		policy->police = obj_uint(config, "max-rx") != 0 ? port->arbiter : NULL;
+		if (port->policed || obj_uint(config, "max-rx") != 0)
+			policy->police = port->arbiter;
 		policy->acl = port->acl;
 	}
 	policy->shared = port->shared;
@@ -103,5 +104,18 @@ bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplin
 		return true;
 	uplink->shared = was_shared;
 	uplink->shares = was;
+	return false;
+}
+
+bool policy_police(struct runtime *rt, struct rt_port *vport, bool policed)
+{
+	struct refusal why = REFUSAL_INIT;
+
+	if (vport->policed == policed)
+		return true;
+	vport->policed = policed;
+	if (policy_update(rt, vport, vport->config, &why) == 0)
+		return true;
+	vport->policed = !policed;
 	return false;
 }

@@ -66,15 +66,16 @@ static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw)
 	return rate;
 }
 
-/* All that is promised. */
-static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw)
+/* All that is promised of a direction, by min-tx or min-rx. */
+static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw, const char *field)
 {
-	uint64_t sum = obj_uint(sw->config, "default-min");
+	bool sends = strcmp(field, "min-tx") == 0;
+	uint64_t sum = sends ? obj_uint(sw->config, "default-min") : 0;
 	const struct rt_port *port;
 
 	LIST_FOREACH(port, &rt->ports, next)
 		if (is_vport_of(port, sw))
-			sum += obj_uint(port->config, "min-tx");
+			sum += obj_uint(port->config, field);
 	return sum;
 }
 
@@ -87,11 +88,14 @@ static bool asks(const struct runtime *rt, const json_t *was, const json_t *conf
 	       (was == config || obj_changed(was, config, field));
 }
 
-static int agree(const struct runtime *rt, const struct rt_switch *sw, struct refusal *why)
+/* `min`: min-tx or min-rx. */
+static int agree(const struct runtime *rt, const struct rt_switch *sw, const char *min,
+		 struct refusal *why)
 {
-	const json_t *config = sw->asks ? sw->config : NULL;
+	bool sends = strcmp(min, "min-tx") == 0;
+	const json_t *config = sends && sw->asks ? sw->config : NULL;
 	const char *type = "switch", *field = "default-min";
-	uint64_t sum = minima(rt, sw), link = link_rate(rt, sw);
+	uint64_t sum = minima(rt, sw, min), link = link_rate(rt, sw);
 	const struct rt_port *port;
 	char *value, *needed, *all;
 
@@ -100,7 +104,7 @@ static int agree(const struct runtime *rt, const struct rt_switch *sw, struct re
 			continue;
 		config = port->config;
 		type = port->kind == PORT_OF_UPLINK ? "uplink" : "vport";
-		field = port->kind == PORT_OF_UPLINK ? "max-rate" : "min-tx";
+		field = port->kind == PORT_OF_UPLINK ? "max-rate" : min;
 	}
 	if (config == NULL || link == 0 || sum <= link)
 		return 0;
@@ -108,7 +112,7 @@ static int agree(const struct runtime *rt, const struct rt_switch *sw, struct re
 	needed = units_format(UNITS_RATE, sum);
 	all = units_format(UNITS_RATE, link);
 	refusal_about(why, type, obj_name(config));
-	if (strcmp(field, "min-tx") == 0 && obj_uint(config, field) > link)
+	if (field == min && obj_uint(config, field) > link)
 		refuse_value(why, field, value,
 			     "at most %s, which is all that the switch's uplinks carry", all);
 	else
@@ -128,7 +132,9 @@ int qos_agree(struct runtime *rt, struct refusal *why)
 
 	LIST_FOREACH(sw, &rt->switches, next)
 		if (ret == 0 && !sw->removed) {
-			ret = agree(rt, sw, why);
+			ret = agree(rt, sw, "min-tx", why);
+			if (ret == 0)
+				ret = agree(rt, sw, "min-rx", why);
 			if (ret == 0)
 				ret = dcb_agree(rt, sw, why);
 			if (ret == 0)
@@ -140,19 +146,27 @@ int qos_agree(struct runtime *rt, struct refusal *why)
 int qos_check(const struct runtime *rt, struct rt_port *port, const json_t *config,
 	      struct refusal *why)
 {
-	static const char *const rates[] = { "max-tx", "max-rx", "min-tx" };
-	uint64_t min = obj_uint(config, "min-tx"), max = obj_uint(config, "max-tx");
+	static const char *const rates[] = { "max-tx", "max-rx", "min-tx", "min-rx" };
+	static const struct {
+		const char *min, *max, *weight;
+	} ways[] = { { "min-tx", "max-tx", "weight" }, { "min-rx", "max-rx", "weight-rx" } };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++)
 		if (rate_check(config, rates[i], why) < 0)
 			return why->code;
-	if (min != 0 && obj_uint(config, "weight") != 0)
-		return refuse(
-			why, -EINVAL, "weight", NULL,
-			"a vport has a minimum in bits a second (min-tx) or a weight, not both");
-	if (max != 0 && min > max)
-		return refuse(why, -EINVAL, "min-tx", NULL, "the minimum is above max-tx");
-	port->asks |= asks(rt, port->config, config, "min-tx");
+	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
+		uint64_t min = obj_uint(config, ways[i].min), max = obj_uint(config, ways[i].max);
+
+		if (min != 0 && obj_uint(config, ways[i].weight) != 0)
+			return refuse(
+				why, -EINVAL, ways[i].weight, NULL,
+				"a vport has a minimum in bits a second (%s) or a weight, not both",
+				ways[i].min);
+		if (max != 0 && min > max)
+			return refuse(why, -EINVAL, ways[i].min, NULL, "the minimum is above %s",
+				      ways[i].max);
+		port->asks |= asks(rt, port->config, config, ways[i].min);
+	}
 	return 0;
 }
 
@@ -211,56 +225,87 @@ void qos_update(struct runtime *rt, struct rt_port *port)
 
 /* --- the division of the link --- */
 
-/* Who has a minimum of its own; all others are the default flow. */
-static bool has_own(const struct rt_port *port)
-{
-	return obj_uint(port->config, "min-tx") != 0 || obj_uint(port->config, "weight") != 0;
-}
+/* Parts of the link in a direction. Minima come first, weights divide what these leave. */
+struct parts {
+	uint64_t rate; /* of the link; 0: it is not divided */
+	const char *min, *weight;
+	unsigned int n_own;       /* who have one of their own; all others are the default flow */
+	uint64_t default_min;     /* which has this, or a weight */
+	uint64_t minima, weights; /* sums, the default flow's included */
+};
 
 /* What is to be divided. */
 struct division {
-	uint64_t rate; /* of the link; 0: nothing is */
-	unsigned int n_own;
-	uint64_t minima, weights; /* sums, the default flow's included */
+	uint64_t link; /* its rate; 0: nothing is */
+	struct parts tx, rx;
 	struct share_classes classes;
 	struct uplink_shares shares;
 };
 
-static void division_of(const struct runtime *rt, const struct rt_switch *sw, struct division *d)
+static bool has_own(const struct parts *parts, const struct rt_port *port)
 {
-	uint64_t default_min = obj_uint(sw->config, "default-min");
-	bool wanted = default_min != 0;
+	return obj_uint(port->config, parts->min) != 0 ||
+	       obj_uint(port->config, parts->weight) != 0;
+}
+
+static void parts_of(const struct runtime *rt, const struct rt_switch *sw, struct parts *parts)
+{
 	const struct rt_port *port;
 
-	*d = (struct division){ .minima = default_min };
-	if (default_min == 0)
-		d->weights = obj_uint(sw->config, "default-weight");
+	parts->minima = parts->default_min;
+	if (parts->default_min == 0)
+		parts->weights = obj_uint(sw->config, "default-weight");
+	LIST_FOREACH(port, &rt->ports, next) {
+		if (!is_vport_of(port, sw) || !has_own(parts, port))
+			continue;
+		parts->n_own++;
+		parts->minima += obj_uint(port->config, parts->min);
+		parts->weights += obj_uint(port->config, parts->weight);
+	}
+}
+
+static void division_of(const struct runtime *rt, const struct rt_switch *sw, struct division *d)
+{
+	const struct rt_port *port;
+	bool wanted;
+
+	*d = (struct division){ .tx = { .min = "min-tx",
+					.weight = "weight",
+					.default_min = obj_uint(sw->config, "default-min") },
+				.rx = { .min = "min-rx", .weight = "weight-rx" } };
 	d->shares.by_priority = dcb_divide(rt, sw, &d->classes, d->shares.class_of);
 	if (!d->shares.by_priority)
 		qos_policies_divide(sw, &d->classes);
-	wanted |= d->classes.n > 1;
-	LIST_FOREACH(port, &rt->ports, next) {
+	parts_of(rt, sw, &d->tx);
+	parts_of(rt, sw, &d->rx);
+	wanted = d->tx.n_own > 0 || d->tx.default_min != 0 || d->classes.n > 1;
+	LIST_FOREACH(port, &rt->ports, next)
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed)
 			wanted |= obj_uint(port->config, "max-rate") != 0;
-		if (!is_vport_of(port, sw) || !has_own(port))
-			continue;
-		wanted = true;
-		d->n_own++;
-		d->minima += obj_uint(port->config, "min-tx");
-		d->weights += obj_uint(port->config, "weight");
-	}
 	if (wanted)
-		d->rate = link_rate(rt, sw);
+		d->link = d->tx.rate = link_rate(rt, sw);
+	if (d->rx.n_own > 0)
+		d->link = d->rx.rate = link_rate(rt, sw);
 }
 
-/* Minima are parts of the link; weights divide what these leave. */
-static uint64_t part_of(const struct division *d, uint64_t min, uint64_t weight)
+static uint64_t part_of(const struct parts *parts, uint64_t min, uint64_t weight)
 {
-	double left = d->minima < d->rate ? (double)(d->rate - d->minima) : 0;
-	double rate = min != 0 ? (double)min : left * (double)weight / (double)d->weights;
-	uint64_t part = (uint64_t)(rate / (double)d->rate * SHARE_WHOLE);
+	double left = parts->minima < parts->rate ? (double)(parts->rate - parts->minima) : 0;
+	double rate = min != 0 ? (double)min : left * (double)weight / (double)parts->weights;
+	uint64_t part = (uint64_t)(rate / (double)parts->rate * SHARE_WHOLE);
 
 	return part > 0 ? part : 1;
+}
+
+static uint64_t part_of_port(const struct parts *parts, const struct rt_port *port)
+{
+	return part_of(parts, obj_uint(port->config, parts->min),
+		       obj_uint(port->config, parts->weight));
+}
+
+static uint64_t part_of_default(const struct parts *parts, const struct rt_switch *sw)
+{
+	return part_of(parts, parts->default_min, obj_uint(sw->config, "default-weight"));
 }
 
 static void members_set(struct runtime *rt, struct rt_switch *sw, const struct division *d)
@@ -270,21 +315,54 @@ static void members_set(struct runtime *rt, struct rt_switch *sw, const struct d
 	unsigned int n = 1;
 
 	if (share != NULL)
-		share_set(share, 0,
-			  part_of(d, obj_uint(sw->config, "default-min"),
-				  obj_uint(sw->config, "default-weight")));
+		share_set(share, 0, part_of_default(&d->tx, sw));
 	LIST_FOREACH(port, &rt->ports, next) {
 		struct share_member *m = share != NULL ? &share->member[0] : NULL;
 
 		if (!is_vport_of(port, sw))
 			continue;
-		if (share != NULL && has_own(port))
-			m = share_set(share, n++,
-				      part_of(d, obj_uint(port->config, "min-tx"),
-					      obj_uint(port->config, "weight")));
+		if (share != NULL && has_own(&d->tx, port))
+			m = share_set(share, n++, part_of_port(&d->tx, port));
 		atomic_store_explicit(&port->arbiter->member, m, memory_order_release);
 		join_all(rt, port);
 	}
+}
+
+/* What comes in. */
+static void divide_intake(struct runtime *rt, struct rt_switch *sw, const struct parts *parts)
+{
+	struct intake *old = sw->intake, *in = NULL;
+	uint64_t now_ns = clock_ns();
+	struct rt_port *port;
+	unsigned int n = 1;
+
+	if (old == NULL && parts->rate == 0)
+		return;
+	if (parts->rate != 0) {
+		in = intake_new(parts->rate, 1 + parts->n_own, now_ns);
+		if (in == NULL) {
+			log_err("switch", "'%s': no memory to divide what comes in anew", sw->name);
+			sw->divide = true;
+			return;
+		}
+		intake_set(in, 0, part_of_default(parts, sw), now_ns);
+	}
+	sw->intake = in;
+	LIST_FOREACH(port, &rt->ports, next) {
+		struct intake_member *m = in != NULL ? &in->member[0] : NULL;
+
+		if (port->sw != sw || port->kind != PORT_OF_VPORT)
+			continue;
+		if (port->removed)
+			m = NULL;
+		else if (in != NULL && has_own(parts, port))
+			m = intake_set(in, n++, part_of_port(parts, port), now_ns);
+		atomic_store_explicit(&port->arbiter->intake, m, memory_order_release);
+		if (!port->removed && !policy_police(rt, port, in != NULL))
+			sw->divide = true;
+	}
+	worker_quiesce(rt->workers);
+	free(old);
 }
 
 static void divide(struct runtime *rt, struct rt_switch *sw, const struct division *d)
@@ -292,10 +370,10 @@ static void divide(struct runtime *rt, struct rt_switch *sw, const struct divisi
 	struct share *old = sw->share, *share = NULL;
 	struct rt_port *port;
 
-	if (old == NULL && d->rate == 0)
+	if (old == NULL && d->tx.rate == 0)
 		return;
-	if (d->rate != 0) {
-		share = share_new(d->rate, &d->classes, 1 + d->n_own, clock_ns());
+	if (d->tx.rate != 0) {
+		share = share_new(d->tx.rate, &d->classes, 1 + d->tx.n_own, clock_ns());
 		if (share == NULL) {
 			log_err("switch", "'%s': no memory to divide its link anew", sw->name);
 			sw->divide = true;
@@ -323,11 +401,12 @@ void qos_follow(struct runtime *rt)
 
 	LIST_FOREACH(sw, &rt->switches, next) {
 		division_of(rt, sw, &d);
-		if (!sw->divide && d.rate == sw->divided_rate)
+		if (!sw->divide && d.link == sw->divided_rate)
 			continue;
 		sw->divide = false;
-		sw->divided_rate = d.rate;
+		sw->divided_rate = d.link;
 		divide(rt, sw, &d);
+		divide_intake(rt, sw, &d.rx);
 	}
 }
 

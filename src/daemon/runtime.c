@@ -138,6 +138,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	policies_free(sw->retired);
 	qos_policies_free(sw);
 	free(sw->share);
+	free(sw->intake);
 	json_decref(sw->config);
 	json_decref(sw->live);
 	free(sw);

@@ -63,9 +63,10 @@ struct rt_switch {
 	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
-	bool changed;        /* port[] is to be published, when no transaction is under way */
-	bool extended;       /* its ports' extensions are others than their policies have */
-	struct share *share; /* how the uplinks' link is divided; NULL: it is not */
+	bool changed;          /* port[] is to be published, when no transaction is under way */
+	bool extended;         /* its ports' extensions are others than their policies have */
+	struct share *share;   /* how the uplinks' link is divided; NULL: it is not */
+	struct intake *intake; /* and what comes in by it; likewise */
 	uint64_t divided_rate;
 	bool asks;              /* for another minimum, in this transaction */
 	bool divide;            /* it is to be divided anew */
@@ -97,6 +98,7 @@ struct rt_port {
 	struct uplink_shares shares;
 	bool asks_classes; /* for other ones, in this transaction */
 	struct arbiter *arbiter;
+	bool policed; /* a vport, of a switch that divides what comes in */
 	bool asks; /* for another minimum, in this transaction; an uplink: to carry something else */
 	struct bucket storm;
 	/* vport */
@@ -238,6 +240,8 @@ int policy_update(struct runtime *rt, struct rt_port *port, const json_t *config
 void policy_follow(struct runtime *rt, struct rt_port *port);
 /* What goes to the uplink is counted for its vports' shares, or no more (NULL). False without memory. */
 bool policy_share(struct runtime *rt, struct rt_port *uplink, const struct uplink_shares *shares);
+/* What uplinks bring to the vport is policed, or no more. False without memory. */
+bool policy_police(struct runtime *rt, struct rt_port *vport, bool policed);
 /* Takes it away, to be freed with the next publishing. */
 void policy_retire(struct rt_port *port);
 void policies_free(struct port_policy *policy);

@@ -163,6 +163,11 @@ static const struct field vport_fields[] = {
 	{ "weight", TYPE_UINT, 0, 0, 100, .def = "0",
 	  .help = "its share, against the other weights of the switch, of what min-tx of others leaves it of the uplinks; "
 		  "0: it is one of those that share default-min or default-weight of the switch" },
+	{ "min-rx", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
+	  .help = "what the VM may receive from uplinks at least, while more comes in than they carry. 0: see weight-rx" },
+	{ "weight-rx", TYPE_UINT, 0, 0, 100, .def = "0",
+	  .help = "its share, against the other ones, of what min-rx of others leaves it of what uplinks bring; 0: it is one "
+		  "of those that share default-weight of the switch" },
 	{ "burst", TYPE_SIZE, 0, 0, 1ull << 30, .unit = "B", .def = "0",
 	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
 		  "allow in 20 ms" },

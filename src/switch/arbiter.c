@@ -89,23 +89,22 @@ void share_count(struct inspect *inspect, const struct port_policy *uplink, uint
 
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames)
 {
-	uint32_t size[BURST_MAX], passed;
-	unsigned int n = 0;
-	uint64_t n_frames = 0, n_bytes = 0;
+	struct intake_member *m = atomic_load_explicit(&a->intake, memory_order_acquire);
+	uint32_t size[BURST_MAX], passed = frames;
+	uint64_t n_frames = 0, n_bytes = 0, now_ns = clock_ns();
 
-	for_each_frame(i, frames) size[n++] = frame_wire_size(&inspect->burst->frame[i]);
-	passed = bucket_police(&a->rx, size, n, clock_ns());
-	n = 0;
-	for_each_frame(i, frames)
+	for_each_frame(i, frames) size[i] = frame_wire_size(&inspect->burst->frame[i]);
+	if (bucket_limits(&a->rx))
+		passed = bucket_police(&a->rx, size, passed, now_ns);
+	if (m != NULL && inspect->from_uplink && passed != 0)
+		passed = intake_police(m, size, passed, now_ns);
+	for_each_frame(i, frames & ~passed)
 	{
-		if ((passed >> n & 1) == 0) {
-			frames = inspect_drop(inspect, frames, i, DROP_POLICED);
-			n_frames++;
-			n_bytes += size[n];
-		}
-		n++;
+		inspect_drop(inspect, frames, i, DROP_POLICED);
+		n_frames++;
+		n_bytes += size[i];
 	}
 	if (unlikely(n_frames > 0))
 		count(&a->policed_frames, &a->policed_bytes, n_frames, n_bytes);
-	return frames;
+	return passed;
 }

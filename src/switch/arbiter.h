@@ -6,7 +6,8 @@
  * buffers nothing, and the guest's own stack feels that the link is as slow as it shall be.
  *
  * What the VM receives cannot wait like that: the frames lie in rings of senders that have others to send
- * to. So that is policed: what exceeds the rate is dropped where it would enter the vport.
+ * to. So that is policed: what exceeds the rate, or its part of what uplinks bring (switch/intake.h), is dropped where it
+ * would enter the vport.
  *
  * Its part of the uplinks' link (switch/share.h) it gets in the same way: a vport that has had it waits, with all
  * that it sends, as long as others want theirs.
@@ -18,12 +19,14 @@
 #define SOFTIOV_SWITCH_ARBITER_H
 
 #include "frame/queue.h"
+#include "switch/intake.h"
 #include "switch/share.h"
 
 struct arbiter {
 	struct bucket tx;                      /* what the VM sends */
 	struct bucket rx;                      /* what it receives */
 	_Atomic(struct share_member *) member; /* of the uplinks' link; NULL: that is not divided */
+	_Atomic(struct intake_member *) intake; /* of what comes in by them; likewise */
 	/* Frames that waited for the transmit bucket, and that the receive bucket did not let in. */
 	_Atomic uint64_t waited_frames, waited_bytes;
 	_Atomic uint64_t policed_frames, policed_bytes;

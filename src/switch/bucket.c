@@ -21,17 +21,26 @@ static uint64_t cost_of(uint64_t cost, uint64_t bytes)
 	return t >> BUCKET_COST_SHIFT;
 }
 
+/* Of a byte. */
+static uint64_t cost_at(uint64_t rate)
+{
+	return ((8 * NS_PER_S) << (BUCKET_TIME_SHIFT + BUCKET_COST_SHIFT)) / rate;
+}
+
 void bucket_set(struct bucket *b, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
-	uint64_t cost = 0, depth = time_of(BURST_NS);
+	uint64_t cost = rate != 0 ? cost_at(rate) : 0, depth = time_of(BURST_NS);
 
-	if (rate != 0)
-		cost = ((8 * NS_PER_S) << (BUCKET_TIME_SHIFT + BUCKET_COST_SHIFT)) / rate;
 	if (burst != 0)
 		depth = cost_of(cost, burst);
 	atomic_store_explicit(&b->depth, depth, memory_order_relaxed);
 	atomic_store_explicit(&b->empty, time_of(now_ns), memory_order_relaxed);
 	atomic_store_explicit(&b->cost, cost, memory_order_relaxed);
+}
+
+void bucket_retune(struct bucket *b, uint64_t rate)
+{
+	atomic_store_explicit(&b->cost, cost_at(rate), memory_order_relaxed);
 }
 
 /* When a bucket that is full now was empty; or else `empty`. */
@@ -92,7 +101,7 @@ uint64_t bucket_wait(const struct bucket *b, uint64_t now_ns)
 	return empty > now ? ((empty - now) >> BUCKET_TIME_SHIFT) + 1 : 0;
 }
 
-uint32_t bucket_police(struct bucket *b, const uint32_t size[], unsigned int n, uint64_t now_ns)
+uint32_t bucket_police(struct bucket *b, const uint32_t size[], uint32_t frames, uint64_t now_ns)
 {
 	uint64_t cost = atomic_load_explicit(&b->cost, memory_order_relaxed);
 	uint64_t empty = atomic_load_explicit(&b->empty, memory_order_relaxed);
@@ -102,9 +111,9 @@ uint32_t bucket_police(struct bucket *b, const uint32_t size[], unsigned int n, 
 	do {
 		after = empty_since(b, empty, now);
 		passed = 0;
-		for (unsigned int i = 0; i < n && after < now; i++) {
-			after += cost_of(cost, size[i]);
-			passed |= 1u << i;
+		for (uint32_t left = frames; left != 0 && after < now; left &= left - 1) {
+			after += cost_of(cost, size[__builtin_ctz(left)]);
+			passed |= left & -left;
 		}
 	} while (!atomic_compare_exchange_weak_explicit(
 		&b->empty, &empty, after, memory_order_relaxed, memory_order_relaxed));

@@ -51,7 +51,10 @@ void bucket_take(struct bucket *b, uint64_t bytes, uint64_t now_ns);
  * is less, so that who waits is not woken for each frame. */
 uint64_t bucket_wait(const struct bucket *b, uint64_t now_ns);
 
-/* Of `n` frames with these sizes those that pass, as a mask: in order, each that finds a token. */
-uint32_t bucket_police(struct bucket *b, const uint32_t size[], unsigned int n, uint64_t now_ns);
+/* Another rate, not 0; what it holds, in time, stays. */
+void bucket_retune(struct bucket *b, uint64_t rate);
+
+/* Of the frames of a set (bit i: the one with size[i]) those that pass: in order, each that finds a token. */
+uint32_t bucket_police(struct bucket *b, const uint32_t size[], uint32_t frames, uint64_t now_ns);
 
 #endif

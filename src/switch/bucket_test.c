@@ -129,11 +129,11 @@ static void test_police(void **state)
 	/* Twice as much as may: half of it passes, in each second. */
 	bucket_set(&bucket, 8000000, 3000, now);
 	now += S;
-	assert_int_equal(bucket_police(&bucket, size, 4, now), 7);
+	assert_int_equal(bucket_police(&bucket, size, 0xf, now), 7);
 	assert_int_equal(bucket_police(&bucket, size, 1, now), 0);
 	for (unsigned int ms = 0; ms < 1000; ms += 2, now += 2 * MS)
 		sum += 1000u *
-		       (unsigned int)__builtin_popcount(bucket_police(&bucket, size, 4, now));
+		       (unsigned int)__builtin_popcount(bucket_police(&bucket, size, 0xf, now));
 	assert_near(sum, 1000000, 0.02);
 }
 

@@ -591,6 +591,7 @@ void switch_forward(struct forwarder *fw, const struct switch_snapshot *s, uint1
 	fw->n_groups = 0;
 	fw->flood_left = FLOOD_PIECES_MAX;
 	inspect_start(&fw->inspect, burst);
+	fw->inspect.from_uplink = port->uplink;
 	fw->inspect.now_s = fw->now_s;
 	fw->asked.filter = NULL;
 	fw->seen_ns = 0;

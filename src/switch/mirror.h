@@ -35,7 +35,7 @@ struct mirror_config {
 	uint8_t next_hop[6], source_mac[6];
 	bool v6;
 	uint8_t source_ip[16], collector_ip[16]; /* IPv4: the first 4 bytes */
-	uint16_t session; /* ERSPAN */
+	uint16_t session;                        /* ERSPAN */
 	uint32_t
 		size_max; /* bytes that a packet to the collector may have, with its Ethernet header */
 	const struct tap_filter *filter; /* NULL: all frames */

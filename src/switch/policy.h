@@ -33,7 +33,7 @@ struct uplink_shares {
 struct port_policy {
 	struct port_policy *next; /* of its owner */
 	struct guard guard;
-	struct arbiter *police;   /* whose receive bucket holds; NULL: none */
+	struct arbiter *police;   /* whose limits for receiving hold; NULL: none */
 	const struct acl *acl;    /* NULL: no rules */
 	struct qos *qos;          /* goes with this policy; NULL: no policies of classification */
 	struct acl *dead_acl;     /* of its owner: goes with this policy */
@@ -50,6 +50,7 @@ struct inspect {
 	uint32_t parsed;     /* those whose flow[] is there */
 	uint32_t redirected; /* those that an extension has sent to port to[] */
 	uint32_t now_s;      /* coarse */
+	bool from_uplink;    /* the burst is from one */
 	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
 	uint32_t classified; /* those whose traffic_class[] is there */

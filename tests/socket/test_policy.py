@@ -601,6 +601,26 @@ def test_max_rx(world, path):
     assert shown["rx-policed-bytes"] - counted["rx-policed-bytes"] == 3 * size
 
 
+@pytest.mark.parametrize("path", [path for path, kinds in PATHS.items() if kinds[1] == "uplink"])
+def test_min_rx(world, path):
+    """What uplinks bring is divided as soon as somebody has a part of it: what exceeds it is dropped. What comes from another
+    vport is free."""
+    case = Case("min-rx", [In(LONG), In(LONG, "policed", times=3)], near={"min-rx": 1000}, far={"max-rate": 1000},
+                third={"vlan": 0})
+    ends = world.ends[path]
+    before = ends.change(case)
+    try:
+        time.sleep(0.01)  # as above
+        for sent in case.frames:
+            ends.check(sent)
+        frame = LONG(ends.near.mac, ends.third.mac)
+        ends.third.send_bytes(frame)
+        assert [one.data for one in ends.near.receive(1)] == [frame]
+    finally:
+        ends.undo(case, before)
+    ends.check(In(LONG, times=3))
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_max_tx(world, path):
     """What a vport may not send now waits in its own queue: nothing is dropped, and all arrives when it may."""
@@ -728,7 +748,7 @@ def test_bad_rates(world):
     """Minima that cannot be kept, and rates that make no sense, change nothing and say why."""
     ends = world.ends["vf-to-uplink"]
     call, vport, uplink, switch = ends.daemon.call, ends.near_name, ends.far_name, ends.path
-    fields = ("min-tx", "weight", "max-tx")
+    fields = ("min-tx", "weight", "max-tx", "min-rx")
 
     def refused(method, name, line, **fields):
         with pytest.raises(RpcError) as caught:
@@ -760,10 +780,15 @@ def test_bad_rates(world):
         with pytest.raises(RpcError, match="vport 'other': min-tx: '61mbit': the minima of the switch would add up to 101mbit"):
             call("config.apply", objects=objects)
         refused("vport.set", vport, "not both", weight=5)
+        call("vport.set", name=vport, **{"min-rx": "60mbit"})
+        refused("vport.set", "other", "would add up to 101mbit", min_rx="41mbit")
+        refused("vport.set", vport, "min-rx: '101mbit' is not allowed: at most 100mbit", min_rx="101mbit")
+        refused("vport.set", vport, "not both", weight_rx=5)
+        refused("vport.set", vport, "the minimum is above max-rx", max_rx="59mbit")
         refused("vport.set", vport, "the minimum is above max-tx", max_tx="29mbit")
         refused("vport.set", vport, "'500bit' is not allowed: 0 for none, or a rate of at least 1kbit", max_rx="500bit")
         assert {name: ends.daemon.show("vport", vport)[name] for name in fields} == {
-            **{name: was[name] for name in fields}, "min-tx": 30000000}
+            **{name: was[name] for name in fields}, "min-tx": 30000000, "min-rx": 60000000}
     finally:
         call("switch.set", name=switch, **{"default-min": 0})
         call("vport.set", name=vport, **{name: was[name] for name in fields})

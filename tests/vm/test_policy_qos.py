@@ -33,7 +33,7 @@ def unlimited(trio):
     yield
     trio.call("uplink.set", name="out", **{"max-rate": 0})
     for name in NAMES:
-        trio.set(name, **{"max-tx": 0, "max-rx": 0, "min-tx": 0, "weight": 0, "burst": 0})
+        trio.set(name, **{"max-tx": 0, "max-rx": 0, "min-tx": 0, "weight": 0, "min-rx": 0, "weight-rx": 0, "burst": 0})
     for policy in trio.call("qos-policy.show"):
         trio.call("qos-policy.del", name=policy["name"])
     trio.call("uplink.set", name="out", **{"prio-tc": "all:0", "tc-tsa": "all:strict", "tc-bw": "all:0"})
@@ -118,27 +118,64 @@ def test_waiting_costs_nothing(trio):
     assert share < 0.3
 
 
+@contextlib.contextmanager
+def flooded(trio, names):
+    """More from outside than these guests may receive."""
+    servers, clients = [], []
+    try:
+        for name in names:
+            servers.append(trio[name].spawn("iperf3 -s"))
+            clients.append(trio["outside"].spawn(f"until iperf3 -u -b 20M -l 1000 -t 1000 -c {trio[name].address}; "
+                                                 "do usleep 50000; done"))
+        trio.wait_flow(names, frames=1)
+        yield
+    finally:
+        for job in clients + servers:
+            job.kill()
+
+
+def let_in(trio, name):
+    """Bytes; with what a guest that got no processor had no buffers for."""
+    vport = trio.vport(name)
+    return vport["rx-bytes"] + (vport["drops"] - vport["drop-reasons"].get("policed", 0)) * 1042
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_max_rx(trio, name):
     """Of much more than it may receive a guest gets its maximum."""
     trio.set(name, **{"max-rx": 4 * MBIT, "burst": BURST})
-    server = trio[name].spawn("iperf3 -s -1")
-    client = trio["outside"].spawn(f"until iperf3 -u -b 20M -l 1000 -t 1000 -c {trio[name].address}; "
-                                   "do usleep 50000; done")
-
-    def let_in():
-        """With what a guest that got no processor had no buffers for."""
-        vport = trio.vport(name)
-        return vport["rx-bytes"] + (vport["drops"] - vport["drop-reasons"].get("policed", 0)) * 1042
-
-    try:
-        trio.wait_flow([name], frames=1)
+    with flooded(trio, [name]):
         settle()
-        assert_runs_at(4 * MBIT, let_in)
+        assert_runs_at(4 * MBIT, lambda: let_in(trio, name))
         assert trio.drops(name)["policed"] > 0
-    finally:
-        client.kill()
-        server.kill()
+
+
+def test_min_rx(trio):
+    """What the uplink brings, more than it carries: by weight; and by a minimum, which others have while it is not wanted."""
+    trio.call("uplink.set", name="out", **{"max-rate": 7 * MBIT})
+    for weight, name in zip((1, 2, 4), NAMES):
+        trio.set(name, **{"weight-rx": weight})
+    counts = [lambda name=name: let_in(trio, name) for name in NAMES]
+    with flooded(trio, NAMES):
+        settle()
+        see_rates(counts, [1 * MBIT, 2 * MBIT, 4 * MBIT])
+        for name in NAMES:
+            trio.set(name, **{"weight-rx": 0, "min-rx": 5 * MBIT if name == "one" else 0})
+        settle()
+        see_rates([counts[0], lambda: counts[1]() + counts[2]()], [5 * MBIT, 2 * MBIT])
+    with flooded(trio, ["two", "three"]):
+        settle()
+        see_rates([lambda: counts[1]() + counts[2]()], [7 * MBIT])
+
+
+def see_rates(counts, wanted):
+    """The best of several looks, as above."""
+    got = []
+    while len(got) < 4:
+        got.append(rates_of(*counts))
+        if got[-1] == pytest.approx(wanted, rel=0.03):
+            return
+    pytest.fail(f"{wanted} wanted, seen: {got}")
 
 
 def test_weights(trio):
