@@ -62,9 +62,17 @@ static uint64_t reading_of(uint64_t bytes, uint64_t part)
 	return (bytes << BYTE_SHIFT) * SHARE_WHOLE / part;
 }
 
+static uint64_t had_of(const struct share_part *p, const struct share_clock *clock)
+{
+	uint64_t had = atomic_load_explicit(&p->had, memory_order_relaxed);
+	uint64_t idle = atomic_load_explicit(&clock->idle, memory_order_relaxed);
+
+	return (int64_t)(had - idle) < 0 ? idle : had;
+}
+
 static int64_t ahead_of(const struct share_part *p, const struct share_clock *clock)
 {
-	return (int64_t)(atomic_load_explicit(&p->had, memory_order_relaxed) - now_of(clock));
+	return (int64_t)(had_of(p, clock) - now_of(clock));
 }
 
 static bool is_active(const struct share_part *p)
@@ -129,10 +137,16 @@ static bool leave(struct share_part *p, struct share_clock *clock, bool empty)
 
 static void charge(struct share_part *p, struct share_clock *clock, uint64_t bytes, bool full)
 {
-	uint64_t active;
+	uint64_t had = atomic_load_explicit(&p->had, memory_order_relaxed);
+	uint64_t least = had_of(p, clock), active;
 
-	if (full)
+	if (full) {
 		start_anew(p, clock);
+		atomic_store_explicit(&clock->idle, now_of(clock), memory_order_relaxed);
+	} else if (had != least) {
+		atomic_compare_exchange_strong_explicit(&p->had, &had, least, memory_order_relaxed,
+							memory_order_relaxed);
+	}
 	atomic_fetch_add_explicit(&p->had, reading_of(bytes, p->part), memory_order_relaxed);
 	/* Another worker that has just made it active may not have added its part yet. */
 	active = atomic_load_explicit(&clock->active, memory_order_relaxed);

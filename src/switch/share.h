@@ -12,8 +12,9 @@
  *     that does not want to, and who wants gets what others leave, in proportion to the parts.
  *  2. Who comes to be active starts from the link's clock: nothing is saved up.
  *  3. Who has no more frames leaves what it was behind to the others.
- *  4. A bucket that is full means that nobody sends, whatever the readings are. Then nobody is refused: so errors of
- *     the readings, which workers move without a lock, end by themselves.
+ *  4. A bucket that is full means that nobody sends, whatever the readings are. Then nobody is refused, and what anybody
+ *     was behind is over: so errors of the readings, which workers move without a lock, end by themselves, and so does the
+ *     claim of one whose worker was held up while the others went on like that.
  *
  * Several queues may be of one member (those of a vport; the vports of the default flow): they take turns.
  *
@@ -42,6 +43,8 @@ struct share;
 /* What is divided: a link between its classes, a class between its members. */
 struct share_clock {
 	_Atomic uint64_t now;
+	_Atomic uint64_t
+		idle; /* what it was when the link's bucket was full last: nobody is behind that */
 	_Atomic uint64_t active; /* sum of the parts of those who are */
 };
 

@@ -353,6 +353,27 @@ static void test_absent(void **state)
 	assert_true(sender[0].sent > 0);
 }
 
+/* One whose worker was held up for a second comes back, or has nothing to send any more. Either way the parts of all are at
+ * once what they should be: what it could not have is over. */
+static void test_comes_back(void **state)
+{
+	const double part[2][3] = { { .1, .4, .5 }, { .2, .8, 0 } };
+	uint64_t now = 5 * S;
+
+	for (unsigned int leaves = 0; leaves < 2; leaves++) {
+		divide(3, (unsigned int[]){ 1, 4, 5 }, now);
+		run(3, &now, S);
+		sender[2].due = UINT64_MAX;
+		run(3, &now, S);
+		sender[2].due = now;
+		sender[2].wants = leaves ? 0 : UINT64_MAX;
+		run(3, &now, S / 10); /* what is left of a full bucket */
+		run(3, &now, S / 5);
+		for (unsigned int i = 0; i < 3; i++)
+			assert_near(sender[i].sent, ALL / 5 * part[leaves][i], 0.03);
+	}
+}
+
 /* --- several workers --- */
 
 static _Atomic uint64_t clock_now;
@@ -404,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_queues_of_one),
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_comes_back),
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_strict_starves),
