@@ -10,13 +10,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "bench/port.h"
 
 #define HUGE_PAGE  (2u << 20)
 #define IOVA_BASE  0x100000000ull
 #define RING_ALIGN 4096
 #define TIMEOUT_S  10
-#define FDS_MAX    8
 
 static void *map_shared(int fd, size_t size)
 {
@@ -84,27 +84,13 @@ int sock_connect(const char *path)
 int sock_send(int sock, const void *bytes, size_t size, const int *fds, unsigned int n_fds)
 {
 	struct iovec iov = { (void *)(uintptr_t)bytes, size }; /* NOLINT: it is only read */
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	} control;
+	union fds_room room;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	if (n_fds > FDS_MAX)
+	if (n_fds > FDS_ROOM)
 		return -EINVAL;
-	if (n_fds > 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	}
+	fds_attach(&msg, &room, fds, n_fds);
 	n = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	if (n < 0)
 		return -errno;
@@ -117,10 +103,7 @@ int sock_receive(int sock, void *bytes, size_t size, int *fd)
 
 	while (size > 0) {
 		struct iovec iov = { at, size };
-		union {
-			struct cmsghdr align;
-			char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		} control;
+		union fds_room control;
 		struct msghdr msg = { .msg_iov = &iov,
 				      .msg_iovlen = 1,
 				      .msg_control = &control,

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "vfu/internal.h"
 
 #define IN_START 4096
@@ -89,25 +90,14 @@ void vfu_conn_commit(struct vfu_conn *conn, size_t size, int fd)
 
 static ssize_t send_some(struct vfu_conn *conn)
 {
-	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	union fds_room room;
 	struct iovec iov = { .iov_base = conn->out + conn->out_start,
 			     .iov_len = vfu_conn_unsent(conn) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	bool with_fd = conn->out_fd >= 0;
 	ssize_t n;
 
-	if (with_fd) {
-		struct cmsghdr *cmsg;
-
-		memset(control, 0, sizeof(control));
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &conn->out_fd, sizeof(int));
-	}
+	fds_attach(&msg, &room, &conn->out_fd, with_fd ? 1 : 0);
 	n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n > 0 && with_fd)
 		conn->out_fd = -1;

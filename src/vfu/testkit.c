@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/errtext.h"
+#include "base/fds.h"
 
 uint64_t kit_now_ns;
 
@@ -236,21 +237,11 @@ void client_close(struct kit *k)
 
 void send_bytes(int fd, const void *buf, size_t size, const int *fds, unsigned int n_fds)
 {
-	char control[CMSG_SPACE(64 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	union fds_room room;
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = size };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (n_fds > 0) {
-		struct cmsghdr *cmsg;
-
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
-	}
+	fds_attach(&msg, &room, fds, n_fds);
 	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), size);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "vhost/front.h"
 
 #define VERSION_1_FLAG 1u
@@ -78,27 +79,13 @@ int front_send(struct front *f, uint32_t request, uint32_t flags, const void *pa
 {
 	struct message m = { request, flags | VERSION_1_FLAG, size, { 0 } };
 	struct iovec iov = { &m, HEADER_SIZE + size };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(16 * sizeof(int))];
-	} control;
+	union fds_room room;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	assert(size <= sizeof(m.payload) && n_fds <= 16);
+	assert(size <= sizeof(m.payload));
 	if (size > 0)
 		memcpy(m.payload, payload, size);
-	if (n_fds > 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	}
+	fds_attach(&msg, &room, fds, n_fds);
 	if (f->budget >= 0) {
 		if ((int64_t)iov.iov_len > f->budget)
 			iov.iov_len = (size_t)f->budget;
