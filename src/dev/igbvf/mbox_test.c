@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The PF of the gigabit family: each message, with and without trust, and nonsense. How the mailbox itself
  * works is tested with the other family. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
+#include "dev/intelvf/mbox_test.h"
 #include "dev/igbvf/igbvf.h"
-#include "dev/intelvf/fake_guest.h"
 
 #define MAC2_LO 0x33221102u /* 02:11:22:33:44:55 */
 #define MAC2_HI 0x00005544u
@@ -198,26 +192,10 @@ static void link_change(void **state)
 	assert_int_equal(guest_read(&g, VMBMEM), PF_CONTROL_MSG | MSG_CTS);
 }
 
-/* Every opcode of a mailbox word, sent with 1 to 16 words; what is not sent is whatever lay there. Each is
- * answered once, with its own opcode, and none gives an untrusted VF more than it may have. */
 static void every_opcode_with_every_length(void **state)
 {
-	const struct intelvf_state *st = g.dev->st;
-	uint32_t msg[VFMBMEM_WORDS], reply[VFMBMEM_WORDS];
-
-	for (uint32_t op = 0; op <= 0xffff; op++) {
-		for (unsigned int n = 1; n <= VFMBMEM_WORDS; n++) {
-			msg[0] = op | (n % 4) << 16;
-			for (unsigned int i = 1; i < n; i++)
-				msg[i] = op % 2 == 0 ? 0xffffffff : op * i;
-			assert_true(guest_mbox(&g, 1, msg, n, reply));
-			if ((reply[0] & 0xffff) != op || (reply[0] >> 30) % 3 == 0)
-				fail_msg("opcode %#x, %u words: %#x", op, n, reply[0]);
-			assert_int_equal(st->mac, GUEST_MAC);
-			assert_int_equal(st->n_macs, 0);
-			assert_true(st->xcast < XCAST_PROMISC);
-		}
-	}
+	for (uint32_t op = 0; op <= 0xffff; op++)
+		check_every_length(&g, op);
 	assert_int_equal(ask(OP_RESET, 0, 0), 0x80000001);
 }
 

@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Interrupt causes, masks, routing; and the race between a worker and the driver. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 
 #include "base/clock.h"
-#include "dev/intelvf/fake_guest.h"
-#include "dev/ixgbevf/ixgbevf.h"
-
-static struct guest g;
-
-static int start(void **state)
-{
-	guest_start(&g, "82599");
-	return 0;
-}
-
-static int stop(void **state)
-{
-	guest_stop(&g);
-	return 0;
-}
+#include "dev/intelvf/guest_test.h"
 
 /* What one event does, for each setting of mask, auto-clear and auto-mask. */
 static void one_event(void **state)

@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Resets, and disabling queues under traffic: when the trapped access returns, nobody uses them. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 
-#include <cmocka.h>
-
-#include "dev/intelvf/fake_guest.h"
-#include "dev/ixgbevf/ixgbevf.h"
+#include "dev/intelvf/guest_test.h"
 
 #define N 64
-
-static struct guest g;
-
-static int start(void **state)
-{
-	guest_start(&g, "82599");
-	return 0;
-}
-
-static int stop(void **state)
-{
-	guest_stop(&g);
-	return 0;
-}
 
 static void up(void)
 {

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The mailbox: every message at every API version, in both of the drivers' styles, and nonsense. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "dev/intelvf/fake_guest.h"
-#include "dev/ixgbevf/ixgbevf.h"
+#include "dev/intelvf/mbox_test.h"
+#include "dev/intelvf/guest_test.h"
 
 #define SUCCESS 0x80000000u
 #define FAILURE 0x40000000u
@@ -17,21 +11,8 @@
 #define MAC2_HI 0x00005544u
 #define MAC2    0x554433221102ull
 
-static struct guest g;
 static const enum mbox_api apis[] = { MBOX_API_10, MBOX_API_11, MBOX_API_12, MBOX_API_13,
 				      MBOX_API_14, MBOX_API_15, MBOX_API_16, MBOX_API_17 };
-
-static int start(void **state)
-{
-	guest_start(&g, "82599");
-	return 0;
-}
-
-static int stop(void **state)
-{
-	guest_stop(&g);
-	return 0;
-}
 
 static void set_policy(void (*change)(struct vf_policy *))
 {
@@ -711,27 +692,12 @@ static void storm(void **state)
 	guest_mbox_up(&g, MBOX_API_17);
 }
 
-/* Every opcode of a mailbox word, sent with 1 to 16 words; what is not sent is whatever lay there. Each is
- * answered once, with its own opcode, and none gives an untrusted VF more than it may have. */
 static void every_opcode_with_every_length(void **state)
 {
-	const struct intelvf_state *st = g.dev->st;
-	uint32_t msg[VFMBMEM_WORDS], reply[VFMBMEM_WORDS];
-
 	for (uint32_t op = 0; op <= 0xffff; op++) {
 		if (op % 64 == 0) /* the last few may have been RESET */
 			guest_mbox_up(&g, apis[op / 64 % ARRAY_SIZE(apis)]);
-		for (unsigned int n = 1; n <= VFMBMEM_WORDS; n++) {
-			msg[0] = op | (n % 4) << 16;
-			for (unsigned int i = 1; i < n; i++)
-				msg[i] = op % 2 == 0 ? 0xffffffff : op * i;
-			assert_true(guest_mbox(&g, 1, msg, n, reply));
-			if ((reply[0] & 0xffff) != op || (reply[0] >> 30) % 3 == 0)
-				fail_msg("opcode %#x, %u words: %#x", op, n, reply[0]);
-			assert_int_equal(st->mac, GUEST_MAC);
-			assert_int_equal(st->n_macs, 0);
-			assert_true(st->xcast < XCAST_PROMISC);
-		}
+		check_every_length(&g, op);
 	}
 	guest_mbox_up(&g, MBOX_API_17);
 }

@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The register table against the datasheet's rules, row by row. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "dev/intelvf/fake_guest.h"
-#include "dev/ixgbevf/ixgbevf.h"
-
-static struct guest g;
-
-static int start(void **state)
-{
-	guest_start(&g, "82599");
-	return 0;
-}
-
-static int stop(void **state)
-{
-	guest_stop(&g);
-	return 0;
-}
+#include "dev/intelvf/guest_test.h"
 
 static uint32_t offset_of(const struct reg *r, unsigned int n)
 {
