@@ -17,10 +17,7 @@ static void bad_addresses(void **state)
 	assert_int_equal(guest_line_read(&g, IXGBEVF_PAGE_TX + TDH), 3);
 	assert_int_equal(guest_tx_desc(&g, 1)->hi >> 32 & TXD_STAT_DD, 1);
 
-	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
-	guest_read(&g, VFSTATUS);
-	settle();
-	guest_rx_up(&g, N, ADV, 0);
+	rx_again(ADV);
 	guest_rx_desc(&g, 0)->lo = GUEST_ROM_AT;
 	guest_rx_desc(&g, 1)->lo = BUFFER(1);
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, 2);

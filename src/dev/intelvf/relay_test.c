@@ -188,10 +188,7 @@ static void long_frames(void **state)
 		settle();
 		up();
 		drv.running = false;
-		guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
-		guest_read(&g, VFSTATUS);
-		settle();
-		guest_rx_up(&g, N, formats[i] | 1, 0);
+		rx_again(formats[i] | 1);
 		guest_rx_post(&g, 0, 10, N);
 		settle();
 		client.order = LAST_COMES_FIRST;
@@ -220,10 +217,7 @@ static void header_buffers(void **state)
 	uint8_t bytes[1500];
 
 	drv.running = false;
-	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
-	guest_read(&g, VFSTATUS);
-	settle();
-	guest_rx_up(&g, N, SRRCTL_DESCTYPE_ALWAYS | 0x200 | 2, 0);
+	rx_again(SRRCTL_DESCTYPE_ALWAYS | 0x200 | 2);
 	for (unsigned int i = 0; i < 8; i++) {
 		*guest_rx_desc(&g, i) = (struct guest_desc){ BUFFER(i), GUEST_DATA + 256ull * i };
 		memset(guest_va(&g, BUFFER(i)), 0xee, 2048);
@@ -264,10 +258,7 @@ static void jumbo_frames(void **state)
 	policy.max_frame = sizeof(bytes);
 	g.vf->ops->set_policy(g.vf, &policy);
 	assert_true(guest_mbox(&g, 1, (const uint32_t[]){ 5, sizeof(bytes) + FCS_SIZE }, 2, reply));
-	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
-	guest_read(&g, VFSTATUS);
-	settle();
-	guest_rx_up(&g, N, SRRCTL_DESCTYPE_ADV | 10, 0);
+	rx_again(SRRCTL_DESCTYPE_ADV | 10);
 	for (unsigned int i = 0; i < 32; i++)
 		*guest_rx_desc(&g, i) = (struct guest_desc){ GUEST_DATA + 10240ull * i, 0 };
 	guest_line_write(&g, IXGBEVF_PAGE_RX + RDT, 32);

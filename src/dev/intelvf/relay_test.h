@@ -388,6 +388,15 @@ static inline int stop(void **state)
 	return 0;
 }
 
+/* Another receive ring in the place of the first, with nothing posted. */
+static inline void rx_again(uint32_t srrctl)
+{
+	guest_line_write(&g, IXGBEVF_PAGE_RX + RXDCTL, 0);
+	guest_read(&g, VFSTATUS);
+	settle();
+	guest_rx_up(&g, N, srrctl, 0);
+}
+
 /* --- descriptors by hand --- */
 
 static inline void put(unsigned int idx, uint64_t iova, uint32_t cmd, uint32_t status)
