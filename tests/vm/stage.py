@@ -289,6 +289,15 @@ class Stage:
     def set(self, name, **fields):
         self.call("vport.set", name=name, **fields)
 
+    @contextlib.contextmanager
+    def setting(self, name, **fields):
+        """A vport's fields for the length of a block; then the defaults again."""
+        self.set(name, **fields)
+        try:
+            yield
+        finally:
+            self.set(name, **{field: None for field in fields})
+
     def drops(self, name):
         return self.vport(name)["drop-reasons"]
 
@@ -378,6 +387,18 @@ class Stage:
                 return
             assert time.monotonic() < deadline, f"no traffic: {now}"
             time.sleep(SHORT)
+
+    def restart_driver(self, node, drivers):
+        """Down and up, unbound and bound (in the folder `drivers`), in full traffic; then all works."""
+        pci = node.pci()
+        with self.traffic(node.name, "outside"):
+            for _ in range(3):
+                node.run(f"ip link set {node.device} down; ip link set {node.device} up")
+                node.configure()
+                self.wait_flow([node.name], frames=100)
+            node.run(f"echo {pci} >{drivers}/unbind; echo {pci} >{drivers}/bind")
+        node.configure()
+        self.works(node.name)
 
 
 # --- transfers ---

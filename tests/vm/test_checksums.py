@@ -44,13 +44,10 @@ def errors_after(stage, node, *kinds):
 def test_driver_counts_wrong_checksums(stage, node):
     wrong = [f"{kind}-bad" for kind in KINDS]
     assert errors_after(stage, node, *wrong) == 0
-    stage.set(node.name, verify_checksums=True)
-    try:
+    with stage.setting(node.name, verify_checksums=True):
         assert errors_after(stage, node, *KINDS) == 0
         for kind in KINDS:
             assert errors_after(stage, node, kind, f"{kind}-bad", kind, f"{kind}-bad") == 2, kind
-    finally:
-        stage.set(node.name, verify_checksums=None)
     assert errors_after(stage, node, *wrong) == 0
 
 

@@ -25,16 +25,6 @@ GROUP = "239.1.2.3"
 GROUP_MAC = "01:00:5e:01:02:03"
 
 
-@contextlib.contextmanager
-def setting(stage, name, **fields):
-    """A vport's fields for the length of a block; then the defaults again."""
-    stage.set(name, **fields)
-    try:
-        yield
-    finally:
-        stage.set(name, **{field: None for field in fields})
-
-
 def echo(stage, target, first, last):
     """Sizes between first and last for which no right echo came, sent by the namespace."""
     return run_echo(stage, "plain", stage[target].address, first, last)
@@ -134,11 +124,11 @@ def test_access_vlan(trio):
     for name in ALL:  # a neighbour that only tagged frames come from, and that answers no ARP
         trio[name].run(f"ip neigh replace 10.0.0.98 lladdr {mac} dev {trio[name].device}")
     assert tagged_echo(trio, one.name, 10, one.address) == "nothing"
-    with setting(trio, one.name, vlan=10):
+    with trio.setting(one.name, vlan=10):
         for other in ("vfx540", "synthetic", "outside"):
             assert trio[other].cut_off(one), other
             assert one.cut_off(trio[other]), other
-        with setting(trio, "vfx540", vlan=10), setting(trio, "synthetic", vlan=10):
+        with trio.setting("vfx540", vlan=10), trio.setting("synthetic", vlan=10):
             for source, target in PAIRS:
                 assert trio[source].reaches(trio[target], patience=20), (source, target)
             for name in ALL:
@@ -166,7 +156,7 @@ def test_access_port_sends_no_tags(trio):
 @pytest.mark.parametrize("name", VFS)
 def test_vlan_outside_the_trunk_is_refused(trio, name):
     node = trio[name]
-    with setting(trio, name, trunk="10,20"):
+    with trio.setting(name, trunk="10,20"):
         assert node.reaches(trio["outside"], patience=20)
         status, text = node.call(f"ip link add link {node.device} name t30 type vlan id 30 && "
                                  "ip link set t30 up")
@@ -337,7 +327,7 @@ def sees_stray_frames(trio, name):
 @pytest.mark.parametrize("name", VFS)
 def test_promiscuous_with_trust_only(trio, name):
     assert not sees_stray_frames(trio, name)
-    with setting(trio, name, trust=True):
+    with trio.setting(name, trust=True):
         assert trio[name].reaches(trio["outside"], patience=20)
         assert sees_stray_frames(trio, name)
     assert trio[name].reaches(trio["outside"], patience=20)
@@ -355,7 +345,7 @@ def test_mac_change_with_trust_only(trio, name):
     assert status != 0, text
     assert node.run(f"cat /sys/class/net/{node.device}/address") == node.mac
     assert node.reaches(trio["outside"])
-    with setting(trio, name, trust=True):
+    with trio.setting(name, trust=True):
         assert node.reaches(trio["outside"], patience=20)
         status, text = change_mac(node, other)
         assert status == 0, text
@@ -389,7 +379,7 @@ def inner_answers(node, target):
 @pytest.mark.parametrize("name", VFS)
 def test_macvlan_with_trust(trio, name):
     node = trio[name]
-    with setting(trio, name, trust=True):
+    with trio.setting(name, trust=True):
         assert node.reaches(trio["outside"], patience=20)
         with macvlan(node, "02:00:00:00:66:66"):
             deadline = time.monotonic() + 15
@@ -411,7 +401,7 @@ def test_forged_source(trio, name):
         assert trio.drops(name).get("spoofed-mac", 0) >= before + 3
         assert forged not in trio["outside"].run("ip neigh")
         assert node.reaches(trio["outside"])
-        with setting(trio, name, mac_spoofing=True):
+        with trio.setting(name, mac_spoofing=True):
             before = trio.drops(name).get("spoofed-mac", 0)
             inner_answers(node, trio["outside"])
             assert trio.drops(name).get("spoofed-mac", 0) == before

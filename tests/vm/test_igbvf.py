@@ -37,15 +37,6 @@ def node(request, stage):
     return stage[request.param]
 
 
-@contextlib.contextmanager
-def setting(stage, name, **fields):
-    stage.set(name, **fields)
-    try:
-        yield
-    finally:
-        stage.set(name, **{field: None for field in fields})
-
-
 @pytest.mark.asan
 def test_identity(stage, node):
     dev = node.device
@@ -133,7 +124,7 @@ def test_jumbo(jumbo):
 def test_vlans(stage):
     with contextlib.ExitStack() as stack:
         for name in NAMES:
-            stack.enter_context(setting(stage, name, trunk="10,20"))
+            stack.enter_context(stage.setting(name, trunk="10,20"))
             node = stage[name]
             for vid in (10, 20):
                 node.run(f"ip link add link {node.device} name t{vid} type vlan id {vid} && ip addr add "
@@ -151,9 +142,9 @@ def test_vlans(stage):
 
 def test_access_vlan(stage):
     one, two = (stage[name] for name in NAMES)
-    with setting(stage, one.name, vlan=10):
+    with stage.setting(one.name, vlan=10):
         assert one.cut_off(two)
-        with setting(stage, two.name, vlan=10):
+        with stage.setting(two.name, vlan=10):
             assert one.reaches(two, patience=20) and two.reaches(one)
     assert one.reaches(two, patience=20)
 
@@ -179,7 +170,7 @@ def test_mac_change_with_trust_only(stage, node):
     assert node.call(f"ip link set {node.device} address {other}")[0] != 0
     assert node.run(f"cat /sys/class/net/{node.device}/address") == node.mac
     assert node.reaches(stage["outside"])
-    with setting(stage, node.name, trust=True):
+    with stage.setting(node.name, trust=True):
         assert node.reaches(stage["outside"], patience=30)
         node.run(f"ip link set {node.device} address {other}")
         stage.works(node.name)
@@ -191,7 +182,7 @@ def test_mac_change_with_trust_only(stage, node):
 def test_second_address_with_trust(stage, node):
     """A macvlan's address is a filter, which the driver asks for by mailbox."""
     mac, address = f"02:00:00:00:66:{node.number:02x}", f"10.0.0.{66 + node.number}"
-    with setting(stage, node.name, trust=True):
+    with stage.setting(node.name, trust=True):
         assert node.reaches(stage["outside"], patience=30)
         node.run(f"ip netns add inner && ip link add mv link {node.device} address {mac} type macvlan mode "
                  f"private && ip link set mv netns inner && ip -n inner addr add {address}/24 dev mv && "
@@ -215,15 +206,7 @@ def test_link(stage, node):
 
 @pytest.mark.asan
 def test_down_and_unbind_in_traffic(stage, node):
-    pci = node.pci()
-    with stage.traffic(node.name, "outside"):
-        for _ in range(3):
-            node.run(f"ip link set {node.device} down; ip link set {node.device} up")
-            node.configure()
-            stage.wait_flow([node.name], frames=100)
-        node.run(f"echo {pci} >{DRIVERS}/unbind; echo {pci} >{DRIVERS}/bind")
-    node.configure()
-    stage.works(node.name)
+    stage.restart_driver(node, DRIVERS)
 
 
 @pytest.mark.asan

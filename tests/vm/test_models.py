@@ -88,13 +88,10 @@ def test_doorbell_is_as_set(stage, node):
 def test_doorbell_of_an_attached_vm_stays(stage):
     """A change is for the next attachment: a VM keeps what it has mapped."""
     name = "x540-mapped"
-    stage.set(name, doorbell="trap")
-    try:
+    with stage.setting(name, doorbell="trap"):
         vf = stage.daemon.show("vf", f"lan/{stage.vport(name)['vf']}")
         assert vf["doorbell"] == "mapped" and stage.vport(name)["doorbell"] == "trap"
         assert stage[name].reaches(stage["outside"])
-    finally:
-        stage.set(name, doorbell=None)
 
 
 def test_tcp(stage, node):

@@ -125,15 +125,7 @@ def test_flr_in_traffic(stage, node):
 
 
 def test_down_and_unbind_in_traffic(stage, node):
-    pci = node.pci()
-    with stage.traffic(node.name, "outside"):
-        for _ in range(3):
-            node.run(f"ip link set {node.device} down; ip link set {node.device} up")
-            node.configure()
-            stage.wait_flow([node.name], frames=100)
-        node.run(f"echo {pci} >{DRIVERS}/unbind; echo {pci} >{DRIVERS}/bind")
-    node.configure()
-    stage.works(node.name)
+    stage.restart_driver(node, DRIVERS)
 
 
 @pytest.mark.asan
