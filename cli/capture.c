@@ -3,7 +3,8 @@
  * ends with this process, whatever becomes of it.
  *
  * Ctrl-C shuts down this side of the stream: then the daemon's thread of this capture sends the rest, and the end. What
- * management is busy with meanwhile does not hold it up. The second Ctrl-C is that of any program. */
+ * management is busy with meanwhile does not hold it up. Once it is said that this takes long, Ctrl-C is that of any
+ * program. */
 #include "cli.h"
 
 #include "base/clock.h"
@@ -37,6 +38,8 @@ struct capture {
 	bool whole;        /* it takes all that is written at once: a file */
 	struct ring *ring; /* instead of `out`; or NULL */
 	const char *out_name;
+	uint32_t head[2]; /* what the block that is being written begins with: type and size */
+	size_t part;      /* bytes of it that are written */
 	uint64_t stop_ns; /* when its user wanted to end it; 0: not yet */
 	bool told;        /* that it is being ended */
 	bool late;        /* softiovd has not ended it in time */
@@ -73,38 +76,34 @@ static void give_reason(const struct capture *c)
 	client_close(client);
 }
 
-static sigset_t ending_signals(void)
-{
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGHUP);
-	return mask;
-}
-
-/* From now on Ctrl-C ends this process. */
-static void signals_close(struct capture *c)
-{
-	sigset_t mask = ending_signals();
-
-	if (c->signals < 0)
-		return;
-	close(c->signals);
-	c->signals = -1; /* which poll leaves out */
-	(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
-}
-
-/* Its user wants to end it: what is under way still comes. */
+/* Its user wants to end it: what is under way still comes. The same signal often comes twice (timeout(1) sends it to the
+ * process and to its group, shell and kernel each send SIGHUP when a terminal closes), which changes nothing. */
 static void stop(struct capture *c)
 {
 	struct signalfd_siginfo info;
 
 	(void)!read(c->signals, &info, sizeof(info));
-	signals_close(c);
+	if (c->stop_ns)
+		return;
 	c->stop_ns = clock_ns();
 	(void)shutdown(c->in, SHUT_WR);
+}
+
+/* It takes long: from now on Ctrl-C ends this process. The others stay blocked, since it ends by itself soon. */
+static void tell(struct capture *c)
+{
+	sigset_t mask;
+
+	c->told = true;
+	if (!c->cli->quiet)
+		emit(stderr,
+		     "softiov: capture %s is being ended; Ctrl-C once more leaves the rest\n",
+		     c->name);
+	close(c->signals);
+	c->signals = -1; /* which poll leaves out */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
 }
 
 /* Milliseconds that it may wait for anything; 0: it has waited long enough; -1: for ever. */
@@ -115,13 +114,8 @@ static int patience(struct capture *c)
 	if (!c->stop_ns)
 		return -1;
 	ms = (clock_ns() - c->stop_ns) / 1000000;
-	if (ms >= TELL_MS && !c->told) {
-		c->told = true;
-		if (!c->cli->quiet)
-			emit(stderr,
-			     "softiov: capture %s is being ended; Ctrl-C once more leaves the rest\n",
-			     c->name);
-	}
+	if (ms >= TELL_MS && !c->told)
+		tell(c);
 	return (int)(!c->told ? TELL_MS - ms : ms < END_MS ? END_MS - ms : 0);
 }
 
@@ -136,12 +130,12 @@ static bool end_here(struct capture *c, int error)
 /* Waits until there is room. False: its user wants to end it, and nobody reads what is written. */
 static bool wait_for_room(struct capture *c)
 {
-	struct pollfd fds[] = { { .fd = c->out, .events = POLLOUT },
-				{ .fd = c->signals, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = c->out, .events = POLLOUT }, { .events = POLLIN } };
 	int n, ms;
 
 	do {
 		ms = patience(c);
+		fds[1].fd = c->stop_ns ? -1 : c->signals;
 		n = poll(fds, 2, ms);
 		if (n < 0 && errno != EINTR)
 			return end_here(c, errno);
@@ -153,6 +147,33 @@ static bool wait_for_room(struct capture *c)
 	text_put(c->reason, sizeof(c->reason), "%s: stopped by its user while nobody read it",
 		 c->out_name);
 	return false;
+}
+
+/* Follows what is written from block to block (draft-ietf-opsawg-pcapng, 3.1). */
+static void follow(struct capture *c, const uint8_t *data, size_t size)
+{
+	while (size) {
+		size_t left = (c->part < sizeof(c->head) ? sizeof(c->head) : c->head[1]) - c->part;
+		size_t step = size < left ? size : left;
+
+		if (c->part < sizeof(c->head))
+			memcpy((uint8_t *)c->head + c->part, data, step);
+		c->part += step;
+		if (c->part >= sizeof(c->head) && c->part >= c->head[1])
+			c->part = 0;
+		data += step;
+		size -= step;
+	}
+}
+
+/* A file does not end inside a block, which its readers take for damage. */
+static void cut(const struct capture *c)
+{
+	off_t end = lseek(c->out, 0, SEEK_CUR);
+	struct stat st;
+
+	if (c->whole && !fstat(c->out, &st) && st.st_size == end)
+		(void)!ftruncate(c->out, end - (off_t)c->part);
 }
 
 static bool write_all(struct capture *c, const uint8_t *data, size_t size)
@@ -173,6 +194,7 @@ static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 			continue;
 		if (n <= 0)
 			return end_here(c, n < 0 ? errno : EIO);
+		follow(c, data, (size_t)n);
 		data += n;
 		size -= (size_t)n;
 	}
@@ -183,19 +205,22 @@ static bool write_all(struct capture *c, const uint8_t *data, size_t size)
 static bool turn(struct capture *c)
 {
 	struct pollfd fds[] = { { .fd = c->in, .events = POLLIN },
-				{ .fd = c->signals, .events = POLLIN },
+				{ .events = POLLIN },
 				{ .fd = c->out } };
 	int ms = patience(c);
 	ssize_t n;
 
-	if (ms == 0) {
+	fds[1].fd = c->signals;
+	n = poll(fds, 3, ms);
+	if (n < 0)
+		return errno == EINTR || end_here(c, errno);
+	/* What has come is taken, however long it took to write what came before. */
+	if (n == 0 && ms == 0) {
 		c->late = true;
 		text_put(c->reason, sizeof(c->reason),
 			 "stopped by its user; softiovd does not send the rest");
 		return false;
 	}
-	if (poll(fds, 3, ms) < 0)
-		return errno == EINTR || end_here(c, errno);
 	if (fds[1].revents)
 		stop(c);
 	/* A pipe that nobody reads any more. */
@@ -240,9 +265,13 @@ static void report(struct capture *c)
 /* Ctrl-C ends a capture in order; a reader that goes is an error like others. */
 static int signals_open(void)
 {
-	sigset_t mask = ending_signals();
+	sigset_t mask;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL))
 		return -1;
 	return signalfd(-1, &mask, SFD_CLOEXEC);
@@ -252,7 +281,7 @@ static int run(struct capture *c)
 {
 	while (turn(c))
 		;
-	signals_close(c);
+	cut(c);
 	if (c->reason[0] && !c->late)
 		give_reason(c);
 	if (c->cli->quiet && (c->stop_ns || c->gone || !c->reason[0]))
@@ -335,6 +364,8 @@ out:
 	json_decref(result);
 	client_close(client);
 	ring_close(c->ring);
+	if (c->signals >= 0)
+		close(c->signals);
 	if (c->out >= 0)
 		close(c->out);
 	free(c);
