@@ -168,7 +168,7 @@ static const char bash_head[] =
 	"# Put it into /usr/share/bash-completion/completions/softiov, or source it.\n";
 
 /* The arrays say what can come where: verbs of an object, parameters of a verb, values of a parameter
- * ("@TYPE": names of objects, which the daemon knows). */
+ * ("@TYPE": the name of an object, which the daemon knows; "@TYPE,": names with commas between). */
 static const char bash_tail[] =
 	"_softiov_names()\n"
 	"{\n"
@@ -178,8 +178,8 @@ static const char bash_tail[] =
 	"\n"
 	"_softiov()\n"
 	"{\n"
-	"	local cur=${COMP_WORDS[COMP_CWORD]} i list= key _softiov_socket=\n"
-	"	local -a words=()\n"
+	"	local cur=${COMP_WORDS[COMP_CWORD]} i list= key before= _softiov_socket=\n"
+	"	local -a words=() others=()\n"
 	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--socket) _softiov_socket=${COMP_WORDS[++i]} ;;\n"
@@ -211,11 +211,18 @@ static const char bash_tail[] =
 	"		done\n"
 	"	else\n"
 	"		list=${_softiov_values[\"$key ${words[-1]}\"]}\n"
-	"		[[ $list == @* ]] && list=\"default $(_softiov_names \"${list#@}\")\"\n"
+	"		[[ $list == *@*, && $cur == *,* ]] && before=${cur%,*},\n"
+	"		list=${list%,}\n"
+	"		[[ $list == *@* ]] && list=\"${list%@*} $(_softiov_names \"${list#*@}\")\"\n"
 	"	fi\n"
-	"	# Of several names with commas between, the last one.\n"
-	"	local before=\n"
-	"	[[ $cur == *,* ]] && before=${cur%,*},\n"
+	"	# Of several names the last one, which is none of the others.\n"
+	"	if [[ $before ]]; then\n"
+	"		IFS=, read -ra others <<<\"$before\"\n"
+	"		list=\" ${list//$'\\n'/ } \"\n"
+	"		for i in default \"${others[@]}\"; do\n"
+	"			list=${list/\" $i \"/ }\n"
+	"		done\n"
+	"	fi\n"
 	"	mapfile -t COMPREPLY < <(compgen -P \"$before\" -W \"$list\" -- \"${cur#\"$before\"}\")\n"
 	"}\n"
 	"complete -F _softiov softiov\n";
@@ -232,10 +239,10 @@ static void print_values(const struct object_type *type, const struct verb *verb
 	if (field->type != TYPE_ENUM && field->type != TYPE_BOOL && !field->ref && !field->def)
 		return;
 	printf("\t[\"%s %s %s\"]=\"", type->name, verb->name, field->name);
+	if (verb->takes != TAKES_PARAMS && !(field->flags & FIELD_REQUIRED))
+		emit(stdout, "default");
 	if (field->ref)
-		printf("@%s", field->ref);
-	else
-		emit_text(stdout, verb->takes == TAKES_PARAMS ? "" : "default");
+		printf(" @%s%s", field->ref, field->type == TYPE_REFS ? "," : "");
 	if (field->type == TYPE_BOOL)
 		emit(stdout, " on off");
 	if (field->type == TYPE_VLANS)

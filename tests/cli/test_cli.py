@@ -387,17 +387,28 @@ def test_completion(lab):
     lab.ok("switch", "add", "lan")
     lab.ok("vport", "add", "web1", "switch", "lan")
     lab.ok("vport", "add", "web2", "switch", "lan")
+    lab.ok("vport", "add", "lan", "switch", "lan")
     for line, offered in [
             ("softiov vp", ["vport"]),
             ("softiov vport ", ["add", "set", "del", "show", "qemu-args", "libvirt-xml", "help"]),
             ("softiov vport s", ["set", "show"]),
-            ("softiov vport set ", ["web1", "web2"]),
+            ("softiov vport set ", ["lan", "web1", "web2"]),
             ("softiov vport set web1 tr", ["trunk", "trust"]),
             ("softiov vport set web1 trunk all tr", ["trust"]),
             ("softiov vport set web1 iov ", ["default", "on", "off"]),
             ("softiov vport set web1 link ", ["default", "auto", "up", "down"]),
-            ("softiov vport add new switch ", ["default", "lan"]),
-            ("softiov mirror add m vport web2,we", ["web2,web1", "web2,web2"]),
+            ("softiov vport add new switch ", ["lan"]),
+            ("softiov capture start vport ", ["lan", "web1", "web2"]),
+            ("softiov mirror add m to-vport w", ["web1", "web2"]),
+            ("softiov mirror add m to-vport d", ["default"]),
+            ("softiov mirror add m vport we", ["web1", "web2"]),
+            ("softiov mirror add m vport web2,", ["web2,lan", "web2,web1"]),
+            ("softiov mirror add m vport web2,we", ["web2,web1"]),
+            ("softiov mirror add m vport web2,lan,", ["web2,lan,web1"]),
+            ("softiov mirror add m vport web2,web1,lan,", []),
+            ("softiov mirror add m to-vport web2,", []),
+            ("softiov vport set web1 trunk 5,", []),
+            ("softiov vp,", []),
             ("softiov vport add ", []),
             ("softiov vport qemu-args web1 device s", ["synthetic"]),
             ("softiov --json vport del web1", ["web1"]),
