@@ -25,7 +25,8 @@
 /* What a program returns. Everything else is SOFTIOV_DROP. */
 #define SOFTIOV_DROP 0
 #define SOFTIOV_PASS 1
-/* To the extension's `to-vport` or `to-uplink`, instead of to whom it is for; at egress: to the port that was about to get it. */
+/* To the extension's `to-vport` or `to-uplink`: instead of to whom it is for (at ingress), or instead of to the port that was
+ * about to get it (at egress). */
 #define SOFTIOV_TO_VPORT  2
 #define SOFTIOV_TO_UPLINK 3
 
