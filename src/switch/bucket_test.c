@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,8 +150,10 @@ static void *take_main(void *arg)
 	const uint64_t *now = arg;
 
 	while (!atomic_load(&done)) {
-		if (bucket_bytes(&bucket, __atomic_load_n(now, __ATOMIC_ACQUIRE)) <= 0)
+		if (bucket_bytes(&bucket, __atomic_load_n(now, __ATOMIC_ACQUIRE)) <= 0) {
+			sched_yield(); /* whoever has something to do may want this processor */
 			continue;
+		}
 		bucket_take(&bucket, 1000, __atomic_load_n(now, __ATOMIC_ACQUIRE));
 		atomic_fetch_add(&taken, 1000);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -383,8 +384,13 @@ static void *send_main(void *arg)
 {
 	struct sender *s = arg;
 
-	while (!atomic_load(&done))
+	while (!atomic_load(&done)) {
+		uint64_t before = s->sent;
+
 		visit(s, 0, atomic_load(&clock_now));
+		if (s->sent == before)
+			sched_yield(); /* whoever has something to do may want this processor */
+	}
 	return NULL;
 }
 

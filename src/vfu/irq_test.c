@@ -324,6 +324,7 @@ static void *worker_main(void *arg)
 			vfu_irq_trigger(worker.dev, i % 2);
 		atomic_fetch_add(&worker.n_raised, 50);
 		atomic_fetch_add(&worker.epoch, 1);
+		sched_yield(); /* whoever waits for it may want this processor */
 	}
 	return NULL;
 }
@@ -396,7 +397,7 @@ static void *raise_once_a_round(void *arg)
 		unsigned int now;
 
 		while ((now = atomic_load(&duel->round)) < round)
-			;
+			sched_yield();
 		if (now == UINT_MAX)
 			return NULL;
 		for (volatile unsigned int delay = round * 37 % 4000; delay > 0; delay--)

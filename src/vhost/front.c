@@ -55,7 +55,7 @@ void front_fini(struct front *f)
 int front_connect(struct front *f, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval timeout = { .tv_sec = 5 };
+	struct timeval timeout = { .tv_sec = 60 };
 
 	front_disconnect(f);
 	memcpy(address.sun_path, path, strlen(path));

@@ -27,7 +27,7 @@
 #define FRAME_SIZE 100u
 #define HDR_SIZE   12u
 #define BUFFER     2048u
-#define WAIT_MS    5000
+#define WAIT_MS    60000 /* on a machine that is busy with something else */
 
 /* One side: a synthetic, and the guest that uses it. */
 struct side {

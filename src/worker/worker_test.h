@@ -20,7 +20,7 @@
 #define SEQ_AT      16
 #define MAC_A       0x1102ull
 #define MAC_B       0x2202ull
-#define PATIENCE_NS 20000000000ull /* on a machine that is busy with something else */
+#define PATIENCE_NS 60000000000ull /* on a machine that is busy with something else */
 
 /* A device whose guest sends frames for ever, and which checks how it is called. */
 struct source {

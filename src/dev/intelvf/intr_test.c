@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Interrupt causes, masks, routing; and the race between a worker and the driver. */
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/clock.h"
 #include "dev/intelvf/guest_test.h"
@@ -302,6 +303,15 @@ static void a_pull_releases(void **state)
 
 static atomic_uint produced, seen;
 
+/* The other may want this processor. */
+static void relax(unsigned int spin)
+{
+	if (spin % 64 == 63)
+		sched_yield();
+	else
+		cpu_relax();
+}
+
 static void *worker(void *arg)
 {
 	for (unsigned int i = 1; i <= RACE_EVENTS; i++) {
@@ -314,7 +324,7 @@ static void *worker(void *arg)
 		for (unsigned int spin = 0; i - atomic_load(&seen) > ahead && spin < 100000000;
 		     spin++) {
 			intr_release(g.dev);
-			cpu_relax();
+			relax(spin);
 		}
 		if (i - atomic_load(&seen) > ahead)
 			return NULL; /* lost */
@@ -339,7 +349,7 @@ static void run_race(void)
 		unsigned int sent = __atomic_load_n(&g.n_irqs[0], __ATOMIC_SEQ_CST);
 
 		if (sent == handled) {
-			cpu_relax();
+			relax(spin);
 			continue;
 		}
 		spin = 0;
