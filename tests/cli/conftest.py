@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from softiov import PATIENCE
+
 SOFTIOV = os.environ["SOFTIOV"]
 FAKE_DAEMON = os.environ["FAKE_DAEMON"]
 
@@ -32,7 +34,7 @@ class Lab:
         """Ends the daemon; a clean end must be clean."""
         if self.daemon:
             self.daemon.send_signal(how)
-            code = self.daemon.wait(timeout=10)
+            code = self.daemon.wait(timeout=PATIENCE)
             self.daemon = None
             assert code == (0 if how == signal.SIGTERM else -how), self.log()
 
@@ -42,7 +44,7 @@ class Lab:
     def run(self, *args, **kwargs):
         env = dict(os.environ, SOFTIOV_SOCKET=str(self.run_dir / "softiov.sock"), TZ="UTC")
         env.update(kwargs.pop("env", {}))
-        return subprocess.run([SOFTIOV, *map(str, args)], env=env, text=True, timeout=30,
+        return subprocess.run([SOFTIOV, *map(str, args)], env=env, text=True, timeout=PATIENCE,
                               capture_output=True, **kwargs)
 
     def ok(self, *args, **kwargs):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from conftest import SOFTIOV
+from softiov import wait_until
 
 GOOD = """\
 switch:
@@ -147,12 +148,18 @@ def test_unreadable_file(lab):
     assert lab.refused("apply", big).endswith(":1:1: larger than 4096 KiB")
 
 
+def cpu_seconds(pid):
+    """The processor's time that a process took: what others take of it does not count."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_many(lab):
     vports = "".join(f"  v{i}: {{ switch: lan, vlan: {i} }}\n" for i in range(1000))
     path = lab.write("switch:\n  lan:\nvport:\n" + vports)
-    start = time.monotonic()
     lab.ok("apply", path)
-    assert time.monotonic() - start < 10
+    assert cpu_seconds(lab.daemon.pid) < 10
     assert lab.ok("apply", path) == "no difference\n"
     shown = lab.ok("vport", "show").splitlines()
     assert len(shown) == 1001 and shown[3].startswith("v2 ") and shown[11].startswith("v10 ")
@@ -177,7 +184,8 @@ def test_killed_while_changes_are_made(lab):
         threads = [threading.Thread(target=change, args=(w,)) for w in range(3)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3 + random.random() * 0.2)
+        assert wait_until(lambda: len(acknowledged) > 5 * (round_ + 1))
+        time.sleep(random.random() * 0.2)
         lab.stop(signal.SIGKILL)
         stop.set()
         for thread in threads:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line against the fake daemon: words, tables, errors, exit codes."""
+import itertools
 import json
 import os
 import re
+import select
 import signal
 import subprocess
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from conftest import SOFTIOV
+from softiov import PATIENCE, wait_until
 
 
 def test_first_session(lab):
@@ -165,12 +167,12 @@ def test_no_right(lab):
 
 def test_second_daemon(lab):
     second = subprocess.run([os.environ["FAKE_DAEMON"], lab.run_dir, lab.path / "other"],
-                            capture_output=True, text=True, timeout=10)
+                            capture_output=True, text=True, timeout=PATIENCE)
     assert second.returncode == 1 and "another process listens on it" in second.stderr
     other_run = lab.path / "run2"
     other_run.mkdir()
     second = subprocess.run([os.environ["FAKE_DAEMON"], other_run, lab.state_dir],
-                            capture_output=True, text=True, timeout=10)
+                            capture_output=True, text=True, timeout=PATIENCE)
     assert second.returncode == 1 and "another softiovd uses it" in second.stderr
     lab.ok("vport", "show")
 
@@ -196,12 +198,7 @@ def test_problem_and_recovery(lab):
     lab.start()
     assert "device: 'missing' is not allowed: a device that exists" in lab.ok("uplink", "show")
     present.touch()
-    for _ in range(100):
-        if "missing' is" not in lab.ok("uplink", "show", "up"):
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail("the uplink was not tried again")
+    assert wait_until(lambda: "missing' is" not in lab.ok("uplink", "show", "up")), "the uplink was not tried again"
 
 
 def test_checks(lab):
@@ -246,14 +243,22 @@ def test_qemu_args_and_libvirt(lab):
 def test_events(lab):
     watcher = subprocess.Popen([SOFTIOV, "--socket", lab.run_dir / "softiov.sock", "event", "watch",
                                 "--json"], stdout=subprocess.PIPE, text=True)
-    time.sleep(0.3)  # no answer shows that it has subscribed
-    lab.ok("switch", "add", "lan")
+    # No answer shows that it has subscribed, but an event that it tells of.
+    for n in itertools.count():
+        lab.ok("switch", "add", f"s{n}")
+        if select.select([watcher.stdout], [], [], 0.3)[0]:
+            break
+        assert n < 100
     event = json.loads(watcher.stdout.readline())
-    assert (event["kind"], event["object"], event["object-name"]) == ("added", "switch", "lan")
+    assert (event["kind"], event["object"]) == ("added", "switch") and re.fullmatch(r"s\d+", event["object-name"])
+    lab.ok("switch", "add", "lan")
+    while event["object-name"] != "lan":
+        event = json.loads(watcher.stdout.readline())
+        assert (event["kind"], event["object"]) == ("added", "switch")
     lab.refused("switch", "add", "lan")
     assert json.loads(watcher.stdout.readline())["kind"] == "refused"
     lab.stop()
-    assert watcher.wait(timeout=10) == 1
+    assert watcher.wait(timeout=PATIENCE) == 1
     lab.start()
     assert lab.json("event") == []
 
