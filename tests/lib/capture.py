@@ -2,9 +2,10 @@
 """Captures by the command line, read by tshark."""
 
 import json
+import signal
 import subprocess
 
-from softiov import SOFTIOV, wait_until
+from softiov import PATIENCE, SOFTIOV, wait_until
 
 IN, OUT = "0x00000001", "0x00000002"
 
@@ -19,7 +20,7 @@ def tshark(path, *fields):
 
 
 def softiov(daemon, *words):
-    return subprocess.run([SOFTIOV, "--socket", daemon.api_path, *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([SOFTIOV, "--socket", daemon.api_path, *words], capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 softiov.path = SOFTIOV
@@ -33,6 +34,11 @@ def names(daemon):
     return {capture["name"] for capture in daemon.call("capture.show")}
 
 
+def heed_ctrl_c():
+    """What a shell starts in the background ignores it, and so does all that is started by that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Capture:
     """`softiov capture start ...`, from when it runs."""
 
@@ -40,7 +46,7 @@ class Capture:
         self.daemon, self.path = daemon, path
         before = names(daemon)
         self.process = subprocess.Popen([*prefix, SOFTIOV, "--socket", daemon.api_path, "capture", "start", *words, "-w", str(path)],
-                                        stderr=subprocess.PIPE, text=True, **popen)
+                                        stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c, **popen)
         assert wait_until(lambda: names(daemon) - before or self.process.poll() is not None)
         self.name = (names(daemon) - before).pop()
         assert wait_until(lambda: self.show()["state"] == "ended" or self.show()["bytes"])
@@ -50,7 +56,7 @@ class Capture:
 
     def end(self):
         """Waits for the command's end; its last line."""
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=PATIENCE)
         return errors.strip()
 
     def stop(self):

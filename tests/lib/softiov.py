@@ -10,6 +10,7 @@ The binaries are those of the build folder that SOFTIOV_BUILD names, build/ by d
 kept in a short folder of their own, since a Unix socket's path has at most 107 bytes.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -24,11 +25,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.abspath(os.environ.get("SOFTIOV_BUILD") or os.path.join(ROOT, "build"))
 SOFTIOVD = os.path.join(BUILD, "src/daemon/softiovd")
 SOFTIOV = os.path.join(BUILD, "cli/softiov")
-START_SECONDS = 30
-STOP_SECONDS = 30
+# For what comes at once, on a machine that is busy with something else.
+PATIENCE = 60
+START_SECONDS = STOP_SECONDS = PATIENCE
 
 
-def wait_until(condition, seconds=5, pause=0.005):
+def wait_until(condition, seconds=PATIENCE, pause=0.005):
     """What condition() returned when it was true at last, or its last false value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -55,7 +57,7 @@ class RpcError(Exception):
 class Rpc:
     """One connection to the management socket."""
 
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         try:
@@ -173,6 +175,23 @@ class Daemon:
                 tail = file.read().splitlines()[-lines if path == self.log_path else 0:]
             texts.append(f"--- {os.path.basename(path)} ---\n" + "\n".join(tail))
         return "\n".join(texts)
+
+    @contextlib.contextmanager
+    def held(self):
+        """Nothing of it runs. A signal to stop takes effect some time after it is sent."""
+        def stands():
+            for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
+                with open(path, encoding="utf-8") as file:
+                    if file.read().rpartition(")")[2].split()[0] != "T":
+                        return False
+            return True
+
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            assert wait_until(stands)
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def n_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

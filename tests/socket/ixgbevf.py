@@ -17,7 +17,7 @@ import os
 import struct
 
 import vfio_user as vfu
-from vfio_user import GuestMemory, VfioUser, wait_until
+from vfio_user import PATIENCE, GuestMemory, VfioUser, wait_until
 
 VFCTRL, VFSTATUS, VFLINKS = 0x0000, 0x0008, 0x0010
 VTEICR, VTEIMS, VTEIMC, VTIVAR, VTIVAR_MISC = 0x0100, 0x0108, 0x010c, 0x0120, 0x0140
@@ -145,7 +145,7 @@ class Ixgbevf:
             seen |= self.read(self.MAILBOX)
             return seen & bit
 
-        return wait_until(look, 2)
+        return wait_until(look)
 
     def mailbox(self, words, style=None):
         """A request and its answer's 16 words, or None if none comes. Style 1: drivers up to API 1.4
@@ -258,7 +258,7 @@ class Ixgbevf:
         self.put_desc(vlan << 16 | l2 << 9 | l3,
                       (kind | TX_CONTEXT | TX_EXT) | (mss << 16 | l4 << 8) << 32)
 
-    def sent(self, seconds=5):
+    def sent(self, seconds=PATIENCE):
         """Wait until the last descriptor before the tail was given back."""
         last = (self.tx_tail - 1) % self.n_desc
         return bool(wait_until(lambda: self.tx_desc[2 * last + 1] >> 32 & RX_DONE, seconds, 0.0005))
@@ -287,7 +287,7 @@ class Ixgbevf:
                 data = b""
         return frames
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         """Wait for n frames; returns what came, at most n."""
         frames = self.poll(n)
         wait_until(lambda: frames.extend(self.poll(n - len(frames))) or len(frames) >= n, seconds,

@@ -20,7 +20,7 @@ import virtio
 from frames import SCTP, TCP, UDP
 from igbvf import Igbvf
 from ixgbevf import Ixgbevf
-from softiov import Daemon
+from softiov import PATIENCE, Daemon
 from wire import Wires
 
 IP_SIZE = {4: 20, 6: 40}
@@ -121,7 +121,7 @@ class VfPort:
     def send_bytes(self, frame):
         self.nic.send(frame)
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         got = []
         for one in self.nic.receive(n, seconds):
             assert not one.status >> 20, "the adapter tells of an error"
@@ -164,7 +164,7 @@ class SyntheticPort:
     def send_bytes(self, frame):
         self.nic.send(frame)
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         return [self.look(one) for one in self.nic.receive(n, seconds)]
 
     def look(self, one):
@@ -212,7 +212,7 @@ class UplinkPort:
     def send_bytes(self, frame):
         self.wire.send(frame)
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         return [Got(one.data, one.vlan, False, False, False, 0) for one in self.wire.receive(n, seconds)]
 
 

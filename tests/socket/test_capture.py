@@ -15,7 +15,7 @@ from capture import IN, OUT, Capture, running, softiov, tshark
 from packets import tcp, udp
 from softiov import Rpc
 from test_policy import PATHS, WIRE_MTU, world  # noqa: F401: a fixture
-from vfio_user import wait_until
+from vfio_user import PATIENCE, wait_until
 from wire import thread_in
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
@@ -231,7 +231,7 @@ def test_pipe_into_tshark(pair):
     send(pair.near, pair.far, PLAIN, 3)
     assert [process.stdout.readline() for _ in range(3)] == ["2222\n"] * 3
     pair.daemon.call("capture.stop")
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_ring(pair, tmp_path):
@@ -244,7 +244,9 @@ def test_ring(pair, tmp_path):
         assert n < 1000
     capture.stop()
     files = sorted(os.listdir(tmp_path))
-    assert [name[:11] for name in files] == ["ring_00003_", "ring_00004_", "ring_00005_"]
+    # More may have been on its way already.
+    last = int(files[-1][5:10])
+    assert last >= 5 and [name[:11] for name in files] == [f"ring_{last - 2 + i:05}_" for i in range(3)]
     assert all(os.path.getsize(tmp_path / name) <= 65536 for name in files)
     counts = [len(tshark(tmp_path / name, "frame.interface_name")) for name in files]
     assert counts[0] == counts[1] > 50  # whole files by themselves
@@ -279,10 +281,10 @@ def test_extcap_capture(pair, extcap):
     process = subprocess.Popen(["tshark", "-l", "-n", "-i", f"softiov-vport-{pair.near_name}", "-f", "udp port 2222", "-c", "2",
                                 "-T", "fields", "-e", "frame.interface_description", "-e", "udp.dstport"],
                                env=extcap, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert wait_until(lambda: running(pair.daemon), 20)
+    assert wait_until(lambda: running(pair.daemon))
     send(pair.near, pair.far, OFFER)
     send(pair.near, pair.far, PLAIN, 2)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert output == f"vport {pair.near_name} of switch {pair.path}, path vf\t2222\n" * 2, errors
     assert "extcap pipe" not in errors and "rror" not in errors
     assert wait_until(lambda: not running(pair.daemon))
@@ -327,19 +329,10 @@ def test_ctrl_c_while_management_is_busy(pair, tmp_path):
     assert capture.show()["frames"] == 2
 
 
-@contextlib.contextmanager
-def all_held(daemon):
-    os.kill(daemon.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(daemon.pid, signal.SIGCONT)
-
-
 def test_ctrl_c_while_the_daemon_stands_still(pair, tmp_path):
     """It is said that nothing comes, and the command ends by itself then (the second Ctrl-C: cli/capture_test)."""
     capture = Capture(pair.daemon, "all", path=tmp_path / "c.pcapng")
-    with all_held(pair.daemon):
+    with pair.daemon.held():
         capture.process.send_signal(signal.SIGINT)
         assert "is being ended; Ctrl-C once more" in capture.process.stderr.readline()
         assert capture.end().endswith("stopped by its user; softiovd does not send the rest")
@@ -454,7 +447,7 @@ def test_stopped_while_nobody_reads(pair):
             if pair.daemon.show("capture", name)["lost"]:
                 break
         pair.daemon.call("capture.stop", name=name)
-        assert wait_until(lambda: name not in running(pair.daemon), 30)
+        assert wait_until(lambda: name not in running(pair.daemon))
         check_ended(pair.daemon, name, "stopped; its reader did not read the rest")
     finally:
         rpc.close()

@@ -71,10 +71,11 @@ def test_killed_while_changes_are_made(tmp_path):
         for round_number in range(15):
             changes = Changes(daemon, dict(names), round_number)
             changes.start()
-            time.sleep(source.uniform(0.02, 0.3))
+            assert wait_until(lambda changes=changes: changes.count > 2)
+            time.sleep(source.uniform(0, 0.3))
             daemon.process.kill()
             daemon.process.wait()
-            changes.join(10)
+            changes.join()
             assert changes.refused is None, changes.refused
             total += changes.count
             daemon.start()
@@ -112,7 +113,7 @@ def test_an_apply_is_all_or_nothing(tmp_path):
             time.sleep(source.uniform(0, 0.03))
             daemon.process.kill()
             daemon.process.wait()
-            thread.join(10)
+            thread.join()
             daemon.start()
             now = stored(daemon)
             assert now in (old, {name: vlan for name in new}), f"round {round_number}"

@@ -348,6 +348,6 @@ def test_target_that_does_not_run(tmp_path):
             subprocess.run(["ip", "-n", wires.netns, "link", "set", "away", "name", wire.device], check=True)
             subprocess.run(["ip", "-n", wires.netns, "link", "set", wire.device, "up"], check=True)
             daemon.call("vport.set", name="b", mtu=1400)
-            assert wait_until(lambda: "problem" not in daemon.show("uplink", "up"), 30)
+            assert wait_until(lambda: "problem" not in daemon.show("uplink", "up"))
             told = daemon.call("trace.vport", name="a", frame=frame.format(7))
             assert "  extension redirects redirects it\n" in told and "to uplink up:\n" in told

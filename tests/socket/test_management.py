@@ -21,7 +21,7 @@ PARSE, REQUEST, METHOD, PARAMS, REFUSED = -32700, -32600, -32601, -32602, -32000
 def command(daemon, *words, stdin=None):
     """Run softiov against a daemon."""
     return subprocess.run([softiov.SOFTIOV, *words], input=stdin, capture_output=True, text=True,
-                          check=False, timeout=30,
+                          check=False, timeout=softiov.PATIENCE,
                           env=dict(os.environ, SOFTIOV_SOCKET=daemon.api_path))
 
 
@@ -141,7 +141,7 @@ def test_lines_that_are_no_requests(shared_daemon):
 
 
 def test_a_line_without_end(shared_daemon):
-    rpc = Rpc(shared_daemon.api_path)
+    rpc = Rpc(shared_daemon.api_path, timeout=5)
     try:
         for _ in range(40):
             rpc.socket.sendall(b"x" * 65536)

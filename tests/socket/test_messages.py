@@ -10,7 +10,7 @@ import struct
 import pytest
 
 import vfio_user as vfu
-from vfio_user import PAGE, GuestMemory, VfioError, VfioUser, wait_eventfd
+from vfio_user import PAGE, PATIENCE, GuestMemory, VfioError, VfioUser, wait_eventfd
 
 F_GET_SEALS, F_SEAL_SHRINK = 1034, 2
 
@@ -395,7 +395,7 @@ def test_interrupts_by_message(client):
     client.set_irqs(vfu.DATA_NONE | vfu.TRIGGER, 0, 1)  # latched: there is no eventfd yet
     client.set_irqs(vfu.DATA_EVENTFD | vfu.TRIGGER, 0, 1)  # QEMU's way to enable, without a file
     client.set_irqs(vfu.DATA_EVENTFD | vfu.TRIGGER, 0, 3, fds=fds)
-    assert wait_eventfd(fds[0], 2) == 1
+    assert wait_eventfd(fds[0], PATIENCE) == 1
     client.set_irqs(vfu.DATA_BOOL | vfu.TRIGGER, 0, 3, data=b"\0\1\0")
     assert [wait_eventfd(fd, 0) for fd in fds] == [0, 1, 0]
     client.set_irqs(vfu.DATA_NONE | vfu.MASK, 1, 2)

@@ -35,7 +35,7 @@ def pair(tmp_path):
 
 def command(daemon, *words):
     return subprocess.run([softiov.SOFTIOV, *words], capture_output=True, text=True, check=False,
-                          timeout=30, env=dict(os.environ, SOFTIOV_SOCKET=daemon.api_path))
+                          timeout=softiov.PATIENCE, env=dict(os.environ, SOFTIOV_SOCKET=daemon.api_path))
 
 
 def pins(daemon, vport):

@@ -10,9 +10,9 @@ import pytest
 
 import vfio_user as vfu
 from ixgbevf import Ixgbevf
-from vfio_user import GuestMemory, VfioUser, header, version_body, wait_until
+from vfio_user import PATIENCE, GuestMemory, VfioUser, header, version_body, wait_until
 
-ANSWER_SECONDS = 1.0  # within which another VF must answer, sanitizers and a busy machine included
+ANSWER_SECONDS = 5.0  # within which another VF must answer; who is waited for has 10 s, or all day
 
 
 def info_body():
@@ -41,7 +41,7 @@ def connect(path):
         except (EOFError, OSError):
             return None
 
-    client = wait_until(attempt, 10)
+    client = wait_until(attempt)
     assert client, "the VF takes no client any more"
     return client
 
@@ -208,7 +208,7 @@ def test_a_client_that_does_not_read_stops_only_itself(shared_daemon, other):
                 sent += 1
         assert 10 < sent < 1000000
         assert answer_seconds(other) < ANSWER_SECONDS
-        client.socket.settimeout(10)
+        client.socket.settimeout(PATIENCE)
         # It goes on as soon as it is read from; the last request may have been cut.
         for expected in range(2, sent + 2):  # 1 was the version's
             assert client.receive().id == expected & 0xffff
@@ -219,8 +219,8 @@ def test_a_client_that_says_nothing_is_not_waited_for(shared_daemon, other):
     start = time.monotonic()
     with VfioUser(shared_daemon.vf_socket("a"), negotiate=False) as client:
         assert answer_seconds(other) < ANSWER_SECONDS
-        assert client.closed_by_server(20)
-    assert 5 < time.monotonic() - start < 15
+        assert client.closed_by_server()
+    assert time.monotonic() - start > 5
     connect(shared_daemon.vf_socket("a")).close()
 
 

@@ -9,7 +9,7 @@ import frames
 import ixgbevf as hw
 import vfio_user as vfu
 from frames import BROADCAST, ethernet, mac
-from vfio_user import wait_eventfd, wait_until
+from vfio_user import PATIENCE, wait_eventfd, wait_until
 
 NOTHING_SECONDS = 0.2  # how long to wait for a frame that must not come
 
@@ -210,7 +210,7 @@ def test_multicast_filters(nics):
     for group, wanted in ((GROUP, True), (OTHER_GROUP, False), (mac("33:33:00:00:00:01"), True)):
         frame = ethernet(group, a.mac)
         a.send(frame)
-        assert contents(b.receive(1, 2 if wanted else NOTHING_SECONDS)) == ([frame] if wanted else [])
+        assert contents(b.receive(1, PATIENCE if wanted else NOTHING_SECONDS)) == ([frame] if wanted else [])
         assert not c.poll()
     assert b.request(hw.OP_XCAST, 0)
     a.send(ethernet(GROUP, a.mac))
@@ -383,15 +383,15 @@ def test_interrupts(nics):
             wait_eventfd(fd, 0)
         nic.read(hw.VTEICR)
     a.send(ethernet(b.mac, a.mac))
-    assert wait_eventfd(b.irqs[0], 5) == 1  # receive
-    assert wait_eventfd(a.irqs[1], 5) == 1  # transmit
+    assert wait_eventfd(b.irqs[0], PATIENCE) == 1  # receive
+    assert wait_eventfd(a.irqs[1], PATIENCE) == 1  # transmit
     assert b.read(hw.VTEICR) == 1 and b.read(hw.VTEICR) == 0
     b.write(hw.VTEIMC, 7)
     a.send(ethernet(b.mac, a.mac))
     assert len(b.receive(2)) == 2
     assert not wait_eventfd(b.irqs[0], NOTHING_SECONDS)  # masked
     b.write(hw.VTEIMS, 7)
-    assert wait_eventfd(b.irqs[0], 5) == 1  # what came meanwhile is not lost
+    assert wait_eventfd(b.irqs[0], PATIENCE) == 1  # what came meanwhile is not lost
 
 
 def test_no_interrupt_is_lost_while_the_mask_changes(nics):
@@ -408,7 +408,7 @@ def test_no_interrupt_is_lost_while_the_mask_changes(nics):
             b.write(hw.VTEIMS, 1)
             if b.rx_desc[2 * b.rx_next + 1] & 1:
                 continue
-            assert wait_eventfd(b.irqs[0], 5), f"frame {i}: no interrupt"
+            assert wait_eventfd(b.irqs[0], PATIENCE), f"frame {i}: no interrupt"
         got += 1
     assert got == 300
 

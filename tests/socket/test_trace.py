@@ -21,6 +21,8 @@ NOT_TOLD = {"policed", "storm", "mac-limit", "too-long", "filtered", "no-buffer"
 def told(ends, sent):
     """What a trace says of the frame."""
     source, target = (ends.far, ends.near) if sent.inward else (ends.near, ends.far)
+    if sent.third:
+        target = ends.third
     kind, name = ends.names[sent.inward]
     frame = sent.packet(target.mac, source.mac)
     tag = b"" if sent.tag is None else struct.pack(">HH", 0x8100, sent.tag)
@@ -40,11 +42,11 @@ def counters(ends):
 
 
 def check(ends, sent, text):
-    kind, name = ends.names[not sent.inward]
+    kind, name = ends.names[2 if sent.third else not sent.inward]
     if sent.drop:
         # Where the wire's address is not known yet, the frame is for nobody.
         reasons = {sent.drop, "no-route"} if (sent.drop, ends.far_type) == ("vlan", "uplink") else {sent.drop}
-        assert any(f"  => dropped: {reason}\n" in text for reason in reasons) and "delivered" not in text, text
+        assert any(f"  => dropped: {reason}\n" in text for reason in reasons) and "=> delivered" not in text, text
     else:
         assert f"to {kind} {name}:\n" in text and "  => delivered" in text and "dropped" not in text, text
         assert how(sent.comes) in text, text

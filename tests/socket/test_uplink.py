@@ -69,10 +69,10 @@ def test_an_interface_is_made_again(world):
     for n in range(1, 3):
         address = world.shown()["mac"]
         world.ip("link", "del", "out0")
-        assert wait_until(world.is_lost, 10)
+        assert wait_until(world.is_lost)
         world.nic.send(ethernet(FAR, A))  # lost, and harms nobody
         world.plug(9000)
-        assert wait_until(world.runs, 10)
+        assert wait_until(world.runs)
         assert world.shown()["mac"] != address and world.shown()["mac"] in world.ip("link", "show", "out0")
         world.check_traffic()
         assert world.shown()["tx-frames"] >= n + 1
@@ -88,17 +88,17 @@ def test_an_interface_moves_away_and_back(world):
     with Wires() as elsewhere:
         index = world.ip("-o", "link", "show", "out0").split(":")[0]
         world.ip("link", "set", "out0", "netns", elsewhere.netns)
-        assert wait_until(world.is_lost, 10)
+        assert wait_until(world.is_lost)
         subprocess.run(["ip", "-n", elsewhere.netns, "link", "set", "out0", "netns", world.wires.netns], check=True)
         world.ip("link", "set", "out0", "up")
-        assert wait_until(world.runs, 10)
+        assert wait_until(world.runs)
         assert world.ip("-o", "link", "show", "out0").split(":")[0] == index
         world.check_traffic()
 
 
 def test_an_uplink_that_waits_can_go(world):
     world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost, 10)
+    assert wait_until(world.is_lost)
     world.daemon.call("uplink.set", name="up", vlan=5)
     world.daemon.call("uplink.del", name="up")
     world.plug(1500)
@@ -111,9 +111,9 @@ def test_a_mirror_goes_on(world):
     world.daemon.call("mirror.add", name="m", switch="lan", vport="a", collector="192.0.2.2", source="192.0.2.1",
                       **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
     world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost, 10)
+    assert wait_until(world.is_lost)
     world.plug(1500)
-    assert wait_until(world.runs, 10)
+    assert wait_until(world.runs)
     world.wire.promiscuous = True
     world.nic.send(ethernet(FAR, A))
     got = world.wire.receive(2)

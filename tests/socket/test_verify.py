@@ -36,9 +36,9 @@ def run_client(daemon, pair, *options):
     for name, kind in zip("ab", pair.split("-")):
         prefix, socket = KINDS[kind]
         arguments.append(f"{prefix}:{daemon.show('vport', name)[socket]}")
-    done = subprocess.run([CLIENT, "--verify", "--warm", "0", "--seconds", "60", "--nap", "50",
+    done = subprocess.run([CLIENT, "--verify", "--warm", "0", "--seconds", "120", "--nap", "50",
                            *options, *arguments],
-                          capture_output=True, text=True, check=False, timeout=90)
+                          capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

@@ -13,7 +13,7 @@ import select
 import socket
 import struct
 
-from softiov import wait_until  # noqa: F401: for those who wait for what this client causes
+from softiov import PATIENCE, wait_until  # noqa: F401: for those who wait for what this client causes
 
 VERSION, DMA_MAP, DMA_UNMAP, GET_INFO, GET_REGION_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO, SET_IRQS, \
     REGION_READ, REGION_WRITE, DMA_READ, DMA_WRITE, RESET, DIRTY_PAGES, REGION_WRITE_MULTI, FEATURE, \
@@ -58,7 +58,7 @@ def version_body(major=0, minor=0, capabilities=CAPABILITIES):
 class VfioUser:
     """One session. Messages go out in order; call() sends one and takes its reply."""
 
-    def __init__(self, path, negotiate=True, timeout=10):
+    def __init__(self, path, negotiate=True, timeout=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX)
         self.last_id = 0
         try:
@@ -121,7 +121,7 @@ class VfioUser:
             os.close(fd)
         return reply.body
 
-    def closed_by_server(self, seconds=5):
+    def closed_by_server(self, seconds=PATIENCE):
         """Whether the server ends the session within some time; what it still sends is dropped."""
         self.socket.settimeout(seconds)
         try:

@@ -15,7 +15,7 @@ import os
 import socket
 import struct
 
-from vfio_user import GuestMemory, wait_until
+from vfio_user import PATIENCE, GuestMemory, wait_until
 
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 8, 9, 10, 12, 13
@@ -120,7 +120,7 @@ class VirtioNet:
         for i in range(size):
             self.post(i)
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(path)
             self.negotiate()
@@ -182,7 +182,7 @@ class VirtioNet:
         self.memory.write(self.tx_buffer, whole)
         self.rings[TX].offer(0, [(self.tx_buffer + at, min(piece, len(whole) - at))
                                  for at in range(0, len(whole), piece)], 0)
-        assert wait_until(self.rings[TX].take, 5, 0.0005), "the frame was not taken"
+        assert wait_until(self.rings[TX].take, PATIENCE, 0.0005), "the frame was not taken"
 
     def poll(self, limit=None):
         """The frames that are there; buffers go back to the ring."""
@@ -205,7 +205,7 @@ class VirtioNet:
         self.post(came[0])
         return data
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         """Wait for n frames; returns what came, at most n."""
         frames = self.poll(n)
         wait_until(lambda: frames.extend(self.poll(n - len(frames))) or len(frames) >= n, seconds, 0.0005)

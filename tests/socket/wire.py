@@ -19,7 +19,7 @@ import struct
 import subprocess
 
 from frames import BROADCAST
-from vfio_user import wait_until
+from vfio_user import PATIENCE, wait_until
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
@@ -90,7 +90,7 @@ class Wire:
             frames.append(Received(data, vlan))
         return frames
 
-    def receive(self, n, seconds=5):
+    def receive(self, n, seconds=PATIENCE):
         """Wait for n frames; returns what came, at most n."""
         frames = self.poll(n)
         wait_until(lambda: frames.extend(self.poll(n - len(frames))) or len(frames) >= n, seconds, 0.0005)
