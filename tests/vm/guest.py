@@ -43,6 +43,8 @@ KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable n
 # What TCG lacks of the model is taken off, or QEMU warns of each at every start.
 TCG_CPU = "EPYC," + ",".join(flag + "=off" for flag in (
     "fxsr-opt", "misalignsse", "osvw", "topoext", "nrip-save", "xsavec"))
+# For what comes at once, where guests run under TCG and a machine is busy with something else.
+PATIENCE = 120
 PUSH_CHUNK = 3000  # base64 characters a line: below the 4096 bytes that a tty holds back
 
 
@@ -147,7 +149,7 @@ def _arrange_cleanup():
 class Qmp:
     """QEMU's control socket."""
 
-    def __init__(self, path, timeout=10):
+    def __init__(self, path, timeout=PATIENCE):
         self.events = []
         self.buffer = b""
         self.socket = socket.socket(socket.AF_UNIX)
@@ -175,7 +177,7 @@ class Qmp:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
 
-    def command(self, name, timeout=10, **arguments):
+    def command(self, name, timeout=PATIENCE, **arguments):
         """Execute one command; its return value. Names with a dash: command("x", **{"a-b": 1})."""
         text = json.dumps({"execute": name, "arguments": arguments}) + "\n"
         self.socket.sendall(text.encode())
@@ -189,7 +191,7 @@ class Qmp:
             elif "return" in message:
                 return message["return"]
 
-    def wait_event(self, name, timeout=10):
+    def wait_event(self, name, timeout=PATIENCE):
         """The oldest event of that name that nobody took yet; waits for one if there is none."""
         deadline = time.monotonic() + timeout
         while True:
@@ -219,7 +221,7 @@ class Job:
     def output(self):
         return self.guest.run(f"cat {self.base}.out")
 
-    def wait(self, timeout=60, check=True):
+    def wait(self, timeout=PATIENCE, check=True):
         """The command's output, once it has ended."""
         status, _ = self.guest.call(
             f"while ! test -s {self.base}.rc; do usleep 50000; done", timeout=timeout)
@@ -235,7 +237,7 @@ class Job:
     def kill(self):
         """End the command and its children."""
         self.guest.run(f"kill -9 -{self.pid} 2>/dev/null; "
-                       f"while kill -0 {self.pid} 2>/dev/null; do usleep 10000; done")
+                       f"while kill -0 -{self.pid} 2>/dev/null; do usleep 10000; done")
 
 
 def shell_quote(text):
@@ -310,7 +312,7 @@ class Guest:
     def alive(self):
         return self.process.poll() is None
 
-    def wait_ready(self, timeout=60):
+    def wait_ready(self, timeout=2 * PATIENCE):
         """Wait until the guest's agent of a new boot answers."""
         deadline = time.monotonic() + timeout
         while True:
@@ -320,17 +322,17 @@ class Guest:
                 self.boot_id = match[1]
                 return self
 
-    def reboot(self, timeout=60):
+    def reboot(self, timeout=2 * PATIENCE):
         """A reboot that the guest's kernel does itself."""
         self.channel.sendall(b"reboot -f\n")
         return self.wait_ready(timeout)
 
-    def reset(self, timeout=60):
+    def reset(self, timeout=2 * PATIENCE):
         """The reset button."""
         self.qmp.command("system_reset")
         return self.wait_ready(timeout)
 
-    def shutdown(self, timeout=20):
+    def shutdown(self, timeout=PATIENCE):
         """Power off in order; killed if it does not in time. Returns QEMU's exit status."""
         if self.alive():
             try:
@@ -378,13 +380,13 @@ class Guest:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line
 
-    def call_bytes(self, command, timeout=30):
+    def call_bytes(self, command, timeout=PATIENCE):
         """(exit status, output as bytes) of a shell command; status 137 if it was still running."""
         self.serial += 1
         head = f"@ {self.serial} ".encode()
         self.channel.sendall(
             f"lab_run {self.serial} {math.ceil(timeout)} {shell_quote(command)}\n".encode())
-        deadline = time.monotonic() + timeout + 15
+        deadline = time.monotonic() + timeout + PATIENCE  # the guest itself ends it in time
         late = f"no answer in {timeout} s to: {command}"
         while True:
             line = self._line(deadline, late)
@@ -399,12 +401,12 @@ class Guest:
         output, self.buffer = self.buffer[:size], self.buffer[size:]
         return status, output
 
-    def call(self, command, timeout=30):
+    def call(self, command, timeout=PATIENCE):
         """(exit status, output) of a shell command; both of its output streams, as they came."""
         status, output = self.call_bytes(command, timeout)
         return status, output.decode(errors="replace")
 
-    def run(self, command, timeout=30, check=True):
+    def run(self, command, timeout=PATIENCE, check=True):
         """The output of a shell command, without the last newline; GuestError if it fails."""
         status, output = self.call(command, timeout)
         if check and status != 0:
@@ -444,7 +446,7 @@ class Guest:
             rows.append(dict(zip(("name", "mac", "state", "driver", "pci"), line.split("|"))))
         return rows
 
-    def netdev(self, mac=None, driver=None, pci=None, timeout=20):
+    def netdev(self, mac=None, driver=None, pci=None, timeout=PATIENCE):
         """The name of the one device that has all that is asked for; waits for it to appear."""
         wanted = {"mac": mac and mac.lower(), "driver": driver, "pci": pci}
         wanted = {key: value for key, value in wanted.items() if value is not None}
@@ -459,7 +461,7 @@ class Guest:
                 raise self.error(f"{len(found)} network devices with {wanted} among {rows}")
             time.sleep(0.1)
 
-    def carrier(self, device, timeout=20):
+    def carrier(self, device, timeout=PATIENCE):
         """Wait until a device that is up has its link."""
         self.run(f"while [ \"$(cat /sys/class/net/{device}/carrier 2>/dev/null)\" != 1 ]; "
                  "do usleep 50000; done", timeout=timeout)

@@ -11,6 +11,7 @@ The lab lies in build/lab of the source tree, or where --dir or SOFTIOV_LAB says
 """
 
 import argparse
+import contextlib
 import fcntl
 import glob
 import hashlib
@@ -98,9 +99,13 @@ class Lab:
         """Where a guest's log goes; the oldest logs make room."""
         folder = os.path.join(self.folder, "log")
         os.makedirs(folder, exist_ok=True)
-        logs = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime)
-        for entry in logs[:-LOGS_KEPT]:
-            os.unlink(entry.path)
+        logs = []
+        for entry in os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # another test run has removed it
+                logs.append((entry.stat().st_mtime, entry.path))
+        for _, path in sorted(logs)[:-LOGS_KEPT]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         return os.path.join(folder, name)
 
     def guest(self, name, **options):

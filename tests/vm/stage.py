@@ -21,9 +21,9 @@ import shlex
 import subprocess
 import time
 
-from guest import Guest, spawn_process, syn_args, vf_args
+from guest import PATIENCE, Guest, spawn_process, syn_args, vf_args
 from labfetch import tool
-from softiov import SOFTIOV, SOFTIOVD, Daemon, sanitizer_env
+from softiov import SOFTIOV, SOFTIOVD, Daemon, sanitizer_env, wait_until
 
 KERNELS = ("6.", "7.")  # Debian's stable kernel and the one of its backports
 # What a kernel says when an adapter or its driver does wrong. Not "rcu: ... stall" and "soft lockup", nor
@@ -56,7 +56,7 @@ class Outside:
         self.prefix = "".join(f"{name}() {{ {shlex.join(busybox)} {name} \"$@\"; }}; "
                               for name in ("nc", "usleep"))
 
-    def call(self, command, timeout=30):
+    def call(self, command, timeout=PATIENCE):
         try:
             done = subprocess.run(self.shell + [self.prefix + command], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -65,7 +65,7 @@ class Outside:
             return 137, str(error)
         return done.returncode, done.stdout
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=PATIENCE):
         status, output = self.call(command, timeout)
         assert status == 0, f"outside: exit status {status}: {command}\n{output}"
         return output.rstrip("\n")
@@ -82,7 +82,7 @@ class OutsideJob:
     def __init__(self, process):
         self.process = process
 
-    def wait(self, timeout=60, check=True):
+    def wait(self, timeout=PATIENCE, check=True):
         output = self.process.communicate(timeout=timeout)[0]
         assert not check or self.process.returncode == 0, output
         return output
@@ -104,10 +104,10 @@ class Node:
     address = property(lambda self: f"10.0.0.{self.number}")
     address6 = property(lambda self: f"fd00::{self.number}")
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=PATIENCE):
         return self.host.run(command, timeout)
 
-    def call(self, command, timeout=30):
+    def call(self, command, timeout=PATIENCE):
         return self.host.call(command, timeout)
 
     def spawn(self, command):
@@ -117,7 +117,7 @@ class Node:
         """A job; it listens already."""
         said = f"{self.scratch}/tcpdump.said"
         self.run(f"rm -f {said}")  # not what the last one said
-        job = self.spawn(f"exec {command} -i {self.device} -n -s 0 --immediate-mode {arguments} 2>{said}")
+        job = self.spawn(f"exec {command} -i {self.device} -n -s 0 -B 16384 --immediate-mode {arguments} 2>{said}")
         try:
             self.run(f"until grep -sq 'listening on' {said}; do usleep 20000; done")
         except BaseException:
@@ -125,7 +125,7 @@ class Node:
             raise
         return job
 
-    def configure(self, timeout=20):
+    def configure(self, timeout=PATIENCE):
         """Find the adapter by its MAC, give it its addresses, wait for its link."""
         if isinstance(self.host, Guest):
             self.device = self.host.netdev(mac=self.mac, timeout=timeout)
@@ -135,7 +135,7 @@ class Node:
         if isinstance(self.host, Guest):
             self.host.carrier(dev, timeout)
 
-    def ping(self, target, options="", count=3, timeout=20):
+    def ping(self, target, options="", count=3, timeout=PATIENCE):
         """(sent, received); `target` is a Node or an address. Ends with the last answer."""
         address = target.address if isinstance(target, Node) else target
         text = self.call(f"ping -n -c {count} -i {SHORT} -W 1 {options} {address}", timeout)[1]
@@ -143,8 +143,8 @@ class Node:
         assert found, text
         return int(found[1]), int(found[2])
 
-    def reaches(self, target, options="", count=3, patience=10):
-        """Whether all of some pings are answered, within some seconds: a busy machine may need two tries."""
+    def reaches(self, target, options="", count=3, patience=PATIENCE):
+        """Whether all of some pings are answered, within some seconds: a busy machine may need some tries."""
         deadline = time.monotonic() + patience
         while True:
             sent, received = self.ping(target, options, count)
@@ -156,6 +156,10 @@ class Node:
     def cut_off(self, target, options=""):
         """Whether none of some pings is answered."""
         return self.ping(target, options)[1] == 0
+
+    def wait_listening(self, port):
+        """Until a program waits for TCP connections to the port."""
+        self.run(f"while ! grep -q ':{port:04X} .* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done")
 
     def mtu(self):
         return int(self.run(f"cat /sys/class/net/{self.device}/mtu"))
@@ -301,7 +305,11 @@ class Stage:
     def drops(self, name):
         return self.vport(name)["drop-reasons"]
 
-    def wait_path(self, name, path, timeout=10):
+    def wait_drops(self, name, reason, more_than):
+        """Until more frames than that have been dropped for the reason."""
+        assert wait_until(lambda: self.drops(name).get(reason, 0) > more_than, PATIENCE), self.drops(name)
+
+    def wait_path(self, name, path, timeout=PATIENCE):
         deadline = time.monotonic() + timeout
         while self.vport(name)["path"] != path:
             assert time.monotonic() < deadline, self.vport(name)
@@ -328,13 +336,13 @@ class Stage:
             self.guests[name].kill()
         self.guests[name] = self.nodes[name].host = self.lab.guest(name, devices=devices, **options)
 
-    def ready(self, *names, timeout=120):
+    def ready(self, *names, timeout=3 * PATIENCE):
         for name in names or self.guests:
             self.guests[name].wait_ready(timeout)
             self.nodes[name].configure()
 
     def reset(self, name):
-        self.guests[name].reset(timeout=120)
+        self.guests[name].reset()
         self.nodes[name].configure()
 
     def complaints(self, name):
@@ -354,7 +362,7 @@ class Stage:
     def works(self, name, peer="outside"):
         """Pings pass between a guest and a peer, and TCP both ways."""
         node, peer = self.nodes[name], self.nodes[peer]
-        assert node.reaches(peer, patience=30), f"{name} does not reach {peer.name}"
+        assert node.reaches(peer), f"{name} does not reach {peer.name}"
         for source, target in ((node, peer), (peer, node)):
             assert transfer(source, target, 1), f"{source.name} -> {target.name}"
 
@@ -376,7 +384,7 @@ class Stage:
                 if node.host is host and (boot is None or host.alive() and host.boot_id == boot):
                     job.kill()
 
-    def wait_flow(self, names, frames=500, timeout=30):
+    def wait_flow(self, names, frames=500, timeout=PATIENCE):
         """Wait until all these vports send and receive."""
         deadline = time.monotonic() + timeout
         first = {name: self.vport(name) for name in names}
@@ -408,10 +416,10 @@ def make_data(node, size_mib):
     """A file of random bytes, made once; returns its SHA-256."""
     path = f"{node.scratch}/data.{size_mib}"
     return node.run(f"[ -e {path}.sum ] || {{ head -c {size_mib << 20} /dev/urandom >{path} && "
-                    f"sha256sum <{path} >{path}.sum; }}; cat {path}.sum", timeout=60).split()[0]
+                    f"sha256sum <{path} >{path}.sum; }}; cat {path}.sum").split()[0]
 
 
-def transfer(source, target, size_mib, port=5001, v6=False, timeout=90):
+def transfer(source, target, size_mib, port=5001, v6=False, timeout=2 * PATIENCE):
     """Send random data over TCP; returns whether all arrived as it was sent."""
     sent = make_data(source, size_mib)
     # A fifo without a writer keeps nc's input open, so that it ends when the sender does.
@@ -419,8 +427,7 @@ def transfer(source, target, size_mib, port=5001, v6=False, timeout=90):
     receiver = target.spawn(f"[ -p {hold} ] || mkfifo {hold}; "
                             f"nc -l -p {port} 0<>{hold} | sha256sum")
     try:
-        target.run(f"while ! grep -q ':{port:04X} .* 0A ' /proc/net/tcp /proc/net/tcp6; do "
-                   "usleep 20000; done")
+        target.wait_listening(port)
         address = target.address6 if v6 else target.address
         source.run(f"nc {address} {port} <{source.scratch}/data.{size_mib}", timeout)
         return receiver.wait(timeout).split()[0] == sent

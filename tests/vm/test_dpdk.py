@@ -12,7 +12,7 @@ import time
 import pytest
 
 import testpmd
-from guest import vf_args
+from guest import PATIENCE, vf_args
 from testpmd import Testpmd
 from wire import Wire, mac_bytes, packet, split
 
@@ -40,9 +40,9 @@ class Ports:
 
     def configure(self, *lines):
         """What needs stopped ports."""
-        self.pmd.run("stop", "port stop all", timeout=60)
+        self.pmd.run("stop", "port stop all")
         self.each(*lines)
-        assert "Fail" not in self.pmd.run("port start all", timeout=60)
+        assert "Fail" not in self.pmd.run("port start all")
 
     def forward(self, mode):
         self.pmd.run("stop", f"set fwd {mode}", "clear fwd stats all", "start")
@@ -56,7 +56,7 @@ class Ports:
                 + packet(version, kind, bytes([n % 256]) * (size + n % 64), (1000 + n, 2000 + 7 * n))
                 for n in range(count) for version in versions for kind in ("tcp", "udp")]
 
-    def exchange(self, frames, count=None, timeout=10):
+    def exchange(self, frames, count=None, timeout=PATIENCE):
         """Sends frames and returns what comes back for them, as many as they are or `count`."""
         answers = []
         self.wire.drain()
@@ -89,7 +89,7 @@ def swapped(frame):
     return frame[6:12] + frame[:6] + frame[12:]
 
 
-def wait_for(condition, timeout=10):
+def wait_for(condition, timeout=PATIENCE):
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -114,7 +114,7 @@ def machine(lab, bare_stage, tmp_path_factory):
     kernel = lab.kernel()
     with lab.guest("dpdk", kernel=kernel, initramfs=lab.dpdk_initramfs(kernel), mem=768, cpus=2,
                    devices=devices, extra=testpmd.serial_args(path)) as guest:
-        guest.wait_ready(120)
+        guest.wait_ready()
         yield stage, guest, path, testpmd.take_over(guest, len(MODELS))
 
 

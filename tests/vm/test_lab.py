@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from guest import PATIENCE
 from lab import GuestError, Lab, LabError, root_port, syn_args, vf_args
+from softiov import wait_until
 
 MAC = {"a": "52:54:00:00:00:0a", "b": "52:54:00:00:00:0b"}
 
@@ -78,7 +80,7 @@ def test_timeout_leaves_the_guest_usable(pair):
     start = time.monotonic()
     with pytest.raises(GuestError, match="still running after 1 s"):
         pair[0].run("sleep 60", timeout=1)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50
     assert pair[0].run("echo fine") == "fine"
 
 
@@ -115,7 +117,7 @@ def test_ping_and_iperf3(pair):
     a, b = pair
     a.run("ping -c 3 -i 0.2 -W 2 10.0.0.2")
     b.run("iperf3 -s -D")
-    assert '"bits_per_second"' in a.run("iperf3 -J -t 1 -c 10.0.0.2")
+    assert '"bits_per_second"' in a.run("until iperf3 -J -t 1 -c 10.0.0.2; do usleep 50000; done")
 
 
 def test_hotplug_loads_the_driver(lab):
@@ -151,18 +153,18 @@ def test_no_guest_outlives_its_program(lab, ending):
             "print(guest.process.pid, flush=True)\n" + ending)
     here = os.path.dirname(os.path.abspath(__file__))
     done = subprocess.run([sys.executable, "-c", code, here, lab.folder], capture_output=True,
-                          text=True, check=False, timeout=30)
+                          text=True, check=False, timeout=PATIENCE)
     assert done.returncode != 0
     path = f"/proc/{int(done.stdout)}/stat"
-    for _ in range(100):
+
+    def ended():
         try:
             with open(path, encoding="utf-8") as file:
-                if file.read().rpartition(")")[2].split()[0] in "ZX":
-                    return
-        except FileNotFoundError:
-            return
-        time.sleep(0.05)
-    pytest.fail("QEMU still runs")
+                return file.read().rpartition(")")[2].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    assert wait_until(ended), "QEMU still runs"
 
 
 @pytest.mark.parametrize("devices", [vf_args("/nonexistent/vf.sock"),
@@ -191,6 +193,10 @@ def test_unknown_kernel_is_refused(lab):
 
 
 def test_setup_is_done_once(lab):
-    start = time.monotonic()
+    def made():
+        return {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(lab.folder)
+                if entry.name.endswith((".json", ".cpio")) or entry.name in ("tools", "kernels")}
+
+    before = made()
     assert Lab.open(lab.folder).kernels == lab.kernels
-    assert time.monotonic() - start < 1
+    assert made() == before and "lab.json" in before

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from guest import vf_args
+from guest import PATIENCE, vf_args
 from stage import transfer
 
 MODELS = ["82599", "x540", "x550", "82576", "i350"]
@@ -28,10 +28,10 @@ class Inside:
         text = command.replace("'", "'\\''")
         return f"{self.prefix}sh -c '{text}'"
 
-    def call(self, command, timeout=30):
+    def call(self, command, timeout=PATIENCE):
         return self.guest.call(self.wrap(command), timeout)
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=PATIENCE):
         return self.guest.run(self.wrap(command), timeout)
 
     def spawn(self, command):
@@ -53,7 +53,7 @@ def stage(lab, bare_stage):
         bare_stage.add_vport(name, model=model, doorbell=doorbell, mac=f"02:00:00:00:05:{slot:02x}")
         devices.append(vf_args(bare_stage.vport(name)["vf-socket"], f"vf{slot}", slot))
     bare_stage.guests["zoo"] = guest = lab.guest("zoo", devices=devices, mem=768, cpus=2)
-    guest.wait_ready(120)
+    guest.wait_ready()
     for name in NAMES:
         node = bare_stage[name]
         node.device = guest.netdev(mac=node.mac)
@@ -113,7 +113,7 @@ def test_drivers_own_tests(stage):
         else:
             assert not passed and results["Register test"] != "0", (name, text)
         up(stage[name])
-        assert stage[name].reaches(stage["outside"], patience=20)
+        assert stage[name].reaches(stage["outside"])
 
 
 # --- ethtool ---
@@ -222,7 +222,11 @@ def test_link_and_speed_at_once(stage, mapped):
         speeds["10gbit"] = 10000
     changes = [({"link": "down"}, "carrier", 0), ({"link": "up"}, "carrier", 1)]
     changes += [({"speed": speed}, "speed", mbit) for speed, mbit in speeds.items()]
-    best = [min(times) for times in zip(*([took(stage, mapped, *change) for change in changes] for _ in range(3)))]
+    best = [PATIENCE] * len(changes)
+    for _ in range(6):
+        best = [min(was, took(stage, mapped, *change)) for was, change in zip(best, changes)]
+        if max(best) < 1:
+            break
     assert max(best) < 1, best
     stage.set(mapped.name, link=None, speed=None)
     up(mapped)
@@ -231,7 +235,7 @@ def test_link_and_speed_at_once(stage, mapped):
 
 def flows(stage, node):
     up(node)
-    stage.wait_flow([node.name], frames=50, timeout=60)
+    stage.wait_flow([node.name], frames=50)
 
 
 def change_rings(stage, node):
@@ -266,7 +270,7 @@ def storms(stage, node):
             f"ip link set {dev} down; ip link set {dev} up",
             # Not every driver is told of this, so each must begin anew.
             f"echo 1 >/sys/bus/pci/devices/{node.pci()}/reset; ip link set {dev} down; ip link set {dev} up"):
-        node.run(f"for i in 1 2 3; do {storm}; done", timeout=90)
+        node.run(f"for i in 1 2 3; do {storm}; done")
         flows(stage, node)
     after = stage.daemon.show("vf", f"lan/{stage.vport(node.name)['vf']}")
     assert after["messages"] - before["messages"] > 3 * (12 + 2 * 4)

@@ -59,7 +59,7 @@ def test_flows_are_spread(pair, source, target):
         text = pair[source].run(
             f"for port in {' '.join(map(str, PORTS))}; do "
             f"until iperf3 -n 500K --cport $port -p 5199 -c {pair[target].address}; do usleep 50000; done; done",
-            timeout=120)
+            timeout=600)
     finally:
         server.kill()
     assert text.count("receiver") == len(PORTS)
@@ -95,22 +95,16 @@ def test_moderation(pair, name):
     """Under load, a vector sends as often as `ethtool -C` allows, and no more."""
     source, target = pair[next(other for other in ALL if other != name)], pair[name]
     target.run(f"ethtool -C {target.device} rx-usecs 1000")
-    server = target.spawn("iperf3 -s -p 5198")
     try:
-        client = source.spawn(f"until iperf3 -u -b 50M -P 4 -t 1000 -p 5198 -c {target.address}; do "
-                              "usleep 50000; done")
-        time.sleep(1.5)
-        before, start = interrupts(target), time.monotonic()
-        time.sleep(2)
-        after, took = interrupts(target), time.monotonic() - start
-        client.kill()
+        with pair.traffic(source.name, name, "--bidir -u -l 100 -b 3M -P 4"):
+            start, before = time.monotonic(), interrupts(target)
+            pair.wait_flow([name], frames=10000)
+            after = interrupts(target)
+            most = (time.monotonic() - start) * 1000 + 2
     finally:
-        server.kill()
         target.run(f"ethtool -C {target.device} rx-usecs 1")
-    rates = [(now - then) / took for then, now in zip(before, after)]
-    # What passes between the two readings of the clock is the guest's.
-    assert max(rates) < 1000 * 1.25, rates
-    assert max(rates) > 100, rates
+    sent = [now - then for then, now in zip(before, after)]
+    assert max(sent) > 10 and all(n <= most for n in sent), (sent, most)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -59,6 +59,8 @@ def serve(node):
                  f"ip addr add {vlan_address(node)}/64 dev tagged nodad")
     node.services = [node.spawn(f"nc -ll -p {TAKES} -e sha256sum"),
                      node.spawn(f"nc -ll -p {GIVES} -e cat {node.data}")]
+    for port in (TAKES, GIVES):
+        node.wait_listening(port)
 
 
 def exchange(stage, node):
@@ -67,9 +69,9 @@ def exchange(stage, node):
     others = [stage[name] for name in EVERYWHERE if name != node.name]
     ends = {address: other for other in others for address in addresses(node, other)}
     text = node.run(f"for a in {' '.join(ends)}; do ("
-                    f"there=$(nc -w 20 $a {TAKES} <{node.data}); "
-                    f"here=$(nc -w 20 $a {GIVES} </dev/null | sha256sum); "
-                    "echo $a ${there%% *} ${here%% *}) & done; wait", timeout=90)
+                    f"there=$(nc -w 60 $a {TAKES} <{node.data}); "
+                    f"here=$(nc -w 60 $a {GIVES} </dev/null | sha256sum); "
+                    "echo $a ${there%% *} ${here%% *}) & done; wait", timeout=300)
     found = {line.split()[0]: tuple(line.split()[1:]) for line in text.splitlines()}
     return {f"{node.name} and {other.name} at {address}": found.get(address) for address, other in ends.items()
             if found.get(address) != (node.sum, other.sum)}
@@ -134,8 +136,8 @@ def verdicts(source, target):
     """What tcpdump in the target says of the TCP checksums of frames with data from the source."""
     capture = target.tcpdump(f"-v -c 40 'ether src {source.mac} and greater 1000'", "timeout 60 tcpdump")
     for address in addresses(source, target):
-        assert source.run(f"nc -w 20 {address} {TAKES} <{source.data}").split()[0] == source.sum
-    text = capture.wait(timeout=90, check=False)
+        assert source.run(f"nc -w 60 {address} {TAKES} <{source.data}").split()[0] == source.sum
+    text = capture.wait(check=False)
     return len(re.findall(r"\(correct\)", text)), len(re.findall(r"\(incorrect", text))
 
 

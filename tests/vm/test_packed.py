@@ -69,6 +69,6 @@ def test_daemon_restarts(pair, how):
         with pair.traffic("packed", "outside"):
             pair.daemon.kill(how)
         pair.daemon.start()
-        pair.wait_path("packed", "synthetic", timeout=20)
+        pair.wait_path("packed", "synthetic")
         pair.works("packed")
         pair.works("packed", "split")

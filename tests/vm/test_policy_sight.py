@@ -5,10 +5,13 @@
 """
 
 import contextlib
+import subprocess
 
 import pytest
 
 from capture import IN, OUT, Capture, tshark
+from guest import Guest
+from softiov import wait_until
 from stage import transfer
 
 GUESTS = ["vf", "synthetic"]
@@ -16,6 +19,7 @@ PORT = 5001
 # A session's first and last segments: few, so that a busy guest has buffers for what it is shown.
 ENDS = f"tcp port {PORT} and tcp[tcpflags] & (tcp-syn|tcp-fin) != 0"
 SYN, FIN, ACK = 2, 1, 16
+WRITTEN = "/tmp/mirror.pcap"  # in a guest
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +57,22 @@ def test_capture(stage, tmp_path, name):
 
 @contextlib.contextmanager
 def listening(node, expression, path):
-    """tcpdump in a guest, or outside, that writes to a file until the block's end, and until it has a session's ends."""
-    job = node.tcpdump(f"-Z root -U -w {path} '{expression}'")
+    """tcpdump in a guest, or outside, that writes to this file here until the block's end, and until both sides of a
+    session have said that they close it."""
+    inside = isinstance(node.host, Guest)
+    job = node.tcpdump(f"-Z root -U -w {WRITTEN if inside else path} '{expression}'")
+
+    def closed():
+        if inside:
+            path.write_bytes(node.host.pull(WRITTEN))
+        try:
+            return len({port for flags, port in tshark(path, "tcp.flags", "tcp.srcport") if int(flags, 16) & FIN}) == 2
+        except subprocess.CalledProcessError:
+            return False  # it is being written
+
     try:
         yield
-        node.run(f"until [ $(tcpdump -n -r {path} 2>/dev/null | wc -l) -ge 3 ]; do usleep 50000; done")
+        assert wait_until(closed, pause=0.1)
     finally:
         job.kill()
 
@@ -78,16 +93,14 @@ def outside_mac(stage):
 @pytest.mark.parametrize("source, sensor", [("vf", "synthetic"), ("synthetic", "vf")])
 def test_mirror_to_a_guest(stage, tmp_path, source, sensor):
     """A guest's TCP session with the outside, by tcpdump in another guest: both directions, and nobody is disturbed."""
-    sensor = stage[sensor]
+    sensor, path = stage[sensor], tmp_path / "mirror.pcap"
     stage.softiov("mirror", "add", "m", "switch", "lan", "vport", source, "to-vport", sensor.name, "filter", ENDS,
                   "snaplen", "96")
     try:
-        with listening(sensor, f"tcp port {PORT}", "/tmp/mirror.pcap"):
+        with listening(sensor, f"tcp port {PORT}", path):
             assert transfer(stage[source], stage["outside"], 1)
     finally:
         stage.softiov("mirror", "del", "m")
-    path = tmp_path / "mirror.pcap"
-    path.write_bytes(sensor.host.pull("/tmp/mirror.pcap"))
     flags, addresses = flags_by(path, "eth.src", "ip.src")
     assert flags[stage[source].mac] >= {SYN, FIN | ACK} and SYN | ACK in flags[outside_mac(stage)] and len(flags) == 2
     assert addresses == {(stage[source].address,), (stage["outside"].address,)}
@@ -100,7 +113,7 @@ def test_mirror_to_a_collector(stage, tmp_path, source, encapsulation):
     stage.softiov("mirror", "add", "m", "switch", "lan", "vport", source, "to-uplink", "out", "collector", outside.address,
                   "source", "10.0.0.98", "next-hop", outside_mac(stage), "encapsulation", encapsulation, "session", "7",
                   "filter", ENDS, "snaplen", "96")
-    path = str(tmp_path / "collected.pcap")
+    path = tmp_path / "collected.pcap"
     try:
         with listening(outside, "ip proto 47", path):
             assert transfer(stage[source], other, 1)

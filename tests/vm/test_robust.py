@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from softiov import wait_until
 from stage import in_parallel, transfer
 
 IDLE_SECONDS = 5
@@ -26,11 +27,12 @@ def idle_share(stage):
 
 
 def test_idle_daemon_leaves_the_cpu_alone(trio, capsys):
-    time.sleep(2)  # the guests' first neighbour discovery
-    share = idle_share(trio)
+    shares = []
+    while not shares or shares[-1] >= IDLE_LIMIT and len(shares) < 5:  # guests may have something to say at first
+        shares.append(idle_share(trio))
     with capsys.disabled():
-        print(f"[softiovd idle: {share:.2f} % of a core] ", end="")
-    assert share < IDLE_LIMIT
+        print(f"[softiovd idle: {shares[-1]:.2f} % of a core] ", end="")
+    assert shares[-1] < IDLE_LIMIT, shares
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_others_transfer_on(lab, trio, victim):
 
     def torment(_):
         for _ in range(2):
-            trio.guests[victim].reset(timeout=120)
+            trio.guests[victim].reset()
             trio[victim].configure()
         trio.guests[victim].kill()
 
@@ -90,12 +92,19 @@ def test_paused_guest_holds_nobody_up(trio, victim):
         trio.guests[victim].qmp.command("stop")
         try:
             # TCP falls silent without answers; pings do not. A ring has at most 4096 descriptors.
-            trio["vfx540"].call(f"ping -n -q -f -l 5000 -c 5000 -w 2 {trio[victim].address}")
-            assert trio.drops(victim).get("no-buffer", 0) > before
+            def overflows():
+                trio["vfx540"].call(f"ping -n -q -f -l 5000 -c 5000 -w 2 {trio[victim].address}")
+                return trio.drops(victim).get("no-buffer", 0) > before
+
+            # It cannot be asked for its MAC now.
+            trio["vfx540"].run(f"ip neigh replace {trio[victim].address} lladdr {trio[victim].mac} "
+                               f"dev {trio['vfx540'].device} nud permanent")
+            assert wait_until(overflows)
             assert trio["vf82599"].reaches(trio["synthetic"])
             assert trio["vfx540"].reaches(trio["outside"])
         finally:
             trio.guests[victim].qmp.command("cont")
+            trio["vfx540"].run(f"ip neigh del {trio[victim].address} dev {trio['vfx540'].device}")
     trio.works(victim)
 
 
@@ -110,7 +119,7 @@ def test_nothing_leaks(lab, trio, victim):
     before = trio.daemon.n_fds()
     for _ in range(2):
         once()
-    assert trio.daemon.n_fds() == before
+    assert wait_until(lambda: trio.daemon.n_fds() == before)
 
 
 def test_daemon_restarts_under_traffic(lab, trio, victim):
@@ -120,8 +129,8 @@ def test_daemon_restarts_under_traffic(lab, trio, victim):
         trio.daemon.stop()
     trio.daemon.start()
     assert trio.vport("vf82599")["vf-state"] == "listening"
-    trio.wait_path("synthetic", "synthetic", timeout=20)
-    assert trio["synthetic"].reaches(trio["outside"], patience=20)
+    trio.wait_path("synthetic", "synthetic")
+    assert trio["synthetic"].reaches(trio["outside"])
     trio.works("synthetic")
     for name in ("vf82599", "vfx540", victim):
         trio.guests[name].kill()
@@ -137,5 +146,5 @@ def test_daemon_killed(trio):
         with trio.traffic("synthetic", "outside"):
             trio.daemon.kill(signal.SIGKILL)
         trio.daemon.start()
-        trio.wait_path("synthetic", "synthetic", timeout=20)
+        trio.wait_path("synthetic", "synthetic")
         trio.works("synthetic")

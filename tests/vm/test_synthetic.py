@@ -65,9 +65,11 @@ def test_offered(pair, name):
 
 
 def connections(source, target):
-    server = target.spawn("iperf3 -s -1 -p 5199")
-    source.run(f"until iperf3 -P 16 -n 1M -p 5199 -c {target.address}; do usleep 50000; done", timeout=60)
-    server.wait()
+    server = target.spawn("iperf3 -s -p 5199")
+    try:
+        source.run(f"until iperf3 -P 16 -n 1M -p 5199 -c {target.address}; do usleep 50000; done")
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("source, target, n", [("four", "two", 2), ("two", "four", 4), ("two", "four", 1)])
@@ -124,7 +126,7 @@ def test_daemon_restarts(pair, how):
         pair.daemon.kill(how)
     pair.daemon.start()
     for name in QUEUES:
-        pair.wait_path(name, "synthetic", timeout=20)
+        pair.wait_path(name, "synthetic")
         assert pair.vport(name)["queues-in-use"] == QUEUES[name]
         pair.works(name)
     pair.works("four", "two")
@@ -154,8 +156,7 @@ def test_printed_mtu(pair):
 def test_announce(pair):
     """QEMU asks the guest to make itself known, as after a migration; its ARP reaches the others."""
     node, other = pair["two"], pair["four"]
-    capture = other.spawn(f"timeout 20 tcpdump -n -c 1 -i {other.device} arp and ether src {node.mac}")
-    other.run("while [ ! -e /proc/$(pidof tcpdump)/fd ]; do usleep 20000; done; sleep 0.5")
+    capture = other.tcpdump(f"-c 1 arp and ether src {node.mac}")
     node.host.qmp.command("announce-self", initial=50, max=550, rounds=3, step=50)
     assert node.address in capture.wait()
 

@@ -81,8 +81,8 @@ def udp(source, target, address, options):
     """iperf3's figures for datagrams."""
     server = target.spawn("iperf3 -s -1 -p 5112")
     try:
-        target.run("while ! grep -q ':13F8 .* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 20000; done")
-        text = source.run(f"iperf3 -J -u -p 5112 {options} -c {address}", timeout=60)
+        target.wait_listening(5112)
+        text = source.run(f"iperf3 -J -u -p 5112 {options} -c {address}")
         return json.loads(text[text.index("{"):])["end"]["sum"]  # behind a warning about the MSS
     finally:
         server.kill()
@@ -93,10 +93,13 @@ def test_udp(trio, source, target):
     """Datagrams of one frame and of several fragments; no_corrupt_packets looks at their checksums."""
     four, six = trio[target].address, trio[target].address6
     for address, size, rate in ((four, 16, "200k"), (four, 8000, "8M"), (six, 8000, "8M")):
-        figures = udp(trio[source], trio[target], address, f"-k 100 -b {rate} -l {size}")
-        assert figures["packets"] >= 80, figures
-        # On a busy machine the receiving program may be late, and its socket overflow.
-        assert figures["lost_packets"] <= figures["packets"] / 4, figures
+        for _ in range(4):
+            figures = udp(trio[source], trio[target], address, f"-k 100 -b {rate} -l {size}")
+            # On a busy machine the receiving program may be late, and its socket overflow.
+            if figures["packets"] >= 80 and figures["lost_packets"] <= figures["packets"] / 4:
+                break
+        else:
+            raise AssertionError(figures)
 
 
 # --- checksums on the wire ---
@@ -106,7 +109,7 @@ def capture_verdicts(target, source, protocol, cause):
     """What tcpdump in the target says of the checksums of frames from the source: {verdict: count}."""
     capture = target.tcpdump(f"-vv -c 60 '{protocol} and src {source}'", "timeout 60 tcpdump")
     cause()
-    text = capture.wait(timeout=90, check=False)
+    text = capture.wait(check=False)
     good = len(re.findall(r"\(correct\)|udp sum ok|icmp6 sum ok", text))
     bad = re.findall(r".*(?:incorrect|bad udp cksum|bad icmp6 cksum|bad cksum|wrong).*", text)
     return good, bad

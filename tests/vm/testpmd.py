@@ -14,6 +14,8 @@ import select
 import socket
 import time
 
+from guest import PATIENCE
+
 PROMPT = "testpmd> "
 HUGEPAGES = 96
 
@@ -43,7 +45,7 @@ class Testpmd:
 
     __test__ = False
 
-    def __init__(self, guest, path, addresses, arguments="", timeout=60):
+    def __init__(self, guest, path, addresses, arguments="", timeout=PATIENCE):
         self.guest = guest
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
@@ -60,8 +62,8 @@ class Testpmd:
         try:
             if kind is None:
                 self.socket.sendall(b"quit\n")
-                self.until("Bye...", 30)
-                self.job.wait(30)
+                self.until("Bye...", PATIENCE)
+                self.job.wait()
             else:
                 self.job.kill()
         finally:
@@ -80,7 +82,7 @@ class Testpmd:
                 raise self.guest.error(f"testpmd: no {wanted!r} after {after!r}:\n{text}")
             text += self.socket.recv(65536).decode(errors="replace")
 
-    def run(self, *lines, timeout=30):
+    def run(self, *lines, timeout=PATIENCE):
         """What testpmd says to the last of some commands."""
         text = ""
         for line in lines:

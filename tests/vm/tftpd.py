@@ -13,7 +13,7 @@ import threading
 
 PORT = 69
 RRQ, DATA, ACK, ERROR, OACK = 1, 3, 4, 5, 6
-TIMEOUT, TRIES = 0.5, 10
+TIMEOUT, TRIES = 0.5, 120
 
 
 def exchange(sock, peer, message, block):

@@ -8,6 +8,8 @@ import struct
 import threading
 import time
 
+from guest import PATIENCE
+
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 # Linux, if_packet.h: the kernel takes a tag out of a received frame and puts it beside.
@@ -71,7 +73,7 @@ class Wire:
         except BlockingIOError:
             pass
 
-    def receive(self, wanted, count=1, timeout=10):
+    def receive(self, wanted, count=1, timeout=PATIENCE):
         """The first `count` frames from the wire for which wanted(frame), or as many as came in time."""
         found = []
         deadline = time.monotonic() + timeout
