@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AREA "api"
+
 struct call {
 	struct mgmt *mgmt;
 	const struct caller *caller;
@@ -314,6 +316,17 @@ static int method_schema_show(const struct call *call)
 	return 0;
 }
 
+/* A verb of the backend has changed something; other changes are told by their transaction. */
+static void tell_verb(const struct call *call)
+{
+	const char *type = call->type->name, *name = call->name ? call->name : "";
+	char who[CALLER_TEXT_SIZE];
+
+	caller_text(call->caller, who, sizeof(who));
+	log_info(AREA, "%s '%s': %s by %s", type, name, call->verb->name, who);
+	events_add(call->mgmt->events, "changed", type, name, "%s by %s", call->verb->name, who);
+}
+
 static int method_backend(const struct call *call)
 {
 	const struct backend *b = call->mgmt->backend;
@@ -327,6 +340,8 @@ static int method_backend(const struct call *call)
 			      call->verb->name);
 	rc = b->verb(b->ctx, call->type, call->verb, call->name, call->params, call->result,
 		     call->why);
+	if (rc == 0 && call->verb->changes)
+		tell_verb(call);
 	if (rc == 0 && call->verb->gives == GIVES_BYTES)
 		text_put(call->after->stream, sizeof(call->after->stream), "%s",
 			 obj_name(*call->result));

@@ -220,6 +220,15 @@ static void settle(struct mgmt *mgmt, bool committed)
 
 /* --- telling --- */
 
+const char *caller_text(const struct caller *caller, char *out, size_t size)
+{
+	if (caller->uid >= 0)
+		text_put(out, size, "uid %ld (pid %d)", caller->uid, caller->pid);
+	else
+		text_put(out, size, "the daemon");
+	return out;
+}
+
 static void tell_change(struct mgmt *mgmt, const struct caller *caller, json_t *change)
 {
 	const char *op = json_string_value(json_object_get(change, "op"));
@@ -229,10 +238,9 @@ static void tell_change(struct mgmt *mgmt, const struct caller *caller, json_t *
 			   : !strcmp(op, "del") ? "removed"
 						: "changed";
 	char *fields = json_dumps(json_object_get(change, "fields"), JSON_COMPACT);
-	char who[64] = "the daemon";
+	char who[CALLER_TEXT_SIZE];
 
-	if (caller->uid >= 0)
-		text_put(who, sizeof(who), "uid %ld (pid %d)", caller->uid, caller->pid);
+	caller_text(caller, who, sizeof(who));
 	log_info(AREA, "%s '%s' %s by %s: %s", object, name, kind, who, fields);
 	events_add(mgmt->events, kind, object, name, "by %s", who);
 	free(fields);

@@ -21,6 +21,10 @@ int mgmt_commit(struct mgmt *mgmt, const struct caller *caller, json_t *tree, st
 int queue_set(struct mgmt *mgmt, const struct caller *caller, const char *name, const char *worker,
 	      struct refusal *why);
 
+/* Who asks, for log and events; returns `out`. */
+#define CALLER_TEXT_SIZE 64
+const char *caller_text(const struct caller *caller, char *out, size_t size);
+
 /* Why the object does not run; NULL: it does. */
 const char *mgmt_problem(const struct mgmt *mgmt, const char *type, const char *name);
 

@@ -195,9 +195,6 @@ static int load_again(struct runtime *rt, struct rt_extension *e, struct err *er
 	LIST_INSERT_HEAD(&rt->extensions, again, next);
 	e->removed = true;
 	changed(rt, obj_str(e->config, "switch"));
-	log_info("extension", "'%s' runs now", obj_name(e->config));
-	events_add(rt->events, "changed", "extension", obj_name(e->config),
-		   e->program != NULL ? "reloaded" : "runs now");
 	return 0;
 }
 
@@ -209,8 +206,10 @@ void extensions_retry(struct runtime *rt)
 	LIST_FOREACH(e, &rt->extensions, next) {
 		struct err err = { 0 };
 
-		if (e->program == NULL && !e->removed)
-			load_again(rt, e, &err);
+		if (e->program != NULL || e->removed || load_again(rt, e, &err) < 0)
+			continue;
+		log_info("extension", "'%s' runs now", obj_name(e->config));
+		events_add(rt->events, "changed", "extension", obj_name(e->config), "runs now");
 	}
 }
 

@@ -6,6 +6,7 @@ Their verdicts are tested over all paths by test_policy.py.
 
 import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 
@@ -246,7 +247,10 @@ def test_reload(world, tmp_path):  # noqa: F811
         ends.check(Sent(udp(1, 8)))
         ends.check(Sent(udp(1, 7), "extension"))
         assert counters(daemon, name) == (2, 1, 1, 0) and daemon.show("extension", name)["counts"]["3"] == 4
-        assert daemon.call("event.show")[-1]["text"] == "reloaded"
+        event = daemon.call("event.show")[-1]
+        assert (event["kind"], event["object"], event["object-name"]) == ("changed", "extension", name)
+        assert re.fullmatch(rf"reload by uid {os.getuid()} \(pid \d+\)", event["text"])
+        assert f"extension '{name}': {event['text']}\n" in daemon.log() + "\n"
         for source, text in BAD["a loop"], BAD["outside the frame"]:
             shutil.copy(program(source), file)
             done = softiov(daemon, "extension", "reload", name)
@@ -319,6 +323,7 @@ def test_restart(tmp_path, on_failure):
         assert daemon.show("extension", "x")["state"] == "failed"
         away.rename(file)
         assert wait_until(lambda: daemon.show("extension", "x")["state"] == "running")
+        assert [event["text"] for event in daemon.call("event.show") if event["object-name"] == "x"][-1] == "runs now"
         told = daemon.call("trace.vport", name="a", frame="udp 10.0.0.1:1 > 10.0.0.2:9 to b")
         assert "  extensions: let it pass\n" in told
         file.rename(away)
