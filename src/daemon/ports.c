@@ -221,7 +221,6 @@ static void vf_drop(struct runtime *rt, struct rt_port *port)
 	vfdev_free(port->vf);
 	port->vf = NULL;
 	port->vf_state = VF_DETACHED;
-	port->sw->vf_used[port->vf_idx] = false;
 }
 
 static void syn_drop(struct runtime *rt, struct rt_port *port)
@@ -355,17 +354,15 @@ static void vport_rules(struct rt_port *port, const json_t *config)
 	port_vlans(port, config);
 }
 
-static unsigned int vf_free_idx(const struct rt_switch *sw, unsigned int pool)
-{
-	unsigned int idx = 0;
-
-	while (idx < pool && sw->vf_used[idx])
-		idx++;
-	return idx;
-}
-
 /* Above so many VFs a pool is larger than that of any controller here: then it is only the sum that counts. */
 #define POOL_OF_CONTROLLERS 64
+
+/* One that goes when the transaction settles does not: its place is free for another one already now, so that
+ * who has it loses it only when nothing can refuse the change any more. */
+static bool vf_stays(const struct rt_port *port)
+{
+	return !port->removed && port->vf != NULL && obj_bool(port->config, "iov");
+}
 
 unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model)
 {
@@ -373,10 +370,24 @@ unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, 
 	unsigned int n = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		n += port->sw == sw && !port->removed && port->vf != NULL &&
-		     obj_bool(port->config, "iov") &&
+		n += port->sw == sw && vf_stays(port) &&
 		     (model == NULL || obj_is(port->config, "model", model));
 	return n;
+}
+
+static unsigned int vf_free_idx(const struct runtime *rt, const struct rt_switch *sw,
+				unsigned int pool)
+{
+	bool used[SWITCH_PORTS_MAX] = { false };
+	const struct rt_port *port;
+	unsigned int idx = 0;
+
+	LIST_FOREACH(port, &rt->ports, next)
+		if (port->sw == sw && vf_stays(port))
+			used[port->vf_idx] = true;
+	while (idx < pool && used[idx])
+		idx++;
+	return idx;
 }
 
 int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
@@ -407,7 +418,7 @@ static bool vf_find(const struct runtime *rt, struct rt_port *port, const struct
 	unsigned int n = vports_n_vfs(rt, sw, model->name);
 
 	port->vf_reason[0] = '\0';
-	*idx = vf_free_idx(sw, pool);
+	*idx = vf_free_idx(rt, sw, pool);
 	if (*idx == pool)
 		text_put(port->vf_reason, sizeof(port->vf_reason),
 			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
@@ -428,9 +439,9 @@ static bool socket_path(const struct runtime *rt, const char *kind, const char *
 }
 
 /* Without one that is free it goes on without (vports_agree). */
-static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *config,
-		   struct refusal *why)
+static int vf_take(struct runtime *rt, struct rt_port *port, struct refusal *why)
 {
+	const json_t *config = port->config;
 	struct vfdev_options o = { .model = vf_model_find(obj_str(config, "model")),
 				   .loop = rt->vfu,
 				   .workers = rt->workers,
@@ -460,14 +471,19 @@ static int vf_take(struct runtime *rt, struct rt_port *port, const json_t *confi
 	if (ret < 0)
 		return refuse_err(why, NULL, NULL, &err);
 	port->vf_idx = idx;
-	port->sw->vf_used[idx] = true;
 	ret = port_join(rt, port, PORT_VF, vfdev_endpoint(port->vf));
-	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
+	if (ret < 0) {
+		vf_drop(rt, port);
+		return refuse(why, ret, NULL, NULL, "out of memory");
+	}
+	port->lacks_vf = false;
+	port->vf_new = true;
+	return 0;
 }
 
-static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *config,
-		    struct refusal *why)
+static int syn_take(struct runtime *rt, struct rt_port *port, struct refusal *why)
 {
+	const json_t *config = port->config;
 	struct vhost_config c = { .n_queues = (unsigned int)obj_uint(config, "queues"),
 				  .link_up = link_wanted(config),
 				  .max_frame = max_frame(config),
@@ -493,6 +509,12 @@ static int syn_take(struct runtime *rt, struct rt_port *port, const json_t *conf
 	return ret < 0 ? refuse(why, ret, NULL, NULL, "out of memory") : 0;
 }
 
+/* The others wait until all changes are made (vports_agree, vports_settle): they can do without. */
+static bool needs_vf(const struct rt_port *port)
+{
+	return obj_bool(port->config, "iov") && !obj_bool(port->config, "synthetic");
+}
+
 int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 {
 	struct rt_port *port = port_new(rt, PORT_OF_VPORT, config, why);
@@ -504,10 +526,10 @@ int vport_add(struct runtime *rt, const json_t *config, struct refusal *why)
 	ret = qos_check(rt, port, config, why);
 	if (ret == 0)
 		ret = policy_update(rt, port, config, why);
-	if (ret == 0 && obj_bool(config, "iov"))
-		ret = vf_take(rt, port, config, why);
+	if (ret == 0 && needs_vf(port))
+		ret = vf_take(rt, port, why);
 	if (ret == 0 && obj_bool(config, "synthetic"))
-		ret = syn_take(rt, port, config, why);
+		ret = syn_take(rt, port, why);
 	if (ret < 0)
 		port_free(rt, port);
 	else
@@ -539,78 +561,90 @@ static int sockets_give(struct rt_port *port, const json_t *config, struct refus
 }
 
 /* What is wanted and not there yet comes now. What is no longer wanted goes when the transaction has
- * settled (vports_drop_unwanted): a VM would not come back to a VF that was gone for a moment. */
-static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t *config,
+ * settled (vports_settle): a VM would not come back to a VF that was gone for a moment. */
+static int vport_adapters(struct runtime *rt, struct rt_port *port, const json_t *was,
 			  struct refusal *why)
 {
 	bool had_vf = port->vf != NULL, had_syn = port->syn != NULL;
+	bool given = obj_changed(was, port->config, "owner");
 	int ret = 0;
 
-	if (obj_changed(port->config, config, "owner"))
-		ret = sockets_give(port, config, why);
-	if (ret == 0 && !had_vf && obj_bool(config, "iov"))
-		ret = vf_take(rt, port, config, why);
-	if (ret == 0 && !had_syn && obj_bool(config, "synthetic"))
-		ret = syn_take(rt, port, config, why);
+	if (given)
+		ret = sockets_give(port, port->config, why);
+	if (ret == 0 && !had_vf && needs_vf(port))
+		ret = vf_take(rt, port, why);
+	if (ret == 0 && !had_syn && obj_bool(port->config, "synthetic"))
+		ret = syn_take(rt, port, why);
+	if (ret == 0)
+		ret = policy_update(rt, port, port->config, why);
 	if (ret == 0)
 		return 0;
 	if (!had_vf)
 		vf_drop(rt, port);
 	if (!had_syn)
 		syn_drop(rt, port);
-	if (obj_changed(port->config, config, "owner")) {
+	if (given) {
 		struct refusal undo = REFUSAL_INIT;
 
-		if (sockets_give(port, port->config, &undo) < 0)
+		if (sockets_give(port, was, &undo) < 0)
 			log_err("vport", "'%s' could not be put back as it was: %s", port->name,
 				undo.text);
 	}
 	return ret;
 }
 
+/* Before its adapters are taken: they are made as this says. */
+static void vport_become(struct rt_port *port, const json_t *config)
+{
+	vport_rules(port, config);
+	port_config_set(port, config);
+}
+
 int vport_set(struct runtime *rt, struct rt_port *port, const json_t *config, struct refusal *why)
 {
 	int ret = qos_check(rt, port, config, why);
+	json_t *was;
 
-	if (ret == 0)
-		ret = vport_adapters(rt, port, config, why);
-	if (ret == 0)
-		ret = policy_update(rt, port, config, why);
 	if (ret < 0)
 		return ret;
-	if (!obj_bool(config, "iov"))
+	was = json_incref(port->config);
+	vport_become(port, config);
+	ret = vport_adapters(rt, port, was, why);
+	if (ret < 0)
+		vport_become(port, was);
+	json_decref(was);
+	if (!obj_bool(port->config, "iov")) {
 		port->vf_reason[0] = '\0';
-	vport_rules(port, config);
-	port_config_set(port, config);
-	return 0;
+		port->lacks_vf = false;
+	}
+	return ret;
 }
 
-/* Whether the transaction asks for an adapter that the vport has not got. What it once had to do without, or lost, must not
- * keep it from other changes. */
-static bool asks_for_vf(const struct rt_port *port)
+static bool waits_for_vf(const struct rt_port *port, bool synthetic)
 {
 	return port->kind == PORT_OF_VPORT && !port->removed && port->vf == NULL &&
-	       obj_bool(port->config, "iov") && !obj_bool(port->config, "synthetic") &&
-	       (obj_changed(port->live, port->config, "iov") ||
-		obj_changed(port->live, port->config, "synthetic"));
+	       obj_bool(port->config, "iov") && obj_bool(port->config, "synthetic") == synthetic;
 }
 
-int vports_agree(struct runtime *rt, struct refusal *why)
+/* Whether the transaction asks for it. What a vport once had to do without, or lost, must not keep it from other
+ * changes. */
+static bool asks_for_vf(const struct rt_port *port)
+{
+	return obj_changed(port->live, port->config, "iov") ||
+	       obj_changed(port->live, port->config, "synthetic");
+}
+
+static int agree_on_vfs(struct runtime *rt, bool synthetic, struct refusal *why)
 {
 	struct rt_port *port;
-	bool any = false;
-	int ret;
 
-	LIST_FOREACH(port, &rt->ports, next)
-		any |= asks_for_vf(port);
-	if (!any)
-		return 0;
-	runtime_make_room(rt);
 	LIST_FOREACH(port, &rt->ports, next) {
-		if (!asks_for_vf(port))
+		int ret;
+
+		if (!waits_for_vf(port, synthetic) || !asks_for_vf(port))
 			continue;
-		ret = vf_take(rt, port, port->config, why);
-		if (ret == 0 && port->vf == NULL)
+		ret = vf_take(rt, port, why);
+		if (ret == 0 && port->vf == NULL && !synthetic)
 			ret = refuse(why, -ENOSPC, "iov", "on",
 				     "%s; or allow a synthetic (synthetic on)", port->vf_reason);
 		if (ret < 0) {
@@ -621,35 +655,62 @@ int vports_agree(struct runtime *rt, struct refusal *why)
 	return 0;
 }
 
-void vports_drop_unwanted(struct runtime *rt)
+int vports_agree(struct runtime *rt, struct refusal *why)
+{
+	int ret = agree_on_vfs(rt, false, why);
+
+	return ret == 0 ? agree_on_vfs(rt, true, why) : ret;
+}
+
+/* Of a refused change also the VFs that it gave away: their places may be others' again, and they are as that
+ * change said. */
+static void vports_drop(struct runtime *rt, bool committed)
 {
 	struct rt_port *port;
 
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (port->kind != PORT_OF_VPORT || port->removed)
 			continue;
-		if (!obj_bool(port->config, "iov"))
+		if (!obj_bool(port->config, "iov") || (port->vf_new && !committed))
 			vf_drop(rt, port);
+		port->vf_new = false;
 		if (!obj_bool(port->config, "synthetic"))
 			syn_drop(rt, port);
 	}
 }
 
-bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw)
+/* That it has none is said once, but for one whose synthetic serves while the pool is empty. */
+static void vf_try(struct runtime *rt, struct rt_port *port)
 {
 	struct refusal why = REFUSAL_INIT;
-	struct rt_port *port;
-	bool any = false;
+	bool failed = vf_take(rt, port, &why) < 0;
 
-	LIST_FOREACH(port, &rt->ports, next) {
-		if (port->kind != PORT_OF_VPORT || port->removed || port->sw != sw ||
-		    port->vf != NULL || !obj_bool(port->config, "iov"))
-			continue;
-		if (vf_take(rt, port, port->config, &why) < 0)
-			text_put(port->vf_reason, sizeof(port->vf_reason), "%.255s", why.text);
-		any |= port->vf != NULL;
-	}
-	return any;
+	if (failed)
+		text_put(port->vf_reason, sizeof(port->vf_reason), "%.255s", why.text);
+	port->vf_new = false;
+	if (port->vf != NULL || port->lacks_vf || (!failed && !needs_vf(port)))
+		return;
+	port->lacks_vf = true;
+	log_warn("vport", "'%s' has no VF: %s", port->name, port->vf_reason);
+	events_add(rt->events, "warning", "vport", port->name, "has no VF: %s", port->vf_reason);
+}
+
+void vports_settle(struct runtime *rt, bool committed)
+{
+	static const bool synthetic[] = { false, true };
+	struct rt_port *port;
+
+	vports_drop(rt, committed);
+	for (unsigned int i = 0; i < ARRAY_SIZE(synthetic); i++)
+		LIST_FOREACH(port, &rt->ports, next)
+			if (waits_for_vf(port, synthetic[i]))
+				vf_try(rt, port);
+}
+
+void vport_retry(struct runtime *rt, struct rt_port *port)
+{
+	if (port->lacks_vf)
+		vf_try(rt, port);
 }
 
 /* --- following --- */

@@ -226,7 +226,7 @@ static void extensions_settle(struct runtime *rt)
 	extensions_tidy(rt);
 }
 
-static void free_removed(struct runtime *rt)
+void runtime_make_room(struct runtime *rt)
 {
 	struct rt_port *port, *next;
 	struct rt_switch *sw, *next_sw;
@@ -248,22 +248,13 @@ static void free_removed(struct runtime *rt)
 	}
 }
 
-void runtime_make_room(struct runtime *rt)
-{
-	free_removed(rt);
-	vports_drop_unwanted(rt);
-}
-
 static void settled(void *ctx, bool committed)
 {
 	struct runtime *rt = ctx;
-	struct rt_switch *sw;
 
 	rt->started = true;
 	runtime_make_room(rt);
-	LIST_FOREACH(sw, &rt->switches, next)
-		if (vports_take_vfs(rt, sw))
-			sw->changed = true;
+	vports_settle(rt, committed);
 	captures_follow(rt);
 	qos_policies_follow(rt);
 	qos_settled(rt);
@@ -376,7 +367,6 @@ static int agree(void *ctx, struct refusal *why)
 {
 	int ret = qos_agree(ctx, why);
 
-	/* At last: it may cost somebody a VF that it gives up. */
 	return ret == 0 ? vports_agree(ctx, why) : ret;
 }
 
@@ -527,6 +517,7 @@ static void tick_rate(struct rt_port *port, uint64_t elapsed_ns)
 
 static void tick_vport(struct runtime *rt, struct rt_port *port)
 {
+	vport_retry(rt, port);
 	if (port->vf != NULL)
 		vfdev_refresh(port->vf);
 	look_at_vport(rt, port);
@@ -670,7 +661,7 @@ void runtime_stop(struct runtime *rt)
 			port_remove(port);
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->removed = true;
-	free_removed(rt);
+	runtime_make_room(rt);
 	extensions_free(rt);
 	if (rt->vfu != NULL) {
 		vfu_loop_stop(rt->vfu);

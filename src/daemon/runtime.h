@@ -60,7 +60,6 @@ struct rt_switch {
 	struct port_config published[SWITCH_PORTS_MAX]; /* as workers have it */
 	struct rt_port
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
-	bool vf_used[SWITCH_PORTS_MAX];   /* the pool; as long as any `vfs` may be */
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
 	bool changed;          /* port[] is to be published, when no transaction is under way */
@@ -107,8 +106,10 @@ struct rt_port {
 	struct conns *conns;  /* of stateful ones; NULL: there are none */
 	unsigned int n_conns; /* for so many */
 	struct vfdev *vf;
-	unsigned int vf_idx;
+	unsigned int vf_idx; /* in the switch's pool */
 	char vf_reason[256]; /* why there is no VF; empty if there is one, or none is wanted */
+	bool vf_new;         /* taken in this transaction */
+	bool lacks_vf; /* and that was said: there is no adapter instead, or the VF could not be made */
 	struct vhost *syn;
 	char syn_path[108];
 	const char *path; /* last seen, for events */
@@ -172,7 +173,7 @@ void runtime_publish(struct runtime *rt, struct rt_switch *sw);
 /* The same of nothing but what the table has no longer: ports, endpoints, taps. What it has anew, and policies, stay
  * unpublished. */
 void runtime_withdraw(struct runtime *rt, struct rt_switch *sw);
-/* Frees what is to be removed when the transaction settles, now. */
+/* Frees the ports and switches that are to be removed when the transaction settles, now. */
 void runtime_make_room(struct runtime *rt);
 /* The port of this kind that is not removed. */
 struct rt_port *runtime_port(struct runtime *rt, enum port_kind kind, const char *name);
@@ -209,19 +210,20 @@ void port_remove(struct rt_port *port);
 void port_free(struct runtime *rt, struct rt_port *port);
 /* What was there before the change becomes as the configuration says. The switch is to be published then. */
 void ports_follow(struct runtime *rt, struct rt_switch *sw);
-/* Whether every vport that can do with a VF alone has one: those that others give up are free now. 0, or a negative errno with
- * `why`. */
+/* Gives VFs to vports that ask for one in this transaction. Those that others give up with it count as free, and both are
+ * there until it settles. 0, or a negative errno with `why`: one that has nothing else gets none. */
 int vports_agree(struct runtime *rt, struct refusal *why);
-/* Frees VFs and synthetics that their vports do not want any more. */
-void vports_drop_unwanted(struct runtime *rt);
 /* VFs of this model (NULL: of any) that vports on the switch hold, but for those that go when the transaction
  * settles. */
 unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model);
 /* Refuses a pool's size that would not have the VFs of some model that are in use. */
 int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
 		      struct refusal *why);
-/* Gives VFs that have become free to vports that wait for one. True if port tables changed. */
-bool vports_take_vfs(struct runtime *rt, struct rt_switch *sw);
+/* A transaction has ended. Frees VFs and synthetics that their vports do not want any more, and gives VFs that are free to
+ * vports that wait for one, first to those that have no other adapter. The switches are to be published then. */
+void vports_settle(struct runtime *rt, bool committed);
+/* Tries again to make a VF that could not be made. Likewise. */
+void vport_retry(struct runtime *rt, struct rt_port *port);
 /* What the queues of the port's endpoint in this slot are called. */
 enum queue_kind port_queue_kind(const struct rt_port *port, unsigned int slot);
 /* Which adapter carries the traffic: "vf", "synthetic" or "none". */

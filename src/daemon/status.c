@@ -153,6 +153,8 @@ static void fill_vport(struct runtime *rt, const json_t *obj, json_t *out)
 		json_decref(reasons);
 		return;
 	}
+	if (port->lacks_vf && port->syn == NULL)
+		put_str(out, "problem", port->vf_reason);
 	put_str(out, "path", vport_path(port));
 	put_mac(out, "guest-mac", port->sw->port[port->idx].mac[0]);
 	if (port->vf_reason[0] != '\0')

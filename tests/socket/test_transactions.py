@@ -2,15 +2,18 @@
 """Changes that are refused half way, and changes under a client: who is connected stays connected."""
 
 import concurrent.futures
+import contextlib
 import os
+import socket
 import struct
 import threading
 
 import pytest
 from frames import BROADCAST, ethernet, mac
-from ixgbevf import OP_SET_MAC, VFMAILBOX, Ixgbevf
-from softiov import RpcError
+from ixgbevf import OP_QUEUES, OP_SET_MAC, VFMAILBOX, Ixgbevf
+from softiov import Daemon, RpcError
 from vfio_user import wait_until
+from virtio import VirtioNet
 
 
 def objects(daemon):
@@ -198,19 +201,151 @@ def test_a_vf_changes_hands_in_one_apply(daemon, giver, taker):
     assert daemon.show("switch", "tiny")["vfs"] == 0
 
 
-def test_a_vf_that_cannot_change_hands(daemon):
-    """One VF, and two that want it: nobody gets it, and who would have given it up still has it."""
+def has_vf(daemon, *names):
+    return ["vf-socket" in daemon.show("vport", name) for name in names]
+
+
+@contextlib.contextmanager
+def listening(daemon, name):
+    """Another process has the socket that the vport's VF would have."""
+    path = f"{daemon.run_dir}/vf/{name}.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        try:
+            yield
+        finally:
+            os.unlink(path)
+
+
+@pytest.mark.parametrize("takers, taken, refusal", [
+    (["t1", "t3"], [], "no VF left: 1 of 1 in use"), (["t1"], ["t1"], "another process listens"), (["t3"], ["t3"], "another process listens")],
+    ids=["two want it", "its socket is taken", "its socket is taken, and it is the last"])
+def test_a_vf_that_cannot_change_hands(daemon, nic, takers, taken, refusal):
+    """Nobody gets the only VF, and the VM of who would have given it up still has it; so has one on another switch that would
+    have gone."""
     daemon.call("switch.add", name="tiny", vfs=1)
     for name in "t1", "t2", "t3":
         daemon.call("vport.add", name=name, switch="tiny", iov=name == "t2", synthetic=False)
     before, new = objects(daemon), objects(daemon)
-    for name, vport in new["vport"].items():
-        vport["iov"] = name != "t2"
-    with pytest.raises(RpcError, match="no VF left: 1 of 1 in use") as refused:
+    for name in ["t2", *takers]:
+        new["vport"][name]["iov"] = name != "t2"
+    del new["vport"]["a"]
+    with contextlib.ExitStack() as stack:
+        giver = stack.enter_context(Ixgbevf(daemon.vf_socket("t2")))
+        giver.open()
+        for name in taken:
+            stack.enter_context(listening(daemon, name))
+        with pytest.raises(RpcError, match=refusal) as refused:
+            apply(daemon, new)
+        assert refused.value.data["object"] == "vport" and refused.value.data["name"] in takers
+        assert objects(daemon) == before
+        assert has_vf(daemon, "t1", "t2", "t3") == [False, True, False]
+        assert_served(giver)
+        assert_served(nic)
+
+
+def test_a_synthetic_that_must_stay(daemon):
+    """There is no VF that could serve its VM instead."""
+    daemon.call("switch.add", name="none", vfs=0)
+    daemon.call("vport.add", name="w", switch="none")
+    with contextlib.closing(VirtioNet(daemon.show("vport", "w")["syn-socket"])) as nic:
+        with pytest.raises(RpcError, match="no VF left: 0 of 0 in use.*allow a synthetic"):
+            daemon.call("vport.set", name="w", synthetic=False)
+        assert daemon.show("vport", "w")["syn-state"] == "active"
+        nic.send(ethernet(BROADCAST, mac(daemon.show("vport", "w")["mac"])))
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_vf_is_as_it_was(daemon, nic, synthetic):
+    """Also where the refused change had to put something away for what came in its place."""
+    daemon.call("vport.set", name="a", synthetic=synthetic)
+    new = objects(daemon)
+    new["vport"]["a"].update(iov=False, vlan=20, pins="vf-0=0")
+    new["vport"]["c"].update(REPLACED)
+    new["mirror"] = {"z": {"switch": "lan", "vport": "a", "to-vport": "b", "filter": "tcp prot 80"}}
+    with pytest.raises(RpcError, match="syntax error"):
         apply(daemon, new)
-    assert refused.value.data["object"] == "vport" and refused.value.data["name"] in ("t1", "t3")
-    assert objects(daemon) == before
-    assert ["vf-socket" in daemon.show("vport", name) for name in ("t1", "t2", "t3")] == [False, True, False]
+    assert not daemon.show("queue", "a/vf-0")["pinned"]
+    assert_served(nic)
+    assert nic.mailbox([OP_QUEUES])[3] == 0  # no VLAN of its own
+    daemon.call("vport.set", name="a", vlan=20)
+    assert nic.mailbox([OP_QUEUES])[3] == 1
+
+
+@pytest.mark.parametrize("names", ["cd", "dc"])
+def test_vfs_that_were_given_and_taken_back(daemon, names):
+    """Two get the VFs of two others, but one of them cannot use it: all four are as before, and so is who waits."""
+    daemon.call("switch.add", name="two", vfs=2)
+    for name in "t1", "t2":
+        daemon.call("vport.add", name=name, switch="two", synthetic=False)
+    for name in names:
+        daemon.call("vport.add", name="t" + name, switch="two", iov=name == "c", synthetic=name == "c")
+    new = objects(daemon)
+    del new["vport"]["t1"]
+    new["vport"]["t2"]["iov"] = False
+    new["vport"]["tc"].update(synthetic=False, vlan=20)
+    new["vport"]["td"]["iov"] = True
+    with contextlib.ExitStack() as stack:
+        nics = [stack.enter_context(Ixgbevf(daemon.vf_socket(name))) for name in ("t1", "t2")]
+        for nic in nics:
+            nic.open()
+        with listening(daemon, "td"), pytest.raises(RpcError, match="another process listens"):
+            apply(daemon, new)
+        for nic in nics:
+            assert_served(nic)
+        assert has_vf(daemon, "t1", "t2", "tc", "td") == [True, True, False, False]
+        assert daemon.show("switch", "two")["vfs-in-use"] == 2
+    daemon.call("vport.del", name="t1")
+    assert has_vf(daemon, "tc") == [True]
+    with Ixgbevf(daemon.vf_socket("tc")) as nic:
+        nic.open()
+        assert nic.mailbox([OP_QUEUES])[3] == 0
+
+
+def warnings(daemon, name):
+    return [event["text"] for event in daemon.call("event.show")
+            if event["kind"] == "warning" and event.get("object-name") == name]
+
+
+def test_who_gets_the_vfs_at_a_start(tmp_path):
+    """Those that have nothing else come first. One that comes too late, since its socket was taken, says what it lacks."""
+    with Daemon(tmp_path) as daemon:
+        daemon.call("switch.add", name="two", vfs=2)
+        for name in "b", "c":
+            daemon.call("vport.add", name=name, switch="two", synthetic=False)
+        daemon.call("vport.add", name="a", switch="two")
+        daemon.stop()
+        daemon.start()
+        assert has_vf(daemon, "a", "b", "c") == [False, True, True]
+        assert warnings(daemon, "a") == []
+        daemon.stop()
+        with listening(daemon, "c"):
+            daemon.start()
+            assert has_vf(daemon, "a", "b", "c") == [True, True, False]
+        daemon.call("vport.set", name="b", mtu=1400)  # after which all that do not run are tried
+        late = daemon.show("vport", "c")
+        assert late["problem"] == late["reasons"][0] and "no VF left: 2 of 2" in late["problem"]
+        assert warnings(daemon, "c")[-1] == "has no VF: " + late["problem"]
+        daemon.call("vport.set", name="b", mtu=1500)
+        assert len(warnings(daemon, "c")) == 2  # the other is of the socket
+        daemon.call("vport.set", name="a", iov=False)
+        assert has_vf(daemon, "a", "b", "c") == [False, True, True]
+        assert "problem" not in daemon.show("vport", "c")
+
+
+def test_a_vf_that_cannot_be_made_at_a_start(tmp_path):
+    """Its VM has the synthetic meanwhile, and it comes by itself as soon as it can."""
+    with Daemon(tmp_path) as daemon:
+        daemon.call("switch.add", name="lan")
+        daemon.call("vport.add", name="a", switch="lan")
+        daemon.stop()
+        with listening(daemon, "a"):
+            daemon.start()
+            shown = daemon.show("vport", "a")
+            assert shown["syn-state"] == "listening" and "another process listens" in shown["reasons"][0]
+            assert warnings(daemon, "a") == ["has no VF: " + shown["reasons"][0]]
+        assert wait_until(lambda: has_vf(daemon, "a") == [True], 10)
 
 
 def test_a_switch_replaced_in_one_apply(daemon, nic):
