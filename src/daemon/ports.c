@@ -43,7 +43,6 @@ void port_config_set(struct rt_port *port, const json_t *config)
 	json_decref(port->config);
 	port->config = (json_t *)config;
 	port->name = obj_name(config);
-	port->sw->divide = true;
 }
 
 static unsigned int port_free_idx(const struct rt_switch *sw)
@@ -101,17 +100,9 @@ struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *
 void port_open(struct rt_port *port)
 {
 	port->removed = false;
-	port->sw->divide = true;
 	port->sw->port[port->idx].used = true;
 	port->sw->changed = true;
 	port->sw->extended = true; /* some extension may send frames there */
-}
-
-void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
-{
-	/* All fields are uint64_t counters. */
-	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
-		((uint64_t *)to)[i] += ((const uint64_t *)from)[i];
 }
 
 enum queue_kind port_queue_kind(const struct rt_port *port, unsigned int slot)
@@ -174,7 +165,7 @@ void port_leave(struct runtime *rt, struct rt_port *port, unsigned int slot)
 	runtime_withdraw(rt, port->sw);
 	port->sw->divide = true; /* its queues may have been active */
 	endpoint_stats_sum(ep, &sum);
-	stats_add(&port->gone, &sum);
+	endpoint_stats_add(&port->gone, &sum);
 }
 
 int port_join(struct runtime *rt, struct rt_port *port, unsigned int slot, struct endpoint *ep)
@@ -194,7 +185,6 @@ int port_join(struct runtime *rt, struct rt_port *port, unsigned int slot, struc
 void port_remove(struct rt_port *port)
 {
 	port->removed = true;
-	port->sw->divide = true;
 	port->sw->port[port->idx].used = false;
 	port->sw->changed = true;
 }
@@ -268,7 +258,7 @@ void port_stats(const struct rt_port *port, struct endpoint_stats *sum)
 		if (part[i] == NULL)
 			continue;
 		endpoint_stats_sum(part[i], &one);
-		stats_add(sum, &one);
+		endpoint_stats_add(sum, &one);
 	}
 }
 

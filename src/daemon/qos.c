@@ -19,6 +19,12 @@ struct arbiter *qos_arbiter_new(void)
 	return a;
 }
 
+/* A direction's words. */
+static const struct {
+	const char *min, *max, *weight, *verb;
+} ways[QOS_WAYS] = { [QOS_TX] = { "min-tx", "max-tx", "weight", "sending" },
+		     [QOS_RX] = { "min-rx", "max-rx", "weight-rx", "receiving" } };
+
 static bool is_vport_of(const struct rt_port *port, const struct rt_switch *sw)
 {
 	return port->sw == sw && port->kind == PORT_OF_VPORT && !port->removed;
@@ -66,16 +72,21 @@ static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw)
 	return rate;
 }
 
-/* All that is promised of a direction, by min-tx or min-rx. */
-static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw, const char *field)
+/* What the default flow is promised: there is a minimum of it for sending only. */
+static uint64_t default_min(const struct rt_switch *sw, enum qos_way way)
 {
-	bool sends = strcmp(field, "min-tx") == 0;
-	uint64_t sum = sends ? obj_uint(sw->config, "default-min") : 0;
+	return way == QOS_TX ? obj_uint(sw->config, "default-min") : 0;
+}
+
+/* All that is promised. */
+static uint64_t minima(const struct runtime *rt, const struct rt_switch *sw, enum qos_way way)
+{
+	uint64_t sum = default_min(sw, way);
 	const struct rt_port *port;
 
 	LIST_FOREACH(port, &rt->ports, next)
 		if (is_vport_of(port, sw))
-			sum += obj_uint(port->config, field);
+			sum += obj_uint(port->config, ways[way].min);
 	return sum;
 }
 
@@ -88,23 +99,21 @@ static bool asks(const struct runtime *rt, const json_t *was, const json_t *conf
 	       (was == config || obj_changed(was, config, field));
 }
 
-/* `min`: min-tx or min-rx. */
-static int agree(const struct runtime *rt, const struct rt_switch *sw, const char *min,
+static int agree(const struct runtime *rt, const struct rt_switch *sw, enum qos_way way,
 		 struct refusal *why)
 {
-	bool sends = strcmp(min, "min-tx") == 0;
-	const json_t *config = sends && sw->asks ? sw->config : NULL;
+	const json_t *config = way == QOS_TX && sw->asks ? sw->config : NULL;
 	const char *type = "switch", *field = "default-min";
-	uint64_t sum = minima(rt, sw, min), link = link_rate(rt, sw);
+	uint64_t sum = minima(rt, sw, way), link = link_rate(rt, sw);
 	const struct rt_port *port;
 	char *value, *needed, *all;
 
 	LIST_FOREACH(port, &rt->ports, next) {
-		if (port->sw != sw || port->removed || !port->asks)
+		if (port->sw != sw || port->removed || !port->asks[way])
 			continue;
 		config = port->config;
 		type = port->kind == PORT_OF_UPLINK ? "uplink" : "vport";
-		field = port->kind == PORT_OF_UPLINK ? "max-rate" : min;
+		field = port->kind == PORT_OF_UPLINK ? "max-rate" : ways[way].min;
 	}
 	if (config == NULL || link == 0 || sum <= link)
 		return 0;
@@ -112,13 +121,14 @@ static int agree(const struct runtime *rt, const struct rt_switch *sw, const cha
 	needed = units_format(UNITS_RATE, sum);
 	all = units_format(UNITS_RATE, link);
 	refusal_about(why, type, obj_name(config));
-	if (field == min && obj_uint(config, field) > link)
+	if (field == ways[way].min && obj_uint(config, field) > link)
 		refuse_value(why, field, value,
 			     "at most %s, which is all that the switch's uplinks carry", all);
 	else
 		refuse(why, -EINVAL, field, value,
-		       "the minima of the switch would add up to %s, and its uplinks carry %s",
-		       needed, all);
+		       "the minima for %s of the switch would add up to %s, and its uplinks carry "
+		       "%s",
+		       ways[way].verb, needed, all);
 	free(value);
 	free(needed);
 	free(all);
@@ -132,9 +142,9 @@ int qos_agree(struct runtime *rt, struct refusal *why)
 
 	LIST_FOREACH(sw, &rt->switches, next)
 		if (ret == 0 && !sw->removed) {
-			ret = agree(rt, sw, "min-tx", why);
+			ret = agree(rt, sw, QOS_TX, why);
 			if (ret == 0)
-				ret = agree(rt, sw, "min-rx", why);
+				ret = agree(rt, sw, QOS_RX, why);
 			if (ret == 0)
 				ret = dcb_agree(rt, sw, why);
 			if (ret == 0)
@@ -146,26 +156,22 @@ int qos_agree(struct runtime *rt, struct refusal *why)
 int qos_check(const struct runtime *rt, struct rt_port *port, const json_t *config,
 	      struct refusal *why)
 {
-	static const char *const rates[] = { "max-tx", "max-rx", "min-tx", "min-rx" };
-	static const struct {
-		const char *min, *max, *weight;
-	} ways[] = { { "min-tx", "max-tx", "weight" }, { "min-rx", "max-rx", "weight-rx" } };
+	for (enum qos_way way = 0; way < QOS_WAYS; way++) {
+		const char *min_field = ways[way].min, *max_field = ways[way].max;
+		uint64_t min = obj_uint(config, min_field), max = obj_uint(config, max_field);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++)
-		if (rate_check(config, rates[i], why) < 0)
+		if (rate_check(config, max_field, why) < 0 ||
+		    rate_check(config, min_field, why) < 0)
 			return why->code;
-	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
-		uint64_t min = obj_uint(config, ways[i].min), max = obj_uint(config, ways[i].max);
-
-		if (min != 0 && obj_uint(config, ways[i].weight) != 0)
+		if (min != 0 && obj_uint(config, ways[way].weight) != 0)
 			return refuse(
-				why, -EINVAL, ways[i].weight, NULL,
+				why, -EINVAL, ways[way].weight, NULL,
 				"a vport has a minimum in bits a second (%s) or a weight, not both",
-				ways[i].min);
+				min_field);
 		if (max != 0 && min > max)
-			return refuse(why, -EINVAL, ways[i].min, NULL, "the minimum is above %s",
-				      ways[i].max);
-		port->asks |= asks(rt, port->config, config, ways[i].min);
+			return refuse(why, -EINVAL, min_field, NULL, "the minimum is above %s",
+				      max_field);
+		port->asks[way] |= asks(rt, port->config, config, min_field);
 	}
 	return 0;
 }
@@ -186,7 +192,8 @@ int qos_check_uplink(const struct runtime *rt, struct rt_port *port, const json_
 		return why->code;
 	/* One more uplink makes nothing worse. */
 	if (port->config != config)
-		port->asks |= asks(rt, port->config, config, "max-rate");
+		port->asks[QOS_TX] = port->asks[QOS_RX] |=
+			asks(rt, port->config, config, "max-rate");
 	return 0;
 }
 
@@ -227,8 +234,8 @@ void qos_update(struct runtime *rt, struct rt_port *port)
 
 /* Parts of the link in a direction. Minima come first, weights divide what these leave. */
 struct parts {
-	uint64_t rate; /* of the link; 0: it is not divided */
-	const char *min, *weight;
+	enum qos_way way;
+	uint64_t rate;            /* of the link; 0: it is not divided */
 	unsigned int n_own;       /* who have one of their own; all others are the default flow */
 	uint64_t default_min;     /* which has this, or a weight */
 	uint64_t minima, weights; /* sums, the default flow's included */
@@ -236,71 +243,106 @@ struct parts {
 
 /* What is to be divided. */
 struct division {
-	uint64_t link; /* its rate; 0: nothing is */
-	struct parts tx, rx;
+	struct parts way[QOS_WAYS];
 	struct share_classes classes;
 	struct uplink_shares shares;
 };
 
 static bool has_own(const struct parts *parts, const struct rt_port *port)
 {
-	return obj_uint(port->config, parts->min) != 0 ||
-	       obj_uint(port->config, parts->weight) != 0;
+	return obj_uint(port->config, ways[parts->way].min) != 0 ||
+	       obj_uint(port->config, ways[parts->way].weight) != 0;
 }
 
-static void parts_of(const struct runtime *rt, const struct rt_switch *sw, struct parts *parts)
+static void parts_of(const struct runtime *rt, const struct rt_switch *sw, enum qos_way way,
+		     struct parts *parts)
 {
 	const struct rt_port *port;
 
-	parts->minima = parts->default_min;
+	*parts = (struct parts){ .way = way, .default_min = default_min(sw, way) };
+	parts->minima = minima(rt, sw, way);
 	if (parts->default_min == 0)
 		parts->weights = obj_uint(sw->config, "default-weight");
 	LIST_FOREACH(port, &rt->ports, next) {
 		if (!is_vport_of(port, sw) || !has_own(parts, port))
 			continue;
 		parts->n_own++;
-		parts->minima += obj_uint(port->config, parts->min);
-		parts->weights += obj_uint(port->config, parts->weight);
+		parts->weights += obj_uint(port->config, ways[way].weight);
 	}
 }
 
 static void division_of(const struct runtime *rt, const struct rt_switch *sw, struct division *d)
 {
+	struct parts *tx = &d->way[QOS_TX], *rx = &d->way[QOS_RX];
 	const struct rt_port *port;
 	bool wanted;
 
-	*d = (struct division){ .tx = { .min = "min-tx",
-					.weight = "weight",
-					.default_min = obj_uint(sw->config, "default-min") },
-				.rx = { .min = "min-rx", .weight = "weight-rx" } };
+	d->classes = (struct share_classes){ 0 };
+	d->shares = (struct uplink_shares){ 0 };
 	d->shares.by_priority = dcb_divide(rt, sw, &d->classes, d->shares.class_of);
 	if (!d->shares.by_priority)
 		qos_policies_divide(sw, &d->classes);
-	parts_of(rt, sw, &d->tx);
-	parts_of(rt, sw, &d->rx);
-	wanted = d->tx.n_own > 0 || d->tx.default_min != 0 || d->classes.n > 1;
+	parts_of(rt, sw, QOS_TX, tx);
+	parts_of(rt, sw, QOS_RX, rx);
+	wanted = tx->n_own > 0 || tx->default_min != 0 || d->classes.n > 1;
 	LIST_FOREACH(port, &rt->ports, next)
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed)
 			wanted |= obj_uint(port->config, "max-rate") != 0;
 	if (wanted)
-		d->link = d->tx.rate = link_rate(rt, sw);
-	if (d->rx.n_own > 0)
-		d->link = d->rx.rate = link_rate(rt, sw);
+		tx->rate = link_rate(rt, sw);
+	if (rx->n_own > 0)
+		rx->rate = link_rate(rt, sw);
 }
 
+/* All that the division follows from; NULL: nothing is divided. */
+static json_t *describe(const struct runtime *rt, const struct rt_switch *sw,
+			const struct division *d)
+{
+	const struct parts *tx = &d->way[QOS_TX], *rx = &d->way[QOS_RX];
+	json_t *classes = json_array(), *ports = json_array();
+	const struct rt_port *port;
+
+	for (unsigned int c = 0; c < SHARE_CLASSES; c++)
+		json_array_append_new(classes, json_pack("[I, i]", (json_int_t)d->classes.part[c],
+							 d->shares.class_of[c]));
+	/* One of the same name that takes another's place is another one: so it is told by its arbiter, too. */
+	LIST_FOREACH(port, &rt->ports, next)
+		if (is_vport_of(port, sw))
+			json_array_append_new(
+				ports, json_pack("[s, I, I, I, I, I]", port->name,
+						 (json_int_t)(uintptr_t)port->arbiter,
+						 (json_int_t)obj_uint(port->config, "min-tx"),
+						 (json_int_t)obj_uint(port->config, "weight"),
+						 (json_int_t)obj_uint(port->config, "min-rx"),
+						 (json_int_t)obj_uint(port->config, "weight-rx")));
+		else if (port->sw == sw && !port->removed)
+			json_array_append_new(ports, json_string(port->name));
+	if (tx->rate == 0 && rx->rate == 0) {
+		json_decref(classes);
+		json_decref(ports);
+		return NULL;
+	}
+	return json_pack("[I, I, I, I, i, i, b, o, o]", (json_int_t)tx->rate, (json_int_t)rx->rate,
+			 (json_int_t)tx->default_min,
+			 (json_int_t)obj_uint(sw->config, "default-weight"), (int)d->classes.n,
+			 d->classes.strict, d->shares.by_priority, classes, ports);
+}
+
+/* Of SHARE_WHOLE. Minima that are more than the link carries are kept in proportion. */
 static uint64_t part_of(const struct parts *parts, uint64_t min, uint64_t weight)
 {
-	double left = parts->minima < parts->rate ? (double)(parts->rate - parts->minima) : 0;
+	uint64_t whole = parts->minima > parts->rate ? parts->minima : parts->rate;
+	double left = (double)(whole - parts->minima);
 	double rate = min != 0 ? (double)min : left * (double)weight / (double)parts->weights;
-	uint64_t part = (uint64_t)(rate / (double)parts->rate * SHARE_WHOLE);
+	uint64_t part = (uint64_t)(rate / (double)whole * SHARE_WHOLE);
 
 	return part > 0 ? part : 1;
 }
 
 static uint64_t part_of_port(const struct parts *parts, const struct rt_port *port)
 {
-	return part_of(parts, obj_uint(port->config, parts->min),
-		       obj_uint(port->config, parts->weight));
+	return part_of(parts, obj_uint(port->config, ways[parts->way].min),
+		       obj_uint(port->config, ways[parts->way].weight));
 }
 
 static uint64_t part_of_default(const struct parts *parts, const struct rt_switch *sw)
@@ -308,23 +350,50 @@ static uint64_t part_of_default(const struct parts *parts, const struct rt_switc
 	return part_of(parts, parts->default_min, obj_uint(sw->config, "default-weight"));
 }
 
-static void members_set(struct runtime *rt, struct rt_switch *sw, const struct division *d)
+static void members_set(struct runtime *rt, struct rt_switch *sw, const struct parts *parts)
 {
 	struct share *share = sw->share;
 	struct rt_port *port;
 	unsigned int n = 1;
 
 	if (share != NULL)
-		share_set(share, 0, part_of_default(&d->tx, sw));
+		share_set(share, 0, part_of_default(parts, sw));
 	LIST_FOREACH(port, &rt->ports, next) {
 		struct share_member *m = share != NULL ? &share->member[0] : NULL;
 
 		if (!is_vport_of(port, sw))
 			continue;
-		if (share != NULL && has_own(&d->tx, port))
-			m = share_set(share, n++, part_of_port(&d->tx, port));
+		if (share != NULL && has_own(parts, port))
+			m = share_set(share, n++, part_of_port(parts, port));
 		atomic_store_explicit(&port->arbiter->member, m, memory_order_release);
 		join_all(rt, port);
+	}
+}
+
+/* The members: the default flow, and those with parts of their own in the order of the ports. */
+static void receivers_set(struct runtime *rt, struct rt_switch *sw, const struct parts *parts)
+{
+	struct intake *in = sw->intake;
+	struct rt_port *port;
+	unsigned int n = 1;
+
+	if (in != NULL)
+		intake_set(in, 0, part_of_default(parts, sw));
+	LIST_FOREACH(port, &rt->ports, next)
+		if (in != NULL && is_vport_of(port, sw) && has_own(parts, port))
+			intake_set(in, n++, part_of_port(parts, port));
+	/* From here on workers may divide it. */
+	n = 1;
+	LIST_FOREACH(port, &rt->ports, next) {
+		struct intake_member *m = NULL;
+
+		if (port->sw != sw || port->kind != PORT_OF_VPORT)
+			continue;
+		if (in != NULL && !port->removed)
+			m = &in->member[has_own(parts, port) ? n++ : 0];
+		atomic_store_explicit(&port->arbiter->intake, m, memory_order_release);
+		if (!port->removed && !policy_police(rt, port, in != NULL))
+			sw->divide = true;
 	}
 }
 
@@ -332,48 +401,33 @@ static void members_set(struct runtime *rt, struct rt_switch *sw, const struct d
 static void divide_intake(struct runtime *rt, struct rt_switch *sw, const struct parts *parts)
 {
 	struct intake *old = sw->intake, *in = NULL;
-	uint64_t now_ns = clock_ns();
-	struct rt_port *port;
-	unsigned int n = 1;
 
-	if (old == NULL && parts->rate == 0)
-		return;
 	if (parts->rate != 0) {
-		in = intake_new(parts->rate, 1 + parts->n_own, now_ns);
+		in = intake_new(parts->rate, 1 + parts->n_own, old, clock_ns());
 		if (in == NULL) {
 			log_err("switch", "'%s': no memory to divide what comes in anew", sw->name);
 			sw->divide = true;
 			return;
 		}
-		intake_set(in, 0, part_of_default(parts, sw), now_ns);
 	}
 	sw->intake = in;
-	LIST_FOREACH(port, &rt->ports, next) {
-		struct intake_member *m = in != NULL ? &in->member[0] : NULL;
-
-		if (port->sw != sw || port->kind != PORT_OF_VPORT)
-			continue;
-		if (port->removed)
-			m = NULL;
-		else if (in != NULL && has_own(parts, port))
-			m = intake_set(in, n++, part_of_port(parts, port), now_ns);
-		atomic_store_explicit(&port->arbiter->intake, m, memory_order_release);
-		if (!port->removed && !policy_police(rt, port, in != NULL))
-			sw->divide = true;
-	}
+	receivers_set(rt, sw, parts);
+	if (old == NULL)
+		return;
 	worker_quiesce(rt->workers);
 	free(old);
 }
 
 static void divide(struct runtime *rt, struct rt_switch *sw, const struct division *d)
 {
+	const struct parts *tx = &d->way[QOS_TX];
 	struct share *old = sw->share, *share = NULL;
 	struct rt_port *port;
 
-	if (old == NULL && d->tx.rate == 0)
+	if (old == NULL && tx->rate == 0)
 		return;
-	if (d->tx.rate != 0) {
-		share = share_new(d->tx.rate, &d->classes, 1 + d->tx.n_own, clock_ns());
+	if (tx->rate != 0) {
+		share = share_new(tx->rate, &d->classes, 1 + tx->n_own, clock_ns());
 		if (share == NULL) {
 			log_err("switch", "'%s': no memory to divide its link anew", sw->name);
 			sw->divide = true;
@@ -381,7 +435,7 @@ static void divide(struct runtime *rt, struct rt_switch *sw, const struct divisi
 		}
 	}
 	sw->share = share;
-	members_set(rt, sw, d);
+	members_set(rt, sw, tx);
 	LIST_FOREACH(port, &rt->ports, next)
 		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
 		    !policy_share(rt, port, share != NULL ? &d->shares : NULL))
@@ -398,15 +452,20 @@ void qos_follow(struct runtime *rt)
 {
 	struct rt_switch *sw;
 	struct division d;
+	json_t *divided;
 
 	LIST_FOREACH(sw, &rt->switches, next) {
 		division_of(rt, sw, &d);
-		if (!sw->divide && d.link == sw->divided_rate)
+		divided = describe(rt, sw, &d);
+		if (!sw->divide && (divided == sw->divided || json_equal(divided, sw->divided))) {
+			json_decref(divided);
 			continue;
+		}
+		json_decref(sw->divided);
+		sw->divided = divided;
 		sw->divide = false;
-		sw->divided_rate = d.link;
 		divide(rt, sw, &d);
-		divide_intake(rt, sw, &d.rx);
+		divide_intake(rt, sw, &d.way[QOS_RX]);
 	}
 }
 
@@ -418,6 +477,6 @@ void qos_settled(struct runtime *rt)
 	LIST_FOREACH(sw, &rt->switches, next)
 		sw->asks = false;
 	LIST_FOREACH(port, &rt->ports, next)
-		port->asks = port->asks_classes = false;
+		port->asks[QOS_TX] = port->asks[QOS_RX] = port->asks_classes = false;
 	qos_follow(rt);
 }

@@ -174,7 +174,7 @@ int qos_policy_change(struct runtime *rt, const json_t *old_obj, const json_t *n
 		q->config = (json_t *)new_obj;
 		q->removed = false;
 	}
-	sw->qos_changed = sw->changed = sw->divide = true;
+	sw->qos_changed = sw->changed = true;
 	return 0;
 }
 

@@ -69,7 +69,6 @@ static void switch_config(struct rt_switch *sw, const json_t *config)
 	json_decref(sw->config);
 	sw->config = (json_t *)config;
 	sw->name = obj_name(config);
-	sw->divide = true;
 }
 
 static void switch_follow(struct runtime *rt, struct rt_switch *sw)
@@ -139,6 +138,7 @@ static void switch_free(struct runtime *rt, struct rt_switch *sw)
 	qos_policies_free(sw);
 	free(sw->share);
 	free(sw->intake);
+	json_decref(sw->divided);
 	json_decref(sw->config);
 	json_decref(sw->live);
 	free(sw);

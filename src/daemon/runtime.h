@@ -62,16 +62,22 @@ struct rt_switch {
 		*owner[SWITCH_PORTS_MAX]; /* of port[]; removed ones keep theirs until they go */
 	struct vf_controller controller;  /* whose VFs they are */
 	struct port_policy *retired; /* no longer in port[], but perhaps in what is published */
-	bool changed;          /* port[] is to be published, when no transaction is under way */
-	bool extended;         /* its ports' extensions are others than their policies have */
-	struct share *share;   /* how the uplinks' link is divided; NULL: it is not */
-	struct intake *intake; /* and what comes in by it; likewise */
-	uint64_t divided_rate;
-	bool asks;              /* for another minimum, in this transaction */
-	bool divide;            /* it is to be divided anew */
+	bool changed;           /* port[] is to be published, when no transaction is under way */
+	bool extended;          /* its ports' extensions are others than their policies have */
+	struct share *share;    /* how the uplinks' link is divided; NULL: it is not */
+	struct intake *intake;  /* and what comes in by it; likewise */
+	json_t *divided;        /* what that follows from */
+	bool asks;              /* for another default-min, in this transaction */
+	bool divide;            /* it is to be divided anew, whatever it follows from */
 	struct rt_qos_list qos; /* policies of classification, by their names */
 	bool qos_changed;       /* they are others than its ports' policies have */
 	bool removed;           /* to be freed when the transaction settles */
+};
+
+enum qos_way {
+	QOS_TX, /* what vports send to uplinks */
+	QOS_RX, /* what comes in by them */
+	QOS_WAYS
 };
 
 enum port_kind {
@@ -98,7 +104,8 @@ struct rt_port {
 	bool asks_classes; /* for other ones, in this transaction */
 	struct arbiter *arbiter;
 	bool policed; /* a vport, of a switch that divides what comes in */
-	bool asks; /* for another minimum, in this transaction; an uplink: to carry something else */
+	/* For another minimum of a direction, in this transaction; an uplink: to carry something else. */
+	bool asks[QOS_WAYS];
 	struct bucket storm;
 	/* vport */
 	struct rt_acls acls;
@@ -228,7 +235,6 @@ void vport_retry(struct runtime *rt, struct rt_port *port);
 enum queue_kind port_queue_kind(const struct rt_port *port, unsigned int slot);
 /* Which adapter carries the traffic: "vf", "synthetic" or "none". */
 const char *vport_path(const struct rt_port *port);
-void stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);
 /* The port's counters: its endpoints', also those that it had, and its own. */
 void port_stats(const struct rt_port *port, struct endpoint_stats *sum);
 

@@ -85,7 +85,7 @@ static void fill_switch(struct runtime *rt, const json_t *obj, json_t *out)
 		if (port->sw != sw || port->removed)
 			continue;
 		port_stats(port, &one);
-		stats_add(&sum, &one);
+		endpoint_stats_add(&sum, &one);
 		n_vports += port->kind == PORT_OF_VPORT;
 		n_vfs += port->vf != NULL;
 	}

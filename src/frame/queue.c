@@ -15,19 +15,19 @@ struct endpoint_stats *endpoint_stats_new(void)
 	return stats;
 }
 
+void endpoint_stats_add(struct endpoint_stats *to, const struct endpoint_stats *from)
+{
+	/* All fields before `report` are uint64_t counters; workers may be counting. */
+	for (size_t i = 0; i < offsetof(struct endpoint_stats, report) / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] +=
+			__atomic_load_n(&((const uint64_t *)from)[i], __ATOMIC_RELAXED);
+}
+
 void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum)
 {
-	/* All fields before `report` are uint64_t counters. */
-	uint64_t *to = (uint64_t *)sum;
-
 	memset(sum, 0, sizeof(*sum));
-	for (unsigned int w = 0; w < STATS_SLOTS; w++) {
-		const uint64_t *from = (const uint64_t *)&ep->stats[w];
-
-		for (size_t i = 0; i < offsetof(struct endpoint_stats, report) / sizeof(uint64_t);
-		     i++)
-			to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-	}
+	for (unsigned int w = 0; w < STATS_SLOTS; w++)
+		endpoint_stats_add(sum, &ep->stats[w]);
 }
 
 void frame_notes_add(struct frame_notes *notes, const struct frame *const frame[], unsigned int n,

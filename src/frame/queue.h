@@ -189,6 +189,7 @@ static inline struct endpoint_stats *endpoint_stats_self(struct endpoint *ep)
 
 /* STATS_SLOTS slots, zeroed; free with free(). NULL without memory. */
 struct endpoint_stats *endpoint_stats_new(void);
+void endpoint_stats_add(struct endpoint_stats *to, const struct endpoint_stats *from);
 /* Adds up all workers' counters. */
 void endpoint_stats_sum(const struct endpoint *ep, struct endpoint_stats *sum);
 

@@ -103,7 +103,8 @@ static const struct field switch_fields[] = {
 	  .help = "what vports without min-tx and weight may send to uplinks at least, all together, while more is to be sent "
 		  "than they carry. 0: see default-weight" },
 	{ "default-weight", TYPE_UINT, 0, 1, 100, .def = "1",
-	  .help = "their share, all together, against the weights of other vports" },
+	  .help = "the share of vports without a minimum or weight, all together, against the weights of the others: of sending, "
+		  "where there is no default-min, and of receiving" },
 	PROBLEM,
 	{ "vports", TYPE_UINT, STAT | COL, .help = "vports on the switch" },
 	{ "vfs-in-use", TYPE_UINT, STAT | COL, .help = "VFs that vports hold" },
@@ -166,8 +167,8 @@ static const struct field vport_fields[] = {
 	{ "min-rx", TYPE_RATE, 0, 0, RATE_MAX, .def = "0", .unit = "bit/s",
 	  .help = "what the VM may receive from uplinks at least, while more comes in than they carry. 0: see weight-rx" },
 	{ "weight-rx", TYPE_UINT, 0, 0, 100, .def = "0",
-	  .help = "its share, against the other ones, of what min-rx of others leaves it of what uplinks bring; 0: it is one "
-		  "of those that share default-weight of the switch" },
+	  .help = "its share, against the other weight-rx and the switch's default-weight, of what min-rx of others leaves "
+		  "of what uplinks bring; 0: it is one of those that share default-weight" },
 	{ "burst", TYPE_SIZE, 0, 0, 1ull << 30, .unit = "B", .def = "0",
 	  .help = "what it may send, or receive, at once after a pause, whatever max-tx and max-rx are; 0: what they "
 		  "allow in 20 ms" },

@@ -87,24 +87,40 @@ void share_count(struct inspect *inspect, const struct port_policy *uplink, uint
 	}
 }
 
+/* By its part of what uplinks bring. A frame for several ports counts as the first one's that lets it in. */
+static uint32_t intake_in(struct inspect *inspect, struct intake_member *m, const uint32_t size[],
+			  uint32_t frames)
+{
+	uint32_t first = frames & ~inspect->taken;
+
+	first = intake_police(m, size, first, inspect_now(inspect));
+	frames &= inspect->taken | first;
+	inspect->taken |= first;
+	return frames;
+}
+
 uint32_t police_in(struct inspect *inspect, struct arbiter *a, uint32_t frames)
 {
 	struct intake_member *m = atomic_load_explicit(&a->intake, memory_order_acquire);
-	uint32_t size[BURST_MAX], passed = frames;
-	uint64_t n_frames = 0, n_bytes = 0, now_ns = clock_ns();
+	bool limited = bucket_limits(&a->rx), divided = m != NULL && inspect->from_uplink;
+	uint32_t size[BURST_MAX], passed = frames, let_in;
+	uint64_t n_frames = 0, n_bytes = 0;
 
+	if (!limited && !divided)
+		return frames;
 	for_each_frame(i, frames) size[i] = frame_wire_size(&inspect->burst->frame[i]);
-	if (bucket_limits(&a->rx))
-		passed = bucket_police(&a->rx, size, passed, now_ns);
-	if (m != NULL && inspect->from_uplink && passed != 0)
-		passed = intake_police(m, size, passed, now_ns);
-	for_each_frame(i, frames & ~passed)
+	if (limited)
+		passed = bucket_police(&a->rx, size, passed, inspect_now(inspect));
+	let_in = divided ? intake_in(inspect, m, size, passed) : passed;
+	for_each_frame(i, frames & ~let_in)
 	{
 		inspect_drop(inspect, frames, i, DROP_POLICED);
 		n_frames++;
 		n_bytes += size[i];
+		if (limited && (passed >> i & 1) != 0)
+			bucket_give_back(&a->rx, size[i]);
 	}
 	if (unlikely(n_frames > 0))
 		count(&a->policed_frames, &a->policed_bytes, n_frames, n_bytes);
-	return passed;
+	return let_in;
 }

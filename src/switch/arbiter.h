@@ -27,7 +27,7 @@ struct arbiter {
 	struct bucket rx;                      /* what it receives */
 	_Atomic(struct share_member *) member; /* of the uplinks' link; NULL: that is not divided */
 	_Atomic(struct intake_member *) intake; /* of what comes in by them; likewise */
-	/* Frames that waited for the transmit bucket, and that the receive bucket did not let in. */
+	/* Frames that waited for the transmit bucket, and that were not let in. */
 	_Atomic uint64_t waited_frames, waited_bytes;
 	_Atomic uint64_t policed_frames, policed_bytes;
 } __attribute__((aligned(CACHE_LINE)));

@@ -21,26 +21,17 @@ static uint64_t cost_of(uint64_t cost, uint64_t bytes)
 	return t >> BUCKET_COST_SHIFT;
 }
 
-/* Of a byte. */
-static uint64_t cost_at(uint64_t rate)
-{
-	return ((8 * NS_PER_S) << (BUCKET_TIME_SHIFT + BUCKET_COST_SHIFT)) / rate;
-}
-
 void bucket_set(struct bucket *b, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
-	uint64_t cost = rate != 0 ? cost_at(rate) : 0, depth = time_of(BURST_NS);
+	uint64_t cost = 0, depth = time_of(BURST_NS);
 
+	if (rate != 0)
+		cost = ((8 * NS_PER_S) << (BUCKET_TIME_SHIFT + BUCKET_COST_SHIFT)) / rate;
 	if (burst != 0)
 		depth = cost_of(cost, burst);
 	atomic_store_explicit(&b->depth, depth, memory_order_relaxed);
 	atomic_store_explicit(&b->empty, time_of(now_ns), memory_order_relaxed);
 	atomic_store_explicit(&b->cost, cost, memory_order_relaxed);
-}
-
-void bucket_retune(struct bucket *b, uint64_t rate)
-{
-	atomic_store_explicit(&b->cost, cost_at(rate), memory_order_relaxed);
 }
 
 /* When a bucket that is full now was empty; or else `empty`. */
@@ -84,6 +75,13 @@ void bucket_take(struct bucket *b, uint64_t bytes, uint64_t now_ns)
 						      empty_since(b, empty, time_of(now_ns)) + paid,
 						      memory_order_relaxed, memory_order_relaxed))
 		;
+}
+
+void bucket_give_back(struct bucket *b, uint64_t bytes)
+{
+	uint64_t cost = atomic_load_explicit(&b->cost, memory_order_relaxed);
+
+	atomic_fetch_sub_explicit(&b->empty, cost_of(cost, bytes), memory_order_relaxed);
 }
 
 uint64_t bucket_wait(const struct bucket *b, uint64_t now_ns)

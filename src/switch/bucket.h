@@ -51,8 +51,8 @@ void bucket_take(struct bucket *b, uint64_t bytes, uint64_t now_ns);
  * is less, so that who waits is not woken for each frame. */
 uint64_t bucket_wait(const struct bucket *b, uint64_t now_ns);
 
-/* Another rate, not 0; what it holds, in time, stays. */
-void bucket_retune(struct bucket *b, uint64_t rate);
+/* What was taken and is not needed. */
+void bucket_give_back(struct bucket *b, uint64_t bytes);
 
 /* Of the frames of a set (bit i: the one with size[i]) those that pass: in order, each that finds a token. */
 uint32_t bucket_police(struct bucket *b, const uint32_t size[], uint32_t frames, uint64_t now_ns);

@@ -7,14 +7,15 @@
 
 #include <cmocka.h>
 
-#include "switch/intake.h"
+#include "switch/arbiter.h"
+#include "switch/policy.h"
 
 #define S          1000000000ull
 #define MS         1000000ull
 #define MBIT       1000000ull
 #define MEMBERS    4
 #define FRAME      1000u
-#define PERCENT(n) (INTAKE_WHOLE * (n) / 100)
+#define PERCENT(n) (SHARE_WHOLE * (n) / 100)
 
 static struct intake *in;
 static uint64_t now, got[MEMBERS];
@@ -22,7 +23,7 @@ static uint64_t now, got[MEMBERS];
 static int setup(void **state)
 {
 	now = 5 * S;
-	in = intake_new(80 * MBIT, MEMBERS, now);
+	in = intake_new(80 * MBIT, MEMBERS, NULL, now);
 	return in == NULL;
 }
 
@@ -35,7 +36,7 @@ static int teardown(void **state)
 static void set(const unsigned int percent[MEMBERS])
 {
 	for (unsigned int i = 0; i < MEMBERS; i++)
-		intake_set(in, i, PERCENT(percent[i]), now);
+		intake_set(in, i, PERCENT(percent[i]));
 }
 
 static uint32_t offer(unsigned int i, unsigned int n)
@@ -140,9 +141,79 @@ static void test_own_part_first(void **state)
 
 	set(percent);
 	run(others, S / 5);
-	bucket_take(&in->link, 1000 * FRAME, now);
+	while (offer(0, 32) > 0)
+		;
+	atomic_store(&in->left, -1);
 	assert_int_equal(offer(0, 1), 0);
 	assert_int_equal(offer(3, 1), 1);
+}
+
+/* Next to nothing is promised to it, so a frame is more than it has in seconds; and it gets all that others leave. */
+static void test_small_part(void **state)
+{
+	static const unsigned int percent[] = { 1, 33, 33, 33 }, all[] = { 100, 100, 100, 100 },
+				  alone[] = { 100, 0, 0, 0 };
+
+	set(percent);
+	intake_set(in, 0, 1);
+	run(all, S / 5);
+	run(all, S);
+	assert_true(got[0] < MBIT / 10);
+	run(alone, S / 20);
+	run(alone, S);
+	assert_got(0, 80);
+}
+
+/* A sender that is slower for each frame that it loses, beside one that does not care, each with a tenth: it gets more than
+ * half of the 40 Mbit/s that are its due. */
+static void test_who_gives_way(void **state)
+{
+	static const unsigned int percent[] = { 10, 10, 40, 40 };
+	unsigned int window = 10, frames = 0;
+
+	set(percent);
+	for (unsigned int trip = 0; trip < 1000; trip++) { /* of 10 ms */
+		unsigned int lost = 0;
+
+		for (unsigned int step = 0; step < 40; step++, now += MS / 4) {
+			unsigned int n = window * (step + 1) / 40 - window * step / 40;
+
+			offer(1, 6);
+			lost += n - offer(0, n);
+		}
+		frames += window - lost;
+		window = lost > 0 ? window / 2 + 1 : window + 1;
+	}
+	got[0] = (uint64_t)frames * FRAME * 8 / 10;
+	if (got[0] < 20 * MBIT)
+		fail_msg("%.1f Mbit/s", (double)got[0] / (double)MBIT);
+}
+
+/* After a pause of one worker, and when parts are given anew, no more passes than the link carries in such a time. */
+static void test_stalls(void **state)
+{
+	static const unsigned int percent[] = { 10, 20, 30, 40 }, all[] = { 100, 100, 100, 100 };
+	uint64_t sum = 0, start;
+	struct intake *old;
+
+	set(percent);
+	run(all, S);
+	start = now;
+	now += S / 2;
+	for (unsigned int i = 0; i < MEMBERS; i++)
+		for (unsigned int n = 0; n < 100; n++)
+			sum += (uint64_t)offer(i, 32) * FRAME;
+	assert_true(sum * 8 <= 2 * 80 * MBIT / 10);
+	for (start = now, sum = 0; now < start + S; now += MS) {
+		old = in;
+		in = intake_new(80 * MBIT, MEMBERS, old, now);
+		assert_non_null(in);
+		free(old);
+		set(percent);
+		for (unsigned int i = 0; i < MEMBERS; i++)
+			sum += (uint64_t)offer(i, 32) * FRAME;
+	}
+	assert_true(sum * 8 <= 80 * MBIT * 13 / 10);
 }
 
 /* In any second no more passes than the link carries, and in a busy one no less. */
@@ -182,6 +253,68 @@ static void test_idle(void **state)
 	}
 }
 
+/* Frames as ports' policies see them. */
+static struct burst burst;
+static struct inspect inspect;
+static struct arbiter arbiter[MEMBERS];
+
+static void begin_burst(unsigned int n, bool from_uplink)
+{
+	burst.n = n;
+	for (unsigned int i = 0; i < n; i++)
+		burst.frame[i] = (struct frame){ .size = FRAME };
+	inspect_start(&inspect, &burst);
+	inspect.from_uplink = from_uplink;
+	inspect.now_ns = now;
+}
+
+/* Of a second's flooded frames each counts once, whoever gets it; what a VM of the host sends does not count. */
+static void test_flooded(void **state)
+{
+	static const unsigned int percent[] = { 25, 25, 25, 25 };
+	unsigned int lost = 0;
+
+	set(percent);
+	memset(arbiter, 0, sizeof(arbiter));
+	for (unsigned int i = 0; i < MEMBERS; i++)
+		atomic_store(&arbiter[i].intake, &in->member[i]);
+	for (uint64_t end = now + S; now < end; now += MS) {
+		begin_burst(8, true); /* 64 Mbit/s, for four */
+		for (unsigned int i = 0; i < MEMBERS; i++)
+			lost += police_in(&inspect, &arbiter[i], 0xff) != 0xff;
+		begin_burst(32, false);
+		for (unsigned int i = 0; i < MEMBERS; i++)
+			assert_int_equal(police_in(&inspect, &arbiter[i], ~0u), ~0u);
+	}
+	assert_int_equal(lost, 0);
+}
+
+/* What the link does not bring is not taken from what the VM may receive of its neighbours. */
+static void test_with_max_rx(void **state)
+{
+	static const unsigned int percent[] = { 10, 30, 30, 30 };
+	uint64_t outside = 0, inside = 0;
+	struct arbiter *a = &arbiter[0];
+
+	set(percent);
+	memset(arbiter, 0, sizeof(arbiter));
+	atomic_store(&a->intake, &in->member[0]);
+	bucket_set(&a->rx, 40 * MBIT, 0, now);
+	for (uint64_t end = now + S; now < end; now += MS) {
+		for (unsigned int i = 1; i < MEMBERS; i++)
+			offer(i, 32);
+		begin_burst(32, true);
+		outside += (uint64_t)__builtin_popcount(police_in(&inspect, a, ~0u));
+		begin_burst(2, false); /* 16 Mbit/s */
+		inside += (uint64_t)__builtin_popcount(police_in(&inspect, a, 3));
+	}
+	assert_true(inside >= 1990); /* the bucket is empty at first */
+	got[0] = outside * FRAME * 8;
+	if (got[0] < 75 * MBIT / 10 || got[0] > 12 * MBIT)
+		fail_msg("%.1f Mbit/s", (double)got[0] / (double)MBIT);
+	assert_int_equal(atomic_load(&a->policed_frames), 32000 - outside);
+}
+
 #define N_WORKERS 4
 
 static _Atomic uint64_t ticks, passed[MEMBERS];
@@ -204,7 +337,7 @@ static void *worker(void *arg)
 	}
 }
 
-/* 2 s of 5 times what the link carries, by several workers at once. */
+/* 2 s of 40 times what the link carries, by several workers at once. */
 static void test_workers(void **state)
 {
 	static const unsigned int percent[] = { 10, 20, 30, 40 };
@@ -226,8 +359,10 @@ int main(void)
 {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_divided), TEST(test_comes_and_goes), TEST(test_own_part_first),
-		TEST(test_whole),   TEST(test_idle),           TEST(test_workers),
+		TEST(test_divided),    TEST(test_comes_and_goes), TEST(test_own_part_first),
+		TEST(test_small_part), TEST(test_who_gives_way),  TEST(test_stalls),
+		TEST(test_flooded),    TEST(test_with_max_rx),    TEST(test_whole),
+		TEST(test_idle),       TEST(test_workers),
 	};
 
 	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);

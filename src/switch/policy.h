@@ -16,6 +16,7 @@
 #ifndef SOFTIOV_SWITCH_POLICY_H
 #define SOFTIOV_SWITCH_POLICY_H
 
+#include "base/clock.h"
 #include "frame/flow.h"
 #include "frame/queue.h"
 #include "switch/acl.h"
@@ -51,7 +52,10 @@ struct inspect {
 	uint32_t redirected; /* those that an extension has sent to port to[] */
 	uint32_t now_s;      /* coarse */
 	bool from_uplink;    /* the burst is from one */
-	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
+	uint32_t
+		taken; /* those that were let in by a port already, and count no more (switch/intake.h) */
+	uint64_t now_ns; /* when somebody first asked; 0: nobody did */
+	bool dry;        /* only looks: no connection is to be remembered (switch_trace) */
 	unsigned int n_segs;
 	uint32_t classified; /* those whose traffic_class[] is there */
 	struct share_load
@@ -72,8 +76,18 @@ static inline void inspect_start(struct inspect *inspect, struct burst *burst)
 	inspect->pinned = 0;
 	inspect->parsed = 0;
 	inspect->redirected = 0;
+	inspect->taken = 0;
+	inspect->now_ns = 0;
 	inspect->n_segs = 0;
 	inspect->classified = 0;
+}
+
+/* The time of the burst. */
+static inline uint64_t inspect_now(struct inspect *inspect)
+{
+	if (inspect->now_ns == 0)
+		inspect->now_ns = clock_ns();
+	return inspect->now_ns;
 }
 
 /* From now on the first headers of frame i are delivered as they are now, FLOW_PIN_QUICK bytes at least. */

@@ -16,7 +16,7 @@
 #define SIZE           1000u
 #define SENDERS        8
 #define FRAMES_AT_ONCE 4
-#define WAIT_MAX       1000000ull /* a worker looks again then (worker.c) */
+#define WAIT_MAX       1000000ull /* a worker looks again then (loop.c) */
 
 /* A queue that has frames for the link: as many as `wants` a second, UINT64_MAX for always. */
 struct sender {

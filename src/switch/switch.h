@@ -113,7 +113,7 @@ struct forwarder {
 		*receiver; /* the last one that frames were pushed to, in this burst; or NULL */
 	const struct switch_snapshot *snapshot;
 	uint32_t to_see;  /* of the burst, at its port: what taps may want */
-	uint64_t seen_ns; /* CLOCK_REALTIME when a tap first asked in this burst; 0: none did */
+	uint64_t seen_ns; /* CLOCK_REALTIME of the burst, for captures; 0: none has asked */
 	/* What the filter of the first tap said of it there: it may want `may`. */
 	struct {
 		const struct tap_filter *filter;

@@ -610,7 +610,7 @@ def test_min_rx(world, path):
     ends = world.ends[path]
     before = ends.change(case)
     try:
-        time.sleep(0.01)  # as above
+        time.sleep(0.05)  # before it is first divided, after 20 ms, everybody may have what there is
         for sent in case.frames:
             ends.check(sent)
         frame = LONG(ends.near.mac, ends.third.mac)
@@ -762,13 +762,13 @@ def test_bad_rates(world):
         refused("vport.set", vport, "min-tx: '101mbit' is not allowed: at most 100mbit, which is all that the switch's "
                 "uplinks carry", min_tx="101mbit")
         call("vport.set", name="other", **{"min-tx": "60mbit"})
-        refused("vport.set", vport, "the minima of the switch would add up to 101mbit, and its uplinks carry 100mbit",
+        refused("vport.set", vport, "the minima for sending of the switch would add up to 101mbit, and its uplinks carry 100mbit",
                 min_tx="41mbit")
         refused("vport.add", "third", "would add up to 110mbit", switch=switch, iov=False, min_tx="50mbit")
         call("vport.set", name=vport, **{"min-tx": "30mbit"})
         refused("switch.set", switch, "would add up to 101mbit", default_min="11mbit")
         call("switch.set", name=switch, **{"default-min": "10mbit"})
-        refused("uplink.set", uplink, "the minima of the switch would add up to 100mbit, and its uplinks carry 99mbit",
+        refused("uplink.set", uplink, "the minima for sending of the switch would add up to 100mbit, and its uplinks carry 99mbit",
                 max_rate="99mbit")
         # Of one change it is the whole that counts, whichever object comes first.
         objects = call("config.export")["objects"]
@@ -777,11 +777,11 @@ def test_bad_rates(world):
         objects["vport"]["other"]["min-tx"], objects["vport"][vport]["min-tx"] = "60mbit", "30mbit"
         call("config.apply", objects=objects)
         objects["vport"]["other"]["min-tx"] = "61mbit"
-        with pytest.raises(RpcError, match="vport 'other': min-tx: '61mbit': the minima of the switch would add up to 101mbit"):
+        with pytest.raises(RpcError, match="vport 'other': min-tx: '61mbit': the minima for sending of the switch would add up to 101mbit"):
             call("config.apply", objects=objects)
         refused("vport.set", vport, "not both", weight=5)
         call("vport.set", name=vport, **{"min-rx": "60mbit"})
-        refused("vport.set", "other", "would add up to 101mbit", min_rx="41mbit")
+        refused("vport.set", "other", "the minima for receiving of the switch would add up to 101mbit", min_rx="41mbit")
         refused("vport.set", vport, "min-rx: '101mbit' is not allowed: at most 100mbit", min_rx="101mbit")
         refused("vport.set", vport, "not both", weight_rx=5)
         refused("vport.set", vport, "the minimum is above max-rx", max_rx="59mbit")
