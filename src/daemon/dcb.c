@@ -20,8 +20,8 @@ struct rt_port *uplink_with_classes(const struct runtime *rt, const struct rt_sw
 	return NULL;
 }
 
-int dcb_change(const struct runtime *rt, struct rt_port *uplink, const json_t *was,
-	       const json_t *config, struct refusal *why)
+int dcb_set_device(const struct rt_port *uplink, const json_t *was, const json_t *config,
+		   struct refusal *why)
 {
 	struct uplink_classes old = { 0 }, new;
 	struct err err = { 0 };
@@ -31,8 +31,17 @@ int dcb_change(const struct runtime *rt, struct rt_port *uplink, const json_t *w
 	uplink_classes_read(config, &new);
 	if (uplink_set_pfc(uplink->uplink, old.pfc, new.pfc, &err) < 0)
 		return refuse_err(why, "prio-pfc", obj_str(config, "prio-pfc"), &err);
-	uplink->asks_classes |= rt->started && obj_changed(was, config, "prio-tc");
 	return 0;
+}
+
+int dcb_change(const struct runtime *rt, struct rt_port *uplink, const json_t *was,
+	       const json_t *config, struct refusal *why)
+{
+	int ret = dcb_set_device(uplink, was, config, why);
+
+	if (ret == 0)
+		uplink->asks_classes |= rt->started && obj_changed(was, config, "prio-tc");
+	return ret;
 }
 
 int dcb_agree(const struct runtime *rt, const struct rt_switch *sw, struct refusal *why)

@@ -340,7 +340,10 @@ void qos_policy_fill(struct runtime *rt, const json_t *obj, json_t *out);
 /* dcb.c: the uplink of the switch, but for `skip`, that has classes of traffic; NULL: none. */
 struct rt_port *uplink_with_classes(const struct runtime *rt, const struct rt_switch *sw,
 				    const struct rt_port *skip);
-/* The uplink's device follows. `was`: what holds now, or NULL. */
+/* The uplink's device follows. `was`: what holds there now, or NULL. */
+int dcb_set_device(const struct rt_port *uplink, const json_t *was, const json_t *config,
+		   struct refusal *why);
+/* Likewise, and in this transaction it asks for what dcb_agree looks at. */
 int dcb_change(const struct runtime *rt, struct rt_port *uplink, const json_t *was,
 	       const json_t *config, struct refusal *why);
 /* Whether the switch has them once. */

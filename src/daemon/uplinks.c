@@ -76,7 +76,7 @@ static int reopen(struct runtime *rt, struct rt_port *port, struct refusal *why)
 	uplink_close(old);
 	if (port_join(rt, port, PORT_UPLINK, uplink_endpoint(uplink)) < 0)
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
-	if (dcb_change(rt, port, NULL, port->config, &no_pfc) < 0)
+	if (dcb_set_device(port, NULL, port->config, &no_pfc) < 0)
 		events_add(rt->events, "warning", "uplink", port->name, "%s",
 			   refusal_line(&no_pfc, line, sizeof(line)));
 	mirrors_reopen(rt, port);

@@ -119,3 +119,26 @@ def test_a_mirror_goes_on(world):
     got = world.wire.receive(2)
     wrapped = [one.data for one in got if one.data[:6] == COLLECTOR]
     assert [data[6:12].hex(":") for data in wrapped] == [world.shown()["mac"]]
+
+
+def test_nobody_is_asked_again(tmp_path):
+    """What ran since the start goes on to, though it would be refused now: a new interface asks for nothing."""
+    classes = {"prio-tc": "3:1"}
+    with Wires() as wires:
+        with Daemon(tmp_path, netns=wires.netns) as daemon:
+            world = World(daemon, wires)
+            world.nic.close()
+            daemon.call("uplink.set", name="up", **classes)
+            wires.add("other", mac("02:00:00:00:77:02"), 1500)
+        world.ip("link", "set", "out0", "name", "away")
+        with Daemon(tmp_path, netns=wires.netns) as daemon:
+            daemon.call("uplink.add", name="second", switch="lan", device="other0", **classes)
+        world.ip("link", "set", "away", "name", "out0")
+        world.ip("link", "set", "out0", "up")
+        with Daemon(tmp_path, netns=wires.netns) as world.daemon:
+            assert world.runs()
+            world.ip("link", "del", "out0")
+            assert wait_until(world.is_lost, 10)
+            world.plug(1500)
+            assert wait_until(world.runs, 10)
+            world.daemon.call("vport.set", name="a", mtu=1400)
