@@ -29,7 +29,8 @@ int dcb_set_device(const struct rt_port *uplink, const json_t *was, const json_t
 	if (was != NULL)
 		uplink_classes_read(was, &old);
 	uplink_classes_read(config, &new);
-	if (uplink_set_pfc(uplink->uplink, old.pfc, new.pfc, &err) < 0)
+	/* One that has none is set when it comes. */
+	if (uplink->uplink != NULL && uplink_set_pfc(uplink->uplink, old.pfc, new.pfc, &err) < 0)
 		return refuse_err(why, "prio-pfc", obj_str(config, "prio-pfc"), &err);
 	return 0;
 }

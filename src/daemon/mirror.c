@@ -125,6 +125,9 @@ static int tunnel_of(const json_t *config, const struct rt_mirror *m, struct mir
 	c->session = (uint16_t)obj_uint(config, "session");
 	obj_mac(config, "next-hop", c->next_hop);
 	uplink_info(m->to->uplink, &info);
+	if (info.driver == NULL)
+		return refuse(why, -ENODEV, "to-uplink", m->to->name, "it has no device now: %s",
+			      m->to->lost);
 	mac_store(c->source_mac, info.mac);
 	c->size_max = info.max_frame;
 	return 0;

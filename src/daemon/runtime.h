@@ -122,9 +122,9 @@ struct rt_port {
 	const char *path; /* last seen, for events */
 	enum vf_state vf_state;
 	/* uplink */
-	struct uplink *uplink;
-	bool link_up;   /* last seen */
-	char lost[300]; /* what became of its device; empty: it is there */
+	struct uplink *uplink; /* NULL: the new one of a lost interface does not open */
+	bool link_up;          /* last seen */
+	char lost[300];        /* what became of its device; empty: it is there */
 };
 
 LIST_HEAD(rt_switches, rt_switch);

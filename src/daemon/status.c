@@ -204,8 +204,10 @@ static void fill_uplink(struct runtime *rt, const json_t *obj, json_t *out)
 	put_str(out, "link", info.link_up ? "up" : "down");
 	if (info.speed_bps > 0)
 		put_uint(out, "speed", info.speed_bps);
-	put_mac(out, "mac", info.mac);
-	put_str(out, "driver-in-use", info.driver);
+	if (info.driver != NULL) {
+		put_mac(out, "mac", info.mac);
+		put_str(out, "driver-in-use", info.driver);
+	}
 	put_uint(out, "fdb-entries", fdb_count_of(port->sw->sw.learned, (uint16_t)port->idx));
 	port_stats(port, &sum);
 	rate = port->rate;

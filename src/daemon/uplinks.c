@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Uplinks: ports with a device of DPDK's. */
 #include <errno.h>
+#include <net/if.h>
 
 #include "base/log.h"
 #include "daemon/runtime.h"
@@ -61,21 +62,27 @@ int uplink_set(struct runtime *rt, struct rt_port *port, const json_t *config, s
 
 /* --- an interface that goes and comes --- */
 
-/* Takes the interface that has the name now. The old device stays until that is sure. */
+static void close_device(struct runtime *rt, struct rt_port *port)
+{
+	port_leave(rt, port, PORT_UPLINK);
+	uplink_close(port->uplink);
+	port->uplink = NULL;
+}
+
+/* Takes the interface that has the name now. The lost one goes first: there may be memory for one alone. */
 static int reopen(struct runtime *rt, struct rt_port *port, struct refusal *why)
 {
-	struct uplink *old = port->uplink, *uplink = NULL;
 	struct refusal no_pfc = REFUSAL_INIT;
 	char line[REFUSAL_LINE_SIZE];
 	struct err err = { 0 };
 
-	if (open_device(&uplink, port->config, &err) < 0)
+	close_device(rt, port);
+	if (open_device(&port->uplink, port->config, &err) < 0)
 		return refuse_err(why, NULL, NULL, &err);
-	port_leave(rt, port, PORT_UPLINK);
-	port->uplink = uplink;
-	uplink_close(old);
-	if (port_join(rt, port, PORT_UPLINK, uplink_endpoint(uplink)) < 0)
+	if (port_join(rt, port, PORT_UPLINK, uplink_endpoint(port->uplink)) < 0) {
+		close_device(rt, port);
 		return refuse(why, -ENOMEM, NULL, NULL, "out of memory");
+	}
 	if (dcb_set_device(port, NULL, port->config, &no_pfc) < 0)
 		events_add(rt->events, "warning", "uplink", port->name, "%s",
 			   refusal_line(&no_pfc, line, sizeof(line)));
@@ -112,17 +119,17 @@ static void come_back(struct runtime *rt, struct rt_port *port)
 
 void uplink_tick(struct runtime *rt, struct rt_port *port)
 {
-	bool again, lost = uplink_has_lost(port->uplink, &again);
+	bool lost = port->uplink == NULL || uplink_has_lost(port->uplink);
 	struct uplink_info info;
 	char reason[300];
 
-	if (lost && !again) {
+	if (lost && if_nametoindex(obj_str(port->config, "device")) == 0) {
 		text_put(
 			reason, sizeof(reason),
 			"the network interface '%.200s' is gone; the uplink comes back with the next one of this name",
 			obj_str(port->config, "device"));
 		say_lost(rt, port, reason);
-	} else if (lost || port->lost[0] != '\0') {
+	} else if (lost) {
 		come_back(rt, port);
 	}
 	uplink_info(port->uplink, &info);

@@ -243,7 +243,7 @@ static uint32_t interface_mtu(const char *interface)
 static int device_string(struct uplink *u, const char *name, const char *device,
 			 enum uplink_driver driver, char *text, size_t size, struct err *err)
 {
-	static unsigned int n_vdevs; /* an interface is opened anew before the lost one is closed */
+	static unsigned int n_vdevs; /* one of this name that was removed may not be closed yet */
 	bool is_interface = if_nametoindex(device) != 0;
 
 	u->frame_room = RTE_MBUF_DEFAULT_DATAROOM;
@@ -464,12 +464,9 @@ struct endpoint *uplink_endpoint(struct uplink *u)
 	return &u->endpoint;
 }
 
-bool uplink_has_lost(struct uplink *u, bool *again)
+bool uplink_has_lost(struct uplink *u)
 {
-	unsigned int idx = u->interface[0] != '\0' ? if_nametoindex(u->interface) : 0;
-
-	u->lost |= u->interface[0] != '\0' && idx != u->interface_idx;
-	*again = idx != 0;
+	u->lost |= u->interface[0] != '\0' && if_nametoindex(u->interface) != u->interface_idx;
 	return u->lost;
 }
 
@@ -498,6 +495,8 @@ void uplink_info(const struct uplink *u, struct uplink_info *info)
 	struct rte_eth_link link;
 
 	memset(info, 0, sizeof(*info));
+	if (u == NULL)
+		return;
 	info->driver = u->driver;
 	info->max_frame = u->max_frame;
 	if (rte_eth_macaddr_get(u->port_id, &mac) == 0)

@@ -46,13 +46,15 @@ struct uplink_info {
 	uint64_t speed_bps; /* 0: unknown */
 	uint64_t mac;
 	uint32_t max_frame;
-	const char *driver; /* DPDK's name of it; valid while the uplink is open */
+	const char *
+		driver; /* DPDK's name of it; valid while the uplink is open; NULL: there is none */
 };
+/* Accepts NULL: a link that is down, and nothing more. */
 void uplink_info(const struct uplink *uplink, struct uplink_info *info);
 
-/* Whether the Linux interface that it was opened with has gone, for good: one that has its name now (`again`) is to be opened
+/* Whether the Linux interface that it was opened with has gone, for good: one that has its name now is to be opened
  * anew. False: it drives something else. */
-bool uplink_has_lost(struct uplink *uplink, bool *again);
+bool uplink_has_lost(struct uplink *uplink);
 
 /* Priority-based flow control (802.1Qbb): from these priorities, a mask, to others. -ENOTSUP: the device has none. */
 int uplink_set_pfc(struct uplink *uplink, unsigned int was, unsigned int priorities,

@@ -2,18 +2,20 @@
 """Uplinks whose interface goes, and comes again."""
 
 import os
+import socket
 import subprocess
 
 import pytest
 
 from frames import ethernet, mac
 from ixgbevf import Ixgbevf
-from softiov import Daemon, wait_until
-from wire import Wires
+from softiov import Daemon, RpcError, wait_until
+from wire import SOL_PACKET, Wires, thread_in
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a network namespace")
 
 FAR, A = mac("02:00:00:00:77:01"), mac("02:00:00:00:00:01")
+PACKET_FANOUT = 18  # linux/if_packet.h
 COLLECTOR = mac("02:00:00:00:77:77")
 
 
@@ -142,3 +144,55 @@ def test_nobody_is_asked_again(tmp_path):
             world.plug(1500)
             assert wait_until(world.runs, 10)
             world.daemon.call("vport.set", name="a", mtu=1400)
+
+
+def fill(world):
+    """Uplinks, until there is no memory for another one."""
+    for n in range(64):
+        world.wires.add(f"fill{n}", mac(f"02:00:00:00:78:{n:02x}"), 1500)
+        try:
+            world.daemon.call("uplink.add", name=f"fill{n}", switch="lan", device=f"fill{n}0")
+        except RpcError as error:
+            assert "no memory for the packet buffers" in error.message
+            return
+    raise AssertionError("there is memory without end")
+
+
+def test_memory_for_one_alone(world):
+    """The lost interface's buffers are there for the new one."""
+    fill(world)
+    world.ip("link", "del", "out0")
+    assert wait_until(world.is_lost, 10)
+    world.plug(1500)
+    assert wait_until(world.runs, 10), world.shown()
+    world.check_traffic()
+
+
+def take_fanout(world, index):
+    """A socket with the id that DPDK will want for its own (drivers/net/af_packet, rte_pmd_init_internals), at another interface."""
+    with thread_in(world.wires.netns):
+        one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    one.bind(("other1", 3))
+    one.setsockopt(SOL_PACKET, PACKET_FANOUT, (world.daemon.pid ^ index) & 0xffff)
+    return one
+
+
+def test_an_interface_that_cannot_be_opened(world):
+    """The uplink has no device then. It says so, takes settings, and comes when it can be opened."""
+    world.wires.add("other", mac("02:00:00:00:77:02"), 1500)
+    world.ip("link", "del", "out0")
+    assert wait_until(world.is_lost, 10)
+    world.wire = world.wires.add("new", FAR, 1500)
+    with take_fanout(world, int(world.ip("-o", "link", "show", "new0").split(":")[0])):
+        world.ip("link", "set", "new0", "name", "out0")
+        world.ip("link", "set", "out0", "up")
+        assert wait_until(lambda: "DPDK cannot open" in world.shown()["problem"], 10), world.shown()
+        assert world.shown()["link"] == "down" and "mac" not in world.shown()
+        world.nic.send(ethernet(FAR, A))  # lost, and harms nobody
+        world.daemon.call("uplink.set", name="up", **{"max-rate": 10**9, "prio-pfc": "3:on"})
+        world.daemon.call("uplink.set", name="up", **{"max-rate": 0, "prio-pfc": "all:off"})
+        with pytest.raises(RpcError, match="it has no device now: "):
+            world.daemon.call("mirror.add", name="m", switch="lan", vport="a", collector="192.0.2.2", source="192.0.2.1",
+                              **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
+    assert wait_until(world.runs, 10), world.shown()
+    world.check_traffic()
