@@ -59,17 +59,27 @@ static uint64_t rate_of(const struct rt_port *uplink)
 	return info.speed_bps;
 }
 
-/* What the switch's uplinks carry; 0: there is none that says. */
+/* What the switch's uplinks carry; 0: there is none that says. One that is down carries nothing, unless all are: then it
+ * is what they will. */
 static uint64_t link_rate(const struct runtime *rt, const struct rt_switch *sw)
 {
+	uint64_t of_all = 0, of_those_up = 0;
 	const struct rt_port *port;
-	uint64_t rate = 0;
+	bool any_up = false;
 
-	LIST_FOREACH(port, &rt->ports, next)
-		if (port->sw == sw && port->kind == PORT_OF_UPLINK && !port->removed &&
-		    port->uplink != NULL)
-			rate += rate_of(port);
-	return rate;
+	LIST_FOREACH(port, &rt->ports, next) {
+		struct uplink_info info;
+		uint64_t rate;
+
+		if (port->sw != sw || port->kind != PORT_OF_UPLINK || port->removed)
+			continue;
+		uplink_info(port->uplink, &info);
+		rate = rate_of(port);
+		of_all += rate;
+		of_those_up += info.link_up ? rate : 0;
+		any_up |= info.link_up;
+	}
+	return any_up ? of_those_up : of_all;
 }
 
 /* What the default flow is promised: there is a minimum of it for sending only. */

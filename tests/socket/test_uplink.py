@@ -196,3 +196,36 @@ def test_an_interface_that_cannot_be_opened(world):
                               **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
     assert wait_until(world.runs, 10), world.shown()
     world.check_traffic()
+
+
+def test_what_is_down_carries_nothing(world):
+    """Minima are of those uplinks' rates that are up; of all, if none is."""
+    call, rate = world.daemon.call, {"max-rate": 10**8}
+
+    def ask(mbit):
+        call("vport.set", name="a", **{"min-tx": mbit * 10**6})
+
+    def link(name, wanted):
+        return wait_until(lambda: world.daemon.show("uplink", name)["link"] == wanted, 10)
+
+    world.wires.add("other", mac("02:00:00:00:77:02"), 1500)
+    call("uplink.set", name="up", **rate)
+    call("uplink.add", name="second", switch="lan", device="other0", **rate)
+    assert link("second", "up") and link("up", "up")
+    ask(150)
+    world.ip("link", "del", "out0")
+    assert wait_until(world.is_lost, 10)
+    call("vport.set", name="a", mtu=1400)  # what was promised keeps nothing from changing
+    with pytest.raises(RpcError, match="at most 100mbit"):
+        ask(149)
+    ask(100)
+    world.ip("link", "set", "other0", "down")
+    assert link("second", "down")
+    ask(150)
+    world.plug(1500)
+    assert wait_until(world.runs, 10)
+    with pytest.raises(RpcError, match="at most 100mbit"):
+        ask(149)
+    world.ip("link", "set", "other0", "up")
+    assert link("second", "up")
+    ask(149)
