@@ -237,15 +237,13 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 
 void mirrors_reopen(struct runtime *rt, const struct rt_port *uplink)
 {
-	struct refusal why = REFUSAL_INIT;
-	char line[REFUSAL_LINE_SIZE];
+	struct uplink_info info;
 	struct rt_mirror *m;
 
+	uplink_info(uplink->uplink, &info);
 	LIST_FOREACH(m, &rt->mirrors, next)
-		if (m->to == uplink && !m->removed && obj_has(m->config, "collector") &&
-		    mirror_change(rt, m->config, m->config, &why) < 0)
-			events_add(rt->events, "warning", "mirror", obj_name(m->config), "%s",
-				   refusal_line(&why, line, sizeof(line)));
+		if (m->to == uplink)
+			mirror_move(m->mirror, info.mac, info.max_frame);
 }
 
 void mirrors_free_removed(struct runtime *rt)

@@ -268,7 +268,7 @@ int mirror_change(struct runtime *rt, const json_t *old_obj, const json_t *new_o
 /* Ports that have come are looked at by the mirrors that want them. The switches are to be published then. */
 void mirrors_follow(struct runtime *rt);
 void mirrors_free_removed(struct runtime *rt);
-/* The uplink has another device: those that send from its address are replaced (mirrors_free_removed, mirrors_follow). */
+/* The uplink has another device: those to collectors send from its address. */
 void mirrors_reopen(struct runtime *rt, const struct rt_port *uplink);
 void mirror_status(struct runtime *rt, const json_t *obj, json_t *out);
 void mirrors_free(struct runtime *rt);

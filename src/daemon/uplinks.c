@@ -87,8 +87,6 @@ static int reopen(struct runtime *rt, struct rt_port *port, struct refusal *why)
 		events_add(rt->events, "warning", "uplink", port->name, "%s",
 			   refusal_line(&no_pfc, line, sizeof(line)));
 	mirrors_reopen(rt, port);
-	mirrors_free_removed(rt);
-	mirrors_follow(rt);
 	return 0;
 }
 

@@ -39,6 +39,9 @@ struct mirror {
 	struct mirror_config config;
 	LIST_HEAD(, mirror_port) ports;
 	_Atomic uint32_t sequence;
+	/* What config says of them at first. */
+	_Atomic uint64_t source_mac;
+	_Atomic uint32_t size_max;
 	struct mirror_batch batch[STATS_SLOTS];
 };
 
@@ -117,7 +120,7 @@ static void put_outer(struct mirror *mirror, const struct frame *f, bool tagged,
 
 	memset(bytes, 0, outer);
 	memcpy(bytes, c->next_hop, 6);
-	memcpy(bytes + 6, c->source_mac, 6);
+	mac_store(bytes + 6, atomic_load_explicit(&mirror->source_mac, memory_order_relaxed));
 	store_be16(bytes + ETH_ADDRS_SIZE, c->v6 ? ETH_TYPE_IPV6 : ETH_TYPE_IPV4);
 	(c->v6 ? put_ipv6 : put_ipv4)(c, bytes + IP_AT, outer - IP_AT - ip_size + size);
 	store_be16(gre, erspan ? GRE_SEQUENCE : 0);
@@ -137,6 +140,7 @@ static void put_copy(struct mirror *mirror, const struct tap_sight *sight, struc
 	const struct mirror_config *c = &mirror->config;
 	uint32_t most = c->snaplen != 0 && c->snaplen < MIRROR_SIZE_MAX ? c->snaplen
 									: MIRROR_SIZE_MAX;
+	uint32_t size_max = atomic_load_explicit(&mirror->size_max, memory_order_relaxed);
 	uint32_t outer = outer_size(c), size;
 
 	if (c->tunnel == MIRROR_PLAIN) {
@@ -152,8 +156,8 @@ static void put_copy(struct mirror *mirror, const struct tap_sight *sight, struc
 		f->flags &= FRAME_TAGGED;
 		return;
 	}
-	if (most > c->size_max - outer)
-		most = c->size_max - outer;
+	if (most > size_max - outer)
+		most = size_max - outer;
 	size = flatten(sight, bytes + outer, most);
 	put_outer(mirror, sight->frame, sight->tagged, bytes, outer, size);
 	*f = (struct frame){
@@ -261,6 +265,7 @@ struct mirror *mirror_new(const struct mirror_config *config)
 		return NULL;
 	memset(mirror, 0, sizeof(*mirror));
 	mirror->config = *config;
+	mirror_move(mirror, mac_load(config->source_mac), config->size_max);
 	for (unsigned int i = 0; i < STATS_SLOTS; i++) {
 		struct mirror_batch *batch = &mirror->batch[i];
 
@@ -302,6 +307,12 @@ struct tap *mirror_tap(struct mirror *mirror)
 	port->mirror = mirror;
 	LIST_INSERT_HEAD(&mirror->ports, port, next);
 	return &port->tap;
+}
+
+void mirror_move(struct mirror *mirror, uint64_t source_mac, uint32_t size_max)
+{
+	atomic_store_explicit(&mirror->source_mac, source_mac, memory_order_relaxed);
+	atomic_store_explicit(&mirror->size_max, size_max, memory_order_relaxed);
 }
 
 bool mirror_owns(const struct mirror *mirror, const struct tap *tap)

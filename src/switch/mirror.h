@@ -48,6 +48,8 @@ struct mirror *mirror_new(const struct mirror_config *config);
 void mirror_free(struct mirror *mirror);
 /* A tap of it, for one port; its `gone` frees it, or mirror_free. NULL without memory. */
 struct tap *mirror_tap(struct mirror *mirror);
+/* What it wraps leaves from another address from now on. Workers may go on meanwhile. */
+void mirror_move(struct mirror *mirror, uint64_t source_mac, uint32_t size_max);
 bool mirror_owns(const struct mirror *mirror, const struct tap *tap);
 
 struct mirror_stats {

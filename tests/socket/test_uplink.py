@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes 
 
 FAR, A = mac("02:00:00:00:77:01"), mac("02:00:00:00:00:01")
 PACKET_FANOUT = 18  # linux/if_packet.h
+ERSPAN_SEQUENCE = 14 + 20 + 4  # Ethernet, IPv4, GRE's flags and protocol
 COLLECTOR = mac("02:00:00:00:77:77")
 
 
@@ -109,18 +110,21 @@ def test_an_uplink_that_waits_can_go(world):
 
 
 def test_a_mirror_goes_on(world):
-    """What it wraps comes from the new interface's address."""
-    world.daemon.call("mirror.add", name="m", switch="lan", vport="a", collector="192.0.2.2", source="192.0.2.1",
+    """What it wraps comes from the new interface's address; its counters and ERSPAN's numbers go on."""
+    world.daemon.call("mirror.add", name="m", switch="lan", vport="a", direction="out", collector="192.0.2.2", source="192.0.2.1",
                       **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
-    world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost)
-    world.plug(1500)
-    assert wait_until(world.runs)
-    world.wire.promiscuous = True
-    world.nic.send(ethernet(FAR, A))
-    got = world.wire.receive(2)
-    wrapped = [one.data for one in got if one.data[:6] == COLLECTOR]
-    assert [data[6:12].hex(":") for data in wrapped] == [world.shown()["mac"]]
+    for n in range(2):
+        world.wire.promiscuous = True
+        world.nic.send(ethernet(FAR, A, 200 + n))
+        wrapped = [one.data for one in world.wire.receive(2) if one.data[:6] == COLLECTOR]
+        assert [data[6:12].hex(":") for data in wrapped] == [world.shown()["mac"]]
+        assert int.from_bytes(wrapped[0][ERSPAN_SEQUENCE:ERSPAN_SEQUENCE + 4], "big") == n
+        assert world.daemon.show("mirror", "m")["frames"] == n + 1
+        if n == 0:
+            world.ip("link", "del", "out0")
+            assert wait_until(world.is_lost)
+            world.plug(1500)
+            assert wait_until(world.runs)
 
 
 def test_nobody_is_asked_again(tmp_path):
@@ -140,9 +144,9 @@ def test_nobody_is_asked_again(tmp_path):
         with Daemon(tmp_path, netns=wires.netns) as world.daemon:
             assert world.runs()
             world.ip("link", "del", "out0")
-            assert wait_until(world.is_lost, 10)
+            assert wait_until(world.is_lost)
             world.plug(1500)
-            assert wait_until(world.runs, 10)
+            assert wait_until(world.runs)
             world.daemon.call("vport.set", name="a", mtu=1400)
 
 
@@ -162,9 +166,9 @@ def test_memory_for_one_alone(world):
     """The lost interface's buffers are there for the new one."""
     fill(world)
     world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost, 10)
+    assert wait_until(world.is_lost)
     world.plug(1500)
-    assert wait_until(world.runs, 10), world.shown()
+    assert wait_until(world.runs), world.shown()
     world.check_traffic()
 
 
@@ -181,12 +185,12 @@ def test_an_interface_that_cannot_be_opened(world):
     """The uplink has no device then. It says so, takes settings, and comes when it can be opened."""
     world.wires.add("other", mac("02:00:00:00:77:02"), 1500)
     world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost, 10)
+    assert wait_until(world.is_lost)
     world.wire = world.wires.add("new", FAR, 1500)
     with take_fanout(world, int(world.ip("-o", "link", "show", "new0").split(":")[0])):
         world.ip("link", "set", "new0", "name", "out0")
         world.ip("link", "set", "out0", "up")
-        assert wait_until(lambda: "DPDK cannot open" in world.shown()["problem"], 10), world.shown()
+        assert wait_until(lambda: "DPDK cannot open" in world.shown()["problem"]), world.shown()
         assert world.shown()["link"] == "down" and "mac" not in world.shown()
         world.nic.send(ethernet(FAR, A))  # lost, and harms nobody
         world.daemon.call("uplink.set", name="up", **{"max-rate": 10**9, "prio-pfc": "3:on"})
@@ -194,7 +198,7 @@ def test_an_interface_that_cannot_be_opened(world):
         with pytest.raises(RpcError, match="it has no device now: "):
             world.daemon.call("mirror.add", name="m", switch="lan", vport="a", collector="192.0.2.2", source="192.0.2.1",
                               **{"to-uplink": "up", "next-hop": "02:00:00:00:77:77"})
-    assert wait_until(world.runs, 10), world.shown()
+    assert wait_until(world.runs), world.shown()
     world.check_traffic()
 
 
@@ -206,7 +210,7 @@ def test_what_is_down_carries_nothing(world):
         call("vport.set", name="a", **{"min-tx": mbit * 10**6})
 
     def link(name, wanted):
-        return wait_until(lambda: world.daemon.show("uplink", name)["link"] == wanted, 10)
+        return wait_until(lambda: world.daemon.show("uplink", name)["link"] == wanted)
 
     world.wires.add("other", mac("02:00:00:00:77:02"), 1500)
     call("uplink.set", name="up", **rate)
@@ -214,7 +218,7 @@ def test_what_is_down_carries_nothing(world):
     assert link("second", "up") and link("up", "up")
     ask(150)
     world.ip("link", "del", "out0")
-    assert wait_until(world.is_lost, 10)
+    assert wait_until(world.is_lost)
     call("vport.set", name="a", mtu=1400)  # what was promised keeps nothing from changing
     with pytest.raises(RpcError, match="at most 100mbit"):
         ask(149)
@@ -223,7 +227,7 @@ def test_what_is_down_carries_nothing(world):
     assert link("second", "down")
     ask(150)
     world.plug(1500)
-    assert wait_until(world.runs, 10)
+    assert wait_until(world.runs)
     with pytest.raises(RpcError, match="at most 100mbit"):
         ask(149)
     world.ip("link", "set", "other0", "up")
