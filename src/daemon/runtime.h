@@ -124,7 +124,7 @@ struct rt_port {
 	/* uplink */
 	struct uplink *uplink; /* NULL: the new one of a lost interface does not open */
 	bool link_up;          /* last seen */
-	char lost[300];        /* what became of its device; empty: it is there */
+	char lost[300];        /* what became of its device; empty: nothing */
 };
 
 LIST_HEAD(rt_switches, rt_switch);

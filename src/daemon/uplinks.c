@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Uplinks: ports with a device of DPDK's. */
 #include <errno.h>
-#include <net/if.h>
 
 #include "base/log.h"
 #include "daemon/runtime.h"
@@ -90,7 +89,7 @@ static int reopen(struct runtime *rt, struct rt_port *port, struct refusal *why)
 	return 0;
 }
 
-static void say_lost(struct runtime *rt, struct rt_port *port, const char *reason)
+static void say_problem(struct runtime *rt, struct rt_port *port, const char *reason)
 {
 	if (strcmp(port->lost, reason) == 0)
 		return;
@@ -106,7 +105,7 @@ static void come_back(struct runtime *rt, struct rt_port *port)
 	char line[REFUSAL_LINE_SIZE];
 
 	if (reopen(rt, port, &why) < 0) {
-		say_lost(rt, port, refusal_line(&why, line, sizeof(line)));
+		say_problem(rt, port, refusal_line(&why, line, sizeof(line)));
 		return;
 	}
 	port->lost[0] = '\0';
@@ -115,21 +114,55 @@ static void come_back(struct runtime *rt, struct rt_port *port)
 		   "runs again, by the new interface '%s'", device);
 }
 
+/* It is lost, and comes back when another one has its name. */
+static void follow_lost(struct runtime *rt, struct rt_port *port, const char *device)
+{
+	char line[300];
+
+	if (if_nametoindex(device) != 0) {
+		come_back(rt, port);
+		return;
+	}
+	text_put(
+		line, sizeof(line),
+		"the network interface '%.200s' is gone; the uplink comes back with the next one of this name",
+		device);
+	say_problem(rt, port, line);
+}
+
+static void follow_interface(struct runtime *rt, struct rt_port *port)
+{
+	const char *device = obj_str(port->config, "device");
+	char line[300], name[IF_NAMESIZE];
+
+	switch (port->uplink != NULL ? uplink_look(port->uplink, name) : UPLINK_LOST) {
+	case UPLINK_LOST:
+		follow_lost(rt, port, device);
+		break;
+	case UPLINK_RENAMED:
+		text_put(
+			line, sizeof(line),
+			"the network interface '%.200s' is called '%s' now; the uplink goes on with it, until softiovd starts again",
+			device, name);
+		say_problem(rt, port, line);
+		break;
+	case UPLINK_THERE:
+		if (port->lost[0] == '\0')
+			break;
+		port->lost[0] = '\0';
+		log_info("uplink", "'%s': the network interface '%s' has its name again",
+			 port->name, device);
+		events_add(rt->events, "changed", "uplink", port->name,
+			   "the network interface '%s' has its name again", device);
+		break;
+	}
+}
+
 void uplink_tick(struct runtime *rt, struct rt_port *port)
 {
-	bool lost = port->uplink == NULL || uplink_has_lost(port->uplink);
 	struct uplink_info info;
-	char reason[300];
 
-	if (lost && if_nametoindex(obj_str(port->config, "device")) == 0) {
-		text_put(
-			reason, sizeof(reason),
-			"the network interface '%.200s' is gone; the uplink comes back with the next one of this name",
-			obj_str(port->config, "device"));
-		say_lost(rt, port, reason);
-	} else if (lost) {
-		come_back(rt, port);
-	}
+	follow_interface(rt, port);
 	uplink_info(port->uplink, &info);
 	if (info.link_up != port->link_up)
 		events_add(rt->events, "link", "uplink", port->name, "the link is %s",

@@ -637,7 +637,9 @@ static const struct object_type softiov_types[] = {
 	  "for an interface) the host goes on using the interface; IPv4 fragments from outside are put together "
 	  "by the kernel, since DPDK's driver asks for that, and are then too long for a VM. `driver af-xdp` "
 	  "leaves fragments alone and takes the interface's first queue for itself. An interface that is removed leaves its uplink "
-	  "without a link; the next one of its name is taken within seconds, with its MAC address and MTU.",
+	  "without a link; the next one of its name is taken within seconds, with its MAC address and MTU. One that is renamed goes on. "
+	  "An interface is looked at each second: one that was moved to another network namespace and back within less "
+	  "is not seen to have gone, and carries nothing until the uplink is deleted and added again.",
 	  .check = uplink_classes_check },
 	{ "vport", "vports", OBJECT_STORED, NULL, vport_fields, vport_verbs,
 	  .help = "a network adapter of one VM",

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <net/if.h>
 #include <pthread.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -464,10 +463,17 @@ struct endpoint *uplink_endpoint(struct uplink *u)
 	return &u->endpoint;
 }
 
-bool uplink_has_lost(struct uplink *u)
+enum uplink_interface uplink_look(struct uplink *u, char name[IF_NAMESIZE])
 {
-	u->lost |= u->interface[0] != '\0' && if_nametoindex(u->interface) != u->interface_idx;
-	return u->lost;
+	unsigned int idx = u->interface[0] != '\0' ? if_nametoindex(u->interface) : 0;
+
+	if (u->interface[0] == '\0' || (!u->lost && idx == u->interface_idx))
+		return UPLINK_THERE;
+	/* Sockets stay with an interface, whatever its name is. */
+	if (!u->lost && idx == 0 && if_indextoname(u->interface_idx, name) != NULL)
+		return UPLINK_RENAMED;
+	u->lost = true;
+	return UPLINK_LOST;
 }
 
 /* DPDK's drivers for them call the link up whatever happens (22.11). False also if the interface has
@@ -478,10 +484,9 @@ static bool interface_is_up(const struct uplink *u)
 	bool up;
 	int fd;
 
-	if (u->lost || if_nametoindex(u->interface) != u->interface_idx)
+	if (u->lost || if_indextoname(u->interface_idx, request.ifr_name) == NULL)
 		return false;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	memcpy(request.ifr_name, u->interface, sizeof(request.ifr_name));
 	up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
 	     (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
 	if (fd >= 0)

@@ -9,6 +9,8 @@
 #ifndef SOFTIOV_UPLINK_UPLINK_H
 #define SOFTIOV_UPLINK_UPLINK_H
 
+#include <net/if.h>
+
 #include "base/errtext.h"
 #include "frame/queue.h"
 
@@ -52,9 +54,14 @@ struct uplink_info {
 /* Accepts NULL: a link that is down, and nothing more. */
 void uplink_info(const struct uplink *uplink, struct uplink_info *info);
 
-/* Whether the Linux interface that it was opened with has gone, for good: one that has its name now is to be opened
- * anew. False: it drives something else. */
-bool uplink_has_lost(struct uplink *uplink);
+enum uplink_interface {
+	UPLINK_THERE, /* or it drives something else */
+	UPLINK_RENAMED,
+	UPLINK_LOST
+};
+/* What became of the Linux interface that it was opened with. One that is lost is so for good, and one that has its
+ * name is to be opened anew. `name`: what a renamed one is called now. */
+enum uplink_interface uplink_look(struct uplink *uplink, char name[IF_NAMESIZE]);
 
 /* Priority-based flow control (802.1Qbb): from these priorities, a mask, to others. -ENOTSUP: the device has none. */
 int uplink_set_pfc(struct uplink *uplink, unsigned int was, unsigned int priorities,

@@ -36,6 +36,9 @@ class World:
     def ip(self, *words):
         return subprocess.run(["ip", "-n", self.wires.netns, *words], check=True, capture_output=True, text=True).stdout
 
+    def rename(self, name, new):
+        self.ip("link", "set", name, "name", new)
+
     def shown(self):
         return self.daemon.show("uplink", "up")
 
@@ -99,6 +102,24 @@ def test_an_interface_moves_away_and_back(world):
         world.check_traffic()
 
 
+def test_an_interface_is_renamed(world):
+    """It goes on, and the uplink says so; until another one has the name."""
+    world.rename("out0", "away")
+    assert wait_until(lambda: "'out0' is called 'away' now; the uplink goes on" in world.shown().get("problem", ""))
+    assert wait_until(lambda: world.shown()["link"] == "up")
+    world.check_traffic()
+    world.rename("away", "out0")
+    assert wait_until(world.runs)
+    world.check_traffic()
+    world.rename("out0", "away")
+    assert wait_until(lambda: "problem" in world.shown())
+    world.wire = world.wires.add("new", FAR, 1500)
+    world.rename("new0", "out0")
+    assert wait_until(world.runs)
+    world.check_traffic()
+    assert [text for text in events(world.daemon) if "has its name again" in text]
+
+
 def test_an_uplink_that_waits_can_go(world):
     world.ip("link", "del", "out0")
     assert wait_until(world.is_lost)
@@ -136,13 +157,12 @@ def test_nobody_is_asked_again(tmp_path):
             world.nic.close()
             daemon.call("uplink.set", name="up", **classes)
             wires.add("other", mac("02:00:00:00:77:02"), 1500)
-        world.ip("link", "set", "out0", "name", "away")
+        world.rename("out0", "away")
         with Daemon(tmp_path, netns=wires.netns) as daemon:
             daemon.call("uplink.add", name="second", switch="lan", device="other0", **classes)
-        world.ip("link", "set", "away", "name", "out0")
-        world.ip("link", "set", "out0", "up")
+        world.rename("away", "out0")
         with Daemon(tmp_path, netns=wires.netns) as world.daemon:
-            assert world.runs()
+            assert wait_until(world.runs)
             world.ip("link", "del", "out0")
             assert wait_until(world.is_lost)
             world.plug(1500)
@@ -188,8 +208,7 @@ def test_an_interface_that_cannot_be_opened(world):
     assert wait_until(world.is_lost)
     world.wire = world.wires.add("new", FAR, 1500)
     with take_fanout(world, int(world.ip("-o", "link", "show", "new0").split(":")[0])):
-        world.ip("link", "set", "new0", "name", "out0")
-        world.ip("link", "set", "out0", "up")
+        world.rename("new0", "out0")
         assert wait_until(lambda: "DPDK cannot open" in world.shown()["problem"]), world.shown()
         assert world.shown()["link"] == "down" and "mac" not in world.shown()
         world.nic.send(ethernet(FAR, A))  # lost, and harms nobody
