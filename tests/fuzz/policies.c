@@ -376,7 +376,7 @@ static void forward(void)
 		       &burst);
 	/* A flooded frame once more, if an extension sends it there. */
 	for (unsigned int p = 0; p < PORTS; p++)
-		FUZZ_CHECK(received(p) - before[p] <= may[p] * (any_turns ? 2 : 1));
+		FUZZ_CHECK(received(p) - before[p] <= (uint64_t)may[p] * (any_turns ? 2 : 1));
 }
 
 /* --- extensions --- */
