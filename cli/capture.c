@@ -103,6 +103,9 @@ static void tell(struct capture *c)
 	c->signals = -1; /* which poll leaves out */
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
+	/* One that came while something was written, before its user could read that. */
+	while (sigtimedwait(&mask, NULL, &(struct timespec){ 0 }) > 0)
+		;
 	(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
 }
 

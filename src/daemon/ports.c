@@ -57,6 +57,7 @@ static unsigned int port_free_idx(const struct rt_switch *sw)
 struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *config,
 			 struct refusal *why)
 {
+	static uint64_t serials;
 	struct rt_switch *sw = runtime_switch(rt, obj_str(config, "switch"));
 	struct rt_port *port;
 	unsigned int idx = port_free_idx(sw);
@@ -85,6 +86,7 @@ struct rt_port *port_new(struct runtime *rt, enum port_kind kind, const json_t *
 		return NULL;
 	}
 	port->kind = kind;
+	port->serial = ++serials;
 	port->sw = sw;
 	port->idx = idx;
 	port->path = "none";
@@ -354,13 +356,15 @@ static bool vf_stays(const struct rt_port *port)
 	return !port->removed && port->vf != NULL && obj_bool(port->config, "iov");
 }
 
-unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model)
+/* `model` NULL: of all. Those that the transaction has given away go if it is undone: then they are not to be counted. */
+static unsigned int n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model,
+			  bool new_too)
 {
 	const struct rt_port *port;
 	unsigned int n = 0;
 
 	LIST_FOREACH(port, &rt->ports, next)
-		n += port->sw == sw && vf_stays(port) &&
+		n += port->sw == sw && vf_stays(port) && (new_too || !port->vf_new) &&
 		     (model == NULL || obj_is(port->config, "model", model));
 	return n;
 }
@@ -380,18 +384,22 @@ static unsigned int vf_free_idx(const struct runtime *rt, const struct rt_switch
 	return idx;
 }
 
-int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
-		      struct refusal *why)
+int vfs_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
+	    struct refusal *why)
 {
+	unsigned int in_use = n_vfs(rt, sw, NULL, false);
 	const struct vf_model *model;
 	char text[24];
 
+	text_put(text, sizeof(text), "%u", pool);
+	if (pool < in_use)
+		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
+				    in_use);
 	for (unsigned int i = 0; (model = vf_model_at(i)) != NULL; i++) {
-		unsigned int n = vports_n_vfs(rt, sw, model->name);
+		unsigned int n = n_vfs(rt, sw, model->name, false);
 
 		if (pool > POOL_OF_CONTROLLERS || n <= model->n_vfs)
 			continue;
-		text_put(text, sizeof(text), "%u", pool);
 		return refuse_value(why, "vfs", text,
 				    "more than %u, since %u VFs of the %s are in use, which has %u",
 				    POOL_OF_CONTROLLERS, n, model->name, model->n_vfs);
@@ -405,11 +413,12 @@ static bool vf_find(const struct runtime *rt, struct rt_port *port, const struct
 {
 	struct rt_switch *sw = port->sw;
 	unsigned int pool = (unsigned int)obj_uint(sw->config, "vfs");
-	unsigned int n = vports_n_vfs(rt, sw, model->name);
+	unsigned int n = n_vfs(rt, sw, model->name, true);
 
 	port->vf_reason[0] = '\0';
 	*idx = vf_free_idx(rt, sw, pool);
-	if (*idx == pool)
+	/* In a pool that was made smaller, a place may be free though it is full. */
+	if (*idx == pool || n_vfs(rt, sw, NULL, true) >= pool)
 		text_put(port->vf_reason, sizeof(port->vf_reason),
 			 "no VF left: %u of %u in use (softiov switch set %s vfs N)", pool, pool,
 			 sw->name);

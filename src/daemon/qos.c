@@ -315,12 +315,12 @@ static json_t *describe(const struct runtime *rt, const struct rt_switch *sw,
 	for (unsigned int c = 0; c < SHARE_CLASSES; c++)
 		json_array_append_new(classes, json_pack("[I, i]", (json_int_t)d->classes.part[c],
 							 d->shares.class_of[c]));
-	/* One of the same name that takes another's place is another one: so it is told by its arbiter, too. */
+	/* One of the same name that takes another's place is another one: so it is told by its serial number. */
 	LIST_FOREACH(port, &rt->ports, next)
 		if (is_vport_of(port, sw))
 			json_array_append_new(
 				ports, json_pack("[s, I, I, I, I, I]", port->name,
-						 (json_int_t)(uintptr_t)port->arbiter,
+						 (json_int_t)port->serial,
 						 (json_int_t)obj_uint(port->config, "min-tx"),
 						 (json_int_t)obj_uint(port->config, "weight"),
 						 (json_int_t)obj_uint(port->config, "min-rx"),

@@ -241,8 +241,10 @@ void qos_policies_divide(const struct rt_switch *sw, struct share_classes *class
 
 		/* Some may not have been there when `agree` was asked: they waited for their vport. */
 		if (weight > left || classes->n == SHARE_CLASSES) {
-			log_warn("qos-policy", "'%s': no room for its min-weight: it has none",
-				 obj_name(q->config));
+			if (sw->qos_changed)
+				log_warn("qos-policy",
+					 "'%s': no room for its min-weight: it has none",
+					 obj_name(q->config));
 			weight = 0;
 		}
 		q->traffic_class = weight > 0 ? (uint8_t)classes->n++ : 0;

@@ -109,17 +109,10 @@ static int switch_add(struct runtime *rt, const json_t *config, struct refusal *
 static int switch_set(struct runtime *rt, struct rt_switch *sw, const json_t *config,
 		      struct refusal *why)
 {
-	unsigned int in_use = vports_n_vfs(rt, sw, NULL);
-	uint64_t vfs = obj_uint(config, "vfs");
-	char text[24];
-	int ret;
+	int ret = 0;
 
-	if (vfs < in_use) {
-		text_put(text, sizeof(text), "%llu", (unsigned long long)vfs);
-		return refuse_value(why, "vfs", text, "at least %u, since so many VFs are in use",
-				    in_use);
-	}
-	ret = vfs_of_models_fit(rt, sw, (unsigned int)vfs, why);
+	if (obj_changed(sw->config, config, "vfs"))
+		ret = vfs_fit(rt, sw, (unsigned int)obj_uint(config, "vfs"), why);
 	if (ret == 0)
 		ret = qos_check_switch(rt, sw, config, why);
 	if (ret < 0)

@@ -53,6 +53,7 @@ LIST_HEAD(rt_qos_list, rt_qos);
 struct rt_switch {
 	LIST_ENTRY(rt_switch) next;
 	const char *name; /* in config */
+	uint64_t serial;  /* no other port ever has it */
 	json_t *config;   /* as it is to be */
 	json_t *live;     /* as workers and devices have it; NULL: not yet */
 	struct vswitch sw;
@@ -89,6 +90,7 @@ enum port_kind {
 struct rt_port {
 	LIST_ENTRY(rt_port) next;
 	enum port_kind kind;
+	uint64_t serial;  /* no other port ever has it */
 	const char *name; /* in config */
 	json_t *config;   /* as it is to be */
 	json_t *live;     /* as workers and devices have it; NULL: not yet */
@@ -220,12 +222,9 @@ void ports_follow(struct runtime *rt, struct rt_switch *sw);
 /* Gives VFs to vports that ask for one in this transaction. Those that others give up with it count as free, and both are
  * there until it settles. 0, or a negative errno with `why`: one that has nothing else gets none. */
 int vports_agree(struct runtime *rt, struct refusal *why);
-/* VFs of this model (NULL: of any) that vports on the switch hold, but for those that go when the transaction
- * settles. */
-unsigned int vports_n_vfs(const struct runtime *rt, const struct rt_switch *sw, const char *model);
-/* Refuses a pool's size that would not have the VFs of some model that are in use. */
-int vfs_of_models_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
-		      struct refusal *why);
+/* Refuses a pool's size that would not have the VFs that are in use, of all models or of one. */
+int vfs_fit(const struct runtime *rt, const struct rt_switch *sw, unsigned int pool,
+	    struct refusal *why);
 /* A transaction has ended. Frees VFs and synthetics that their vports do not want any more, and gives VFs that are free to
  * vports that wait for one, first to those that have no other adapter. The switches are to be published then. */
 void vports_settle(struct runtime *rt, bool committed);

@@ -40,8 +40,13 @@ struct intake *intake_new(uint64_t rate, unsigned int n_members, const struct in
 	in->n_members = n_members;
 	atomic_init(&in->divided_ns, now_ns);
 	left = (int64_t)amount(in, INTERVAL_NS);
-	if (old != NULL && atomic_load_explicit(&old->left, memory_order_relaxed) < left)
-		left = atomic_load_explicit(&old->left, memory_order_relaxed);
+	if (old != NULL) {
+		/* What is missing is time, whatever the link carries now. */
+		int64_t was = atomic_load_explicit(&old->left, memory_order_relaxed);
+		int64_t of_old = (int64_t)((double)was * (double)rate / (double)old->rate);
+
+		left = of_old < left ? of_old : left;
+	}
 	atomic_init(&in->left, left);
 	return in;
 }
@@ -100,11 +105,15 @@ static bool content_some(struct intake *in, double *spare, uint64_t *parts)
 	return any;
 }
 
-/* What is left is not saved up; what was taken too much is missing. */
-static void give(_Atomic int64_t *left, double given)
+/* What is left is not saved up; what was taken too much is missing, but for what came in a pause. */
+static void give(_Atomic int64_t *left, double given, double in_pause)
 {
-	int64_t had = atomic_load_explicit(left, memory_order_relaxed), kept = had < 0 ? had : 0;
+	int64_t had = atomic_load_explicit(left, memory_order_relaxed), kept = had;
 
+	if ((double)kept + in_pause >= 0)
+		kept = 0;
+	else
+		kept += (int64_t)in_pause;
 	/* Others may take meanwhile. */
 	atomic_fetch_add_explicit(left, kept - had + (int64_t)given, memory_order_relaxed);
 }
@@ -112,20 +121,21 @@ static void give(_Atomic int64_t *left, double given)
 /* What a member gets next, of `more` at most beyond its part. Who is content may want a little more the next time: it may take
  * that whether the link has it or not, and those who want all that they can get have the less. Else a sender that gives
  * way to losses would never come to have what is its due. */
-static void give_member(struct intake_member *m, double part, double more, double want)
+static void give_member(struct intake_member *m, double part, double more, double want,
+			double in_pause)
 {
 	double grown = want * 5 / 4 + GROWTH, own = part;
 
 	if (m->content && grown > part)
 		own = grown < part + more ? grown : part + more;
-	give(&m->own, own);
-	give(&m->more, part + more - own);
+	give(&m->own, own, part_of(m, in_pause));
+	give(&m->more, part + more - own, in_pause);
 }
 
 static void divide(struct intake *in, uint64_t ns)
 {
 	uint64_t parts, next_ns = ns < IDLE_NS ? ns : INTERVAL_NS;
-	double spare = begin(in, ns, &parts), all, scale;
+	double spare = begin(in, ns, &parts), all, scale, in_pause;
 
 	for (unsigned int i = 0; i < ROUNDS && parts != 0; i++)
 		if (!content_some(in, &spare, &parts))
@@ -134,14 +144,15 @@ static void divide(struct intake *in, uint64_t ns)
 		next_ns = CATCH_UP_NS;
 	all = amount(in, next_ns);
 	scale = (double)next_ns / (double)ns;
-	give(&in->left, all);
+	in_pause = amount(in, ns - next_ns);
+	give(&in->left, all, in_pause);
 	for (unsigned int i = 0; i < in->n_members; i++) {
 		struct intake_member *m = &in->member[i];
 		double more = all;
 
 		if (parts != 0)
 			more = spare * scale * (double)m->part / (double)parts;
-		give_member(m, part_of(m, all), more, m->want * scale);
+		give_member(m, part_of(m, all), more < all ? more : all, m->want * scale, in_pause);
 	}
 }
 

@@ -303,6 +303,38 @@ def test_vfs_that_were_given_and_taken_back(daemon, names):
         assert nic.mailbox([OP_QUEUES])[3] == 0
 
 
+def test_a_pool_that_was_to_grow(daemon):
+    """It grows for two, of which one finds no VF all the same: the switch is as it was, and its vports can be changed."""
+    daemon.call("switch.add", name="two", vfs=2)
+    for name in "ta", "tb", "tc", "td":
+        daemon.call("vport.add", name=name, switch="two")
+    assert has_vf(daemon, "ta", "tb", "tc", "td") == [True, True, False, False]
+    new = objects(daemon)
+    new["switch"]["two"]["vfs"] = 3
+    for name in "tc", "td":
+        new["vport"][name]["synthetic"] = False
+    with Ixgbevf(daemon.vf_socket("ta")) as nic:
+        nic.open()
+        with pytest.raises(RpcError, match="no VF left"):
+            apply(daemon, new)
+        assert daemon.show("switch", "two")["vfs"] == 2 and not daemon.show("switch", "two").get("problem")
+        assert has_vf(daemon, "ta", "tb", "tc", "td") == [True, True, False, False]
+        daemon.call("vport.set", name="ta", mtu=1400)
+        assert_served(nic)
+
+
+def test_a_pool_with_holes(daemon):
+    """What was made smaller gives out no more than it has, whichever places are free."""
+    daemon.call("switch.add", name="two", vfs=3)
+    for name in "ta", "tb", "tc":
+        daemon.call("vport.add", name=name, switch="two")
+    daemon.call("vport.del", name="ta")
+    daemon.call("switch.set", name="two", vfs=2)
+    daemon.call("vport.add", name="td", switch="two")
+    assert has_vf(daemon, "tb", "tc", "td") == [True, True, False]
+    daemon.call("switch.set", name="two", **{"fdb-limit": 100})
+
+
 def warnings(daemon, name):
     return [event["text"] for event in daemon.call("event.show")
             if event["kind"] == "warning" and event.get("object-name") == name]
