@@ -192,17 +192,31 @@ static void tell_way(struct telling *t, const struct frame *f, const struct trac
 	     trace->n_routed, trace->n_routed == 1 ? "port" : "ports");
 }
 
-/* `again`: an extension of another port has sent it here. */
-static void tell_in(struct telling *t, const struct frame *f, const struct trace_end *end,
-		    bool again)
+/* A port that a flooded frame gets to, and that another port's extension sends it to, is there twice. */
+static bool was_told(const struct trace *trace, unsigned int end)
+{
+	for (unsigned int i = 0; i < end; i++)
+		if (trace->to[i].port == trace->to[end].port)
+			return true;
+	return false;
+}
+
+static void tell_in(struct telling *t, const struct frame *f, const struct trace *trace,
+		    unsigned int i)
 {
 	static const char *const paths[] = { "its VF", "its synthetic adapter", "nothing" };
+	const struct trace_end *end = &trace->to[i];
 	const struct rt_port *port = t->sw->owner[end->port];
 	const struct port_config *p = &t->sw->port[end->port];
 	unsigned int priority = f->tci >> 13;
 
-	emit(t->out, "%sto %s %s:\n", again ? "instead " : "", kind_of(port), port->name);
-	tell_rules(t, port, ACL_IN);
+	/* Behind those that it is routed to: an extension of another port has sent it here. */
+	emit(t->out, "%sto %s %s:\n", i >= trace->n_routed ? "instead " : "", kind_of(port),
+	     port->name);
+	if (was_told(trace, i))
+		emit(t->out, "  rules: as above\n");
+	else
+		tell_rules(t, port, ACL_IN);
 	if (end->reason == DROP_NONE || end->by != NULL)
 		tell_extensions(t->out, t->sw->port[end->port].policy_in, EXTENSION_EGRESS, end->by,
 				end->redirected ? "redirects" : "drops");
@@ -241,7 +255,7 @@ static void tell(struct telling *t, struct inspect *inspect, const struct trace 
 		return;
 	tell_way(t, f, trace);
 	for (unsigned int i = 0; i < trace->n; i++)
-		tell_in(t, f, &trace->to[i], i >= trace->n_routed);
+		tell_in(t, f, trace, i);
 }
 
 /* --- the verb --- */

@@ -22,6 +22,7 @@ struct fake {
 	struct endpoint ep;
 	unsigned int n;
 	uint16_t flags;
+	uint8_t mark[BURST_MAX]; /* byte 15 of the frames */
 };
 
 static struct vswitch sw;
@@ -42,6 +43,8 @@ static void fake_push(struct endpoint *ep, const struct frame *const frame[], un
 {
 	struct fake *f = container_of(ep, struct fake, ep);
 
+	for (unsigned int i = 0; i < n; i++)
+		frame_read(frame[i], 15, &f->mark[(f->n + i) % BURST_MAX], 1);
 	f->n += n;
 	f->flags = frame[n - 1]->flags;
 }
@@ -218,10 +221,16 @@ static void test_burst(void **state)
 	struct extension_counts sum;
 
 	policy[A].extensions[EXTENSION_INGRESS].at[0].to[EXTENSION_TO_VPORT] = C;
-	for (unsigned int i = 0; i < BURST_MAX; i++)
+	for (unsigned int i = 0; i < BURST_MAX; i++) {
 		data[i][14] = (uint8_t)(i % 4);
+		data[i][15] = (uint8_t)i;
+	}
 	send(A, B, BURST_MAX, 100);
 	counted(e, 8, 16, 8);
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(fake[B].mark[i], 4 * i + SOFTIOV_PASS);
+		assert_int_equal(fake[C].mark[i], 4 * i + SOFTIOV_TO_VPORT);
+	}
 	assert_int_equal(fake[B].n, 8);
 	assert_int_equal(fake[C].n, 8);
 	extension_counts(e, &sum);
@@ -275,20 +284,33 @@ static void test_egress_redirect(void **state)
 	struct extension *e = add_egress(B, C, says_frame, NULL);
 	uint64_t *drops = fake[B].ep.stats[worker_self].drop;
 
-	for (unsigned int i = 0; i < BURST_MAX; i++)
+	fill(A, B, BURST_MAX, 100);
+	for (unsigned int i = 0; i < BURST_MAX; i++) {
 		data[i][14] = (uint8_t)(i % 4);
-	send(A, B, BURST_MAX, 100);
-	counted(e, 8, 16, 8);
-	assert_int_equal(fake[B].n, 8);
-	assert_int_equal(fake[C].n, 8);
+		data[i][15] = (uint8_t)i;
+		if (i / 4 == 1)
+			memcpy(data[i], mac[C], 6);
+	}
+	switch_forward(fw, atomic_load(&sw.snapshot), A, &fake[A].ep, &burst);
+	counted(e, 7, 14, 7);
+	assert_int_equal(fake[B].n, 7);
+	assert_int_equal(fake[C].n, 4 + 7);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(fake[C].mark[i], 4 + i);
+	for (unsigned int i = 0; i < 7; i++) {
+		unsigned int four = i < 1 ? 0 : 4 * (i + 1);
+
+		assert_int_equal(fake[B].mark[i], four + SOFTIOV_PASS);
+		assert_int_equal(fake[C].mark[4 + i], four + SOFTIOV_TO_VPORT);
+	}
 	assert_true((fake[C].flags & FRAME_MIRRORED) != 0);
-	assert_int_equal(drops[DROP_EXTENSION], 16);
+	assert_int_equal(drops[DROP_EXTENSION], 14);
 	/* The next burst has nothing left of it. */
 	for (unsigned int i = 0; i < BURST_MAX; i++)
 		data[i][14] = SOFTIOV_PASS;
 	send(A, B, BURST_MAX, 100);
-	assert_int_equal(fake[B].n, 8 + BURST_MAX);
-	assert_int_equal(fake[C].n, 8);
+	assert_int_equal(fake[B].n, 7 + BURST_MAX);
+	assert_int_equal(fake[C].n, 4 + 7);
 	assert_int_equal(fw->n_moved, 0);
 }
 
