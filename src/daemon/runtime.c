@@ -285,21 +285,28 @@ static bool revive_switch(struct runtime *rt, const json_t *config)
 	return false;
 }
 
+static bool is_in_the_way(const struct rt_port *port, enum port_kind kind, const json_t *config)
+{
+	return port->removed && port->kind == kind &&
+	       (strcmp(port->name, obj_name(config)) == 0 ||
+		(kind == PORT_OF_UPLINK && !obj_changed(port->config, config, "device")));
+}
+
 /* An object that is removed and added in one transaction: the old one has to leave its sockets or its
- * interface to the new one now. */
+ * interface to the new one now. Others that are removed stay until nothing can undo that. */
 static void free_namesakes(struct runtime *rt, enum port_kind kind, const json_t *config)
 {
-	struct rt_port *port;
-	bool any = false;
+	struct rt_port *port, *next;
 
-	LIST_FOREACH(port, &rt->ports, next) {
-		if (port->removed && port->kind == kind)
-			any |= strcmp(port->name, obj_name(config)) == 0 ||
-			       (kind == PORT_OF_UPLINK &&
-				!obj_changed(port->config, config, "device"));
+	for (port = LIST_FIRST(&rt->ports); port != NULL; port = next) {
+		next = LIST_NEXT(port, next);
+		if (!is_in_the_way(port, kind, config))
+			continue;
+		mirrors_free_removed(rt); /* they refer to ports */
+		if (port->sw->changed)
+			runtime_withdraw(rt, port->sw);
+		port_free(rt, port);
 	}
-	if (any)
-		runtime_make_room(rt);
 }
 
 static int change_port(struct runtime *rt, enum port_kind kind, const json_t *old_obj,

@@ -323,6 +323,22 @@ def test_a_pool_that_was_to_grow(daemon):
         assert_served(nic)
 
 
+def test_one_replaced_and_one_removed(daemon):
+    """Of a refused change the one that was to be removed has kept its VM."""
+    daemon.call("switch.add", name="two", vfs=4)
+    for name in "ta", "tb", "tc":
+        daemon.call("vport.add", name=name, switch="two", synthetic=False)
+    new = objects(daemon)
+    new["vport"]["ta"]["queues"] = 2
+    del new["vport"]["tb"]
+    new["vport"]["tz"] = {"switch": "two"}
+    with Ixgbevf(daemon.vf_socket("tb")) as nic:
+        nic.open()
+        with listening(daemon, "tz"), pytest.raises(RpcError, match="another process listens"):
+            apply(daemon, new)
+        assert_served(nic)
+
+
 def test_a_pool_with_holes(daemon):
     """What was made smaller gives out no more than it has, whichever places are free."""
     daemon.call("switch.add", name="two", vfs=3)
