@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "base/test_folder.h"
+
 /* NOLINTBEGIN(misc-unused-parameters): cmocka's signatures */
 
 #define N_MOMENTS 3
@@ -150,11 +152,14 @@ static int run(const struct ending *ending, const char *path)
 
 static void check(const struct ending *ending)
 {
-	char path[] = "/tmp/softiov-capture-test-XXXXXX";
+	char folder[TEST_FOLDER_SIZE], path[TEST_FOLDER_SIZE + sizeof("/f")];
 	uint8_t written[ALL + 1];
-	int fd = mkstemp(path), status;
+	int fd, status;
 	pid_t pid;
 
+	assert_true(test_folder_make(folder));
+	(void)snprintf(path, sizeof(path), "%s/f", folder);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	print_message("%s\n", ending->name);
 	pid = fork();
@@ -167,7 +172,7 @@ static void check(const struct ending *ending)
 	assert_int_equal(read(fd, written, sizeof(written)), ending->written);
 	assert_memory_equal(written, stream, ending->written);
 	close(fd);
-	unlink(path);
+	assert_int_equal(test_folder_remove(folder), 0);
 }
 
 static void test_endings(void **state)

@@ -309,9 +309,13 @@ static json_t *describe(const struct runtime *rt, const struct rt_switch *sw,
 			const struct division *d)
 {
 	const struct parts *tx = &d->way[QOS_TX], *rx = &d->way[QOS_RX];
-	json_t *classes = json_array(), *ports = json_array();
 	const struct rt_port *port;
+	json_t *classes, *ports;
 
+	if (tx->rate == 0 && rx->rate == 0)
+		return NULL;
+	classes = json_array();
+	ports = json_array();
 	for (unsigned int c = 0; c < SHARE_CLASSES; c++)
 		json_array_append_new(classes, json_pack("[I, i]", (json_int_t)d->classes.part[c],
 							 d->shares.class_of[c]));
@@ -327,11 +331,6 @@ static json_t *describe(const struct runtime *rt, const struct rt_switch *sw,
 						 (json_int_t)obj_uint(port->config, "weight-rx")));
 		else if (port->sw == sw && !port->removed)
 			json_array_append_new(ports, json_string(port->name));
-	if (tx->rate == 0 && rx->rate == 0) {
-		json_decref(classes);
-		json_decref(ports);
-		return NULL;
-	}
 	return json_pack("[I, I, I, I, i, i, b, o, o]", (json_int_t)tx->rate, (json_int_t)rx->rate,
 			 (json_int_t)tx->default_min,
 			 (json_int_t)obj_uint(sw->config, "default-weight"), (int)d->classes.n,

@@ -52,10 +52,9 @@ struct inspect {
 	uint32_t redirected; /* those that an extension has sent to port to[] */
 	uint32_t now_s;      /* coarse */
 	bool from_uplink;    /* the burst is from one */
-	uint32_t
-		taken; /* those that were let in by a port already, and count no more (switch/intake.h) */
-	uint64_t now_ns; /* when somebody first asked; 0: nobody did */
-	bool dry;        /* only looks: no connection is to be remembered (switch_trace) */
+	bool dry;            /* only looks: no connection is to be remembered (switch_trace) */
+	uint32_t taken;      /* those that a port has let in: they count no more (intake.h) */
+	uint64_t now_ns;     /* when somebody first asked; 0: nobody did */
 	unsigned int n_segs;
 	uint32_t classified; /* those whose traffic_class[] is there */
 	struct share_load
